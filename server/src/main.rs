@@ -1,0 +1,3 @@
+//! saoma: sign in with WeChat by scanning.
+
+fn main() {}
