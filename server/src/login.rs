@@ -7,7 +7,6 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
     app::App,
-    config::EnvVersion,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     person::{Identity, Newcomer, Person},
@@ -100,12 +99,7 @@ fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
 }
 
 async fn code_for(app: &App, site: &Site, kind: Kind) -> Result<(String, Option<Picture>), Error> {
-    let version = match site.env_version.as_str() {
-        "release" => EnvVersion::Release,
-        "trial" => EnvVersion::Trial,
-        "develop" => EnvVersion::Develop,
-        _ => app.settings.wechat.env_version,
-    };
+    let version = site.env_version.unwrap_or(app.settings.wechat.env_version);
     if kind == Kind::Device {
         return Ok((app.world.base62(22), None));
     }

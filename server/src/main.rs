@@ -1,3 +1,2 @@
-//! saoma: sign in with WeChat by scanning.
-
+//! saoma.
 fn main() {}

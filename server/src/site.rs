@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::{risk, secret::Secret};
+use crate::{config::EnvVersion, risk, secret::Secret};
 
 /// The site that saoma itself is, for the person's own page at `/`. Nobody can register it.
 pub const SELF: &str = "saoma";
@@ -44,9 +44,18 @@ pub struct Site {
     /// How strict it is about the way a code was opened.
     #[serde(default)]
     pub risk: risk::Policy,
-    /// Which version of the mini program its codes open; empty: as `wechat.env_version`.
-    #[serde(default)]
-    pub env_version: String,
+    /// Which version of the mini program its codes open; none: as `wechat.env_version`.
+    #[serde(default, deserialize_with = "version_if_any")]
+    pub env_version: Option<EnvVersion>,
+}
+
+/// In the settings no version is written as an empty text.
+fn version_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<EnvVersion>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    EnvVersion::deserialize(serde::de::value::StringDeserializer::new(text)).map(Some)
 }
 
 fn no_secret() -> Secret {
@@ -128,9 +137,6 @@ impl Site {
         }
         if self.is_public() && self.pkce == Pkce::IfSent {
             faults.push(format!("site {id:?}: pkce = \"if-sent\" needs a secret; a public site has PKCE alone"));
-        }
-        if !["", "release", "trial", "develop"].contains(&self.env_version.as_str()) {
-            faults.push(format!("site {id:?}: env_version must be \"release\", \"trial\" or \"develop\""));
         }
         faults
     }
@@ -224,7 +230,7 @@ impl Sites {
             alg: Alg::default(),
             pkce: Pkce::Required,
             risk: risk::Policy::default(),
-            env_version: String::new(),
+            env_version: None,
         };
         Self { by_id: sites.into_iter().chain([own]).map(|site| (site.id.clone(), site)).collect() }
     }
