@@ -57,6 +57,12 @@ pub enum Error {
     Busy,
 }
 
+impl Error {
+    fn unusable(why: impl std::fmt::Display) -> Self {
+        Self::Request(why.to_string())
+    }
+}
+
 impl Codes {
     /// Codes by these settings, with a pool for each version of the mini program that some site opens.
     pub fn new(client: Client, settings: config::Wechat, versions: impl IntoIterator<Item = EnvVersion>) -> Self {
@@ -144,20 +150,19 @@ impl Codes {
         // WeChat knows published pages alone; a version for testers has none (41030).
         let check_path = settings.check_path && version == EnvVersion::Release;
         let path = format!("{}?scene={scene}", settings.page);
-        let unusable = |error: &dyn std::fmt::Display| Error::Request(error.to_string());
         match settings.code {
             CodeInterface::Unlimited => {
-                let scene = Scene::new(scene).map_err(|error| unusable(&error))?;
-                let page = Page::new(&settings.page).map_err(|error| unusable(&error))?;
+                let scene = Scene::new(scene).map_err(Error::unusable)?;
+                let page = Page::new(&settings.page).map_err(Error::unusable)?;
                 let code = UnlimitedCode::new(scene).page(page).check_path(check_path).env_version(env_version);
                 Ok(self.client.code_unlimited(&code).await?)
             }
             CodeInterface::A => {
-                let code = Code::new(path).map_err(|error| unusable(&error))?.env_version(env_version);
+                let code = Code::new(path).map_err(Error::unusable)?.env_version(env_version);
                 Ok(self.client.code(&code).await?)
             }
             CodeInterface::C => {
-                let code = QrCode::new(path).map_err(|error| unusable(&error))?;
+                let code = QrCode::new(path).map_err(Error::unusable)?;
                 Ok(self.client.qr_code(&code).await?)
             }
         }

@@ -351,42 +351,29 @@ impl Client {
         key: &SessionKey,
     ) -> Result<Success, Error> {
         let signature = crypto::hmac_sha256("", key);
-        self.with_token(api, async |token, deadline| {
-            let query = vec![
-                ("access_token", token.expose()),
-                ("openid", openid),
-                ("signature", &signature),
-                ("sig_method", "hmac_sha256"),
-            ];
-            let request = Request::get(api, query).hiding(token.expose()).hiding(&signature);
-            self.0.upstream.call(&request, deadline).await
-        })
-        .await
+        let query = [
+            ("openid", openid),
+            ("signature", &signature),
+            ("sig_method", "hmac_sha256"),
+        ];
+        self.with_token(Call { api, query: &query, body: None, secret: Some(&signature) }).await
     }
 
     async fn post(&self, api: Api, body: &serde_json::Value) -> Result<Success, Error> {
-        self.with_token(api, async |token, deadline| {
-            let query = vec![("access_token", token.expose())];
-            let request = Request::post(api, query, body).hiding(token.expose());
-            self.0.upstream.call(&request, deadline).await
-        })
-        .await
+        self.with_token(Call { api, query: &[], body: Some(body), secret: None }).await
     }
 
     /// Calls with a token; if WeChat says that the token is what is wrong, once more with a fresh
     /// one, and never a third time.
-    async fn with_token(
-        &self,
-        api: Api,
-        call: impl AsyncFn(&AccessToken, Instant) -> Result<Success, Error>,
-    ) -> Result<Success, Error> {
+    async fn with_token(&self, call: Call<'_>) -> Result<Success, Error> {
         let deadline = Instant::now() + CALL_TIME;
-        let token = self.token_by(api, deadline).await?;
-        let outcome = self.learn(&token, call(&token, deadline).await);
-        match outcome {
+        let token = self.token_by(call.api, deadline).await?;
+        let outcome = self.0.upstream.call(&call.with(&token), deadline).await;
+        match self.learn(&token, outcome) {
             Err(Error::Refused(refusal)) if refusal.is_stale_token() => {
-                let token = self.token_by(api, deadline).await?;
-                self.learn(&token, call(&token, deadline).await)
+                let token = self.token_by(call.api, deadline).await?;
+                let outcome = self.0.upstream.call(&call.with(&token), deadline).await;
+                self.learn(&token, outcome)
             }
             outcome => outcome,
         }
@@ -413,5 +400,30 @@ impl Client {
             let detail = "no access token in time".to_owned();
             Err(Error::Unreachable { api, why: Unreachable::Timeout, detail })
         })
+    }
+}
+
+/// A call that wants a token, so that it can be made a second time with another.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    api: Api,
+    query: &'a [(&'static str, &'a str)],
+    body: Option<&'a serde_json::Value>,
+    /// What must not show in an error, besides the token.
+    secret: Option<&'a str>,
+}
+
+impl<'a> Call<'a> {
+    fn with(self, token: &'a AccessToken) -> Request<'a> {
+        let query = [&[("access_token", token.expose())], self.query].concat();
+        let request = match self.body {
+            Some(body) => Request::post(self.api, query, body),
+            None => Request::get(self.api, query),
+        };
+        let request = request.hiding(token.expose());
+        match self.secret {
+            Some(secret) => request.hiding(secret),
+            None => request,
+        }
     }
 }

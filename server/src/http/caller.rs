@@ -159,7 +159,7 @@ fn cookie(app: &App, name: &'static str, value: &str, seconds: i64) -> Cookie<'s
         .http_only(true)
         .secure(secure)
         .same_site(SameSite::Lax)
-        .max_age(axum_extra::extract::cookie::time::Duration::seconds(seconds))
+        .max_age(time::Duration::seconds(seconds))
         .build()
 }
 

@@ -6,10 +6,9 @@ use axum::{Router, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tower::ServiceExt as _;
 
 /// A request's head must be here after this long: slowloris lives on patience.
@@ -21,10 +20,11 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves `router` until `stop` is done, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES).max_headers(100);
+    // Every connection holds a receiver, so that the sender knows when the last of them has gone.
+    let farewell = watch::Sender::new(false);
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -43,22 +43,30 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             request
         });
         let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = graceful.watch(connection.with_upgrades());
+        let connection = connection.with_upgrades();
+        let mut told = farewell.subscribe();
         tokio::spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let told = async move { told.wait_for(|stopping| *stopping).await.map(drop) };
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = told => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
             // A peer that goes away or speaks badly concerns nobody else.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(name: "connection.broken", %error, "a connection broke");
             }
         });
     }
     drop(listener);
-    let finished = async {
-        tokio::select! {
-            () = graceful.shutdown() => {}
-            () = wait(FAREWELL) => {}
-        }
-    };
-    finished.await;
+    farewell.send_replace(true);
+    tokio::select! {
+        () = farewell.closed() => {}
+        () = wait(FAREWELL) => {}
+    }
 }
 
 /// Running out of descriptors is the one accept error that a pause mends.

@@ -149,7 +149,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let taken: usize = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
     if taken > MIGRATIONS.len() {
         return Err(Error(format!(
             "the database has schema {taken}, this saoma knows {}: install the newer saoma again, or restore a backup",
@@ -159,7 +160,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     for step in MIGRATIONS.iter().skip(taken) {
         transaction.execute_batch(step)?;
     }
-    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    transaction.pragma_update(None, "user_version", steps)?;
     Ok(transaction.commit()?)
 }
 
