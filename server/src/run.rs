@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::net::TcpListener;
 use wechat::Client;
 
@@ -68,13 +69,14 @@ pub async fn assemble(
     Ok(Arc::new(App { settings, world, store, tickets, waiting, wechat, codes, keys, sites }))
 }
 
-/// Serves until `stop` is done, then writes down what still waits.
+/// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
 ///
 /// # Errors
 /// If what waits cannot be written down.
 pub async fn run(
     app: SharedApp,
-    public: TcpListener,
+    listener: TcpListener,
+    public: Router,
     operators: Option<TcpListener>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
@@ -91,7 +93,7 @@ pub async fn run(
         stop.await;
         stopping.send_replace(true);
     };
-    let serving = http::serve(public, http::public(app.clone()), wait(stopped));
+    let serving = http::serve(listener, public, wait(stopped));
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
     if let Some(operators) = operators {
