@@ -12,7 +12,7 @@ use aws_lc_rs::{
     rsa::{KeyPair as RsaKeyPair, KeySize, PublicKeyComponents},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -137,7 +137,10 @@ fn rsa(kid: &str, der: &[u8]) -> Result<Key, Error> {
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
         "n": URL_SAFE_NO_PAD.encode(&public.n), "e": URL_SAFE_NO_PAD.encode(&public.e),
     });
-    Ok(Key { alg: Alg::RS256, private: EncodingKey::from_rsa_der(der), jwk })
+    // The library reads PKCS#8 from PEM alone; its DER is PKCS#1.
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
+    let private = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::Crypto("read an RSA key"))?;
+    Ok(Key { alg: Alg::RS256, private, jwk })
 }
 
 fn p256(kid: &str, der: &[u8]) -> Result<Key, Error> {

@@ -1,6 +1,7 @@
 //! The command line; the only file that names concrete backends.
 
 use std::{
+    io::IsTerminal as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -84,9 +85,17 @@ struct PretendArgs {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let trying = matches!(cli.command, Command::Try(_));
-    let level = if trying && std::env::var_os("SAOMA_LOG").is_none() && cli.log == "info" { "warn" } else { &cli.log };
+    let level = if trying && std::env::var_os("SAOMA_LOG").is_none() && cli.log == "info" {
+        "warn"
+    } else {
+        &cli.log
+    };
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
@@ -129,17 +138,21 @@ async fn run(cli: Cli) -> Result<(), String> {
 fn settings(file: Option<&Path>) -> Result<Settings, String> {
     let here = Path::new("saoma.toml");
     let file = file.or_else(|| here.exists().then_some(here));
-    Settings::load(file, std::env::vars()).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
+    Settings::load(file, std::env::vars())
+        .map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
 /// The backends that the settings name.
 async fn build(settings: Settings) -> Result<SharedApp, String> {
     let waiting = Arc::new(Waiting::default());
     let file = settings.store.strip_prefix("sqlite:").unwrap_or_default();
-    let store = Sqlite::open(Path::new(file)).map_err(|error| format!("store = {:?}: {error}", settings.store))?;
+    let store = Sqlite::open(Path::new(file))
+        .map_err(|error| format!("store = {:?}: {error}", settings.store))?;
     let store: SharedStore = Arc::new(store);
     let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
-    assemble(settings, World::real(), store, tickets, waiting).await.map_err(|error| error.to_string())
+    assemble(settings, World::real(), store, tickets, waiting)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn serve(settings: &Settings) -> Result<(), String> {
@@ -149,13 +162,15 @@ async fn serve(settings: &Settings) -> Result<(), String> {
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
-    run::run(app, public, router, Some(operators), asked_to_stop()).await.map_err(|error| error.to_string())
+    run::run(app, public, router, Some(operators), asked_to_stop())
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn listen(address: &str, setting: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("{setting} = {address:?}: {error}; stop what uses it, or choose another"))
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("{setting} = {address:?}: {error}; stop what uses it, or choose another")
+    })
 }
 
 /// Done at Ctrl-C, or when the system asks.
@@ -180,11 +195,14 @@ async fn play(args: Try) -> Result<(), String> {
     if std::env::var_os("SAOMA_WECHAT__APPID").is_some() {
         return Err("`try` plays with a pretend WeChat and takes no real AppID; unset SAOMA_WECHAT__APPID, or run `saoma serve`".to_owned());
     }
-    let ports = if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
+    let ports =
+        if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
     let stage = Stage::open(ports).await?;
-    let folder = tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
+    let folder =
+        tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
     let store = format!("sqlite:{}", folder.path().join("try.db").display());
-    let settings = stage.settings(&[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
+    let settings =
+        stage.settings(&[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
     let pretend = stage.pretend();
     let addresses = stage.addresses();
     let app = build(settings).await?;
@@ -193,7 +211,9 @@ async fn play(args: Try) -> Result<(), String> {
             "Everything runs, with a pretend WeChat.\n\n  1. Open the demo site  {}\n  2. Hold the phone      {}/phone  (in another tab)\n\n  saoma itself           {}\n  What it tells sites    {}/.well-known/openid-configuration\n\nCtrl-C ends it, and nothing is kept.",
             addresses.demo, addresses.wechat, addresses.saoma, addresses.saoma
         ));
-        return try_it::play(stage, &pretend, app, asked_to_stop()).await.map_err(|error| error.to_string());
+        return try_it::play(stage, &pretend, app, asked_to_stop())
+            .await
+            .map_err(|error| error.to_string());
     }
     let (done, stop) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move {
@@ -223,7 +243,10 @@ async fn pretend(args: PretendArgs) -> Result<(), String> {
         phone_url: args.phone_url,
         ..pretend::Settings::default()
     });
-    say(&format!("A pretend WeChat answers at http://{address} for AppID {}. Its controls: http://{address}/pretend/", args.appid));
+    say(&format!(
+        "A pretend WeChat answers at http://{address} for AppID {}. Its controls: http://{address}/pretend/",
+        args.appid
+    ));
     http::serve(listener, pretend.router(), asked_to_stop()).await;
     Ok(())
 }

@@ -55,7 +55,7 @@ pub async fn assemble(
         .base_url(&settings.wechat.base_url)
         .token_endpoint(endpoint)
         .build()?;
-    if settings.keys.secret.is_empty() {
+    if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
     let keys = Keys::load(&store, &settings.keys.secret, &world).await?;

@@ -351,11 +351,7 @@ impl Client {
         key: &SessionKey,
     ) -> Result<Success, Error> {
         let signature = crypto::hmac_sha256("", key);
-        let query = [
-            ("openid", openid),
-            ("signature", &signature),
-            ("sig_method", "hmac_sha256"),
-        ];
+        let query = [("openid", openid), ("signature", &signature), ("sig_method", "hmac_sha256")];
         self.with_token(Call { api, query: &query, body: None, secret: Some(&signature) }).await
     }
 

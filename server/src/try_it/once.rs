@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, io::Write};
 
+use serde_json::json;
+
 use super::{
     Addresses,
     actors::{Browser, Phone, Told, scene_in},
@@ -62,7 +64,7 @@ pub async fn play(addresses: &Addresses, world: &World, out: impl Write) -> Told
 
     let early = browser.calls(&page, "claim").await?.problem();
     expect(early == "409 not_decided", "nothing should be claimed before the tap")?;
-    phone.approves(&asked).await?;
+    phone.approves_with(&asked, &json!({ "scopes": ["profile"] })).await?;
     teller.tell("the person taps, and the decision is on the disk")?;
     expect(watch.sees_state().await? == "approved", "the page should see the tap")?;
     teller.tell("the page sees that it was approved")?;
