@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, keys::Keys, site::Sites, store::SharedStore, tickets::SharedTickets,
-    waiting::Waiting, world::World,
+    codes::Codes, config::Settings, keys::Keys, site::Sites, store::SharedStore,
+    tickets::SharedTickets, waiting::Waiting, world::World,
 };
 
 /// Everything a running server consists of, shared by all its requests.

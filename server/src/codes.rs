@@ -65,8 +65,15 @@ impl Error {
 
 impl Codes {
     /// Codes by these settings, with a pool for each version of the mini program that some site opens.
-    pub fn new(client: Client, settings: config::Wechat, versions: impl IntoIterator<Item = EnvVersion>) -> Self {
-        let pools = versions.into_iter().chain([settings.env_version]).map(|version| (version, VecDeque::new()));
+    pub fn new(
+        client: Client,
+        settings: config::Wechat,
+        versions: impl IntoIterator<Item = EnvVersion>,
+    ) -> Self {
+        let pools = versions
+            .into_iter()
+            .chain([settings.env_version])
+            .map(|version| (version, VecDeque::new()));
         let pools = Mutex::new(pools.collect());
         Self { client, settings, pools, taken: Notify::new(), minting: Semaphore::new(AT_ONCE) }
     }
@@ -154,7 +161,10 @@ impl Codes {
             CodeInterface::Unlimited => {
                 let scene = Scene::new(scene).map_err(Error::unusable)?;
                 let page = Page::new(&settings.page).map_err(Error::unusable)?;
-                let code = UnlimitedCode::new(scene).page(page).check_path(check_path).env_version(env_version);
+                let code = UnlimitedCode::new(scene)
+                    .page(page)
+                    .check_path(check_path)
+                    .env_version(env_version);
                 Ok(self.client.code_unlimited(&code).await?)
             }
             CodeInterface::A => {
@@ -207,7 +217,8 @@ fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send 
         picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
     }
     // What is see-through lies on the page's white card.
-    let mut white = image::RgbaImage::from_pixel(picture.width(), picture.height(), image::Rgba([255; 4]));
+    let mut white =
+        image::RgbaImage::from_pixel(picture.width(), picture.height(), image::Rgba([255; 4]));
     image::imageops::overlay(&mut white, &picture.to_rgba8(), 0, 0);
     let grey = image::DynamicImage::from(white).into_luma8();
     let packed: Vec<u8> = grey.rows().flat_map(pack_row).collect();
@@ -222,7 +233,8 @@ fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send 
 
 /// Four pixels a byte, the leftmost in the highest bits; a row begins a new byte (PNG, "Filtering", "Scanlines").
 fn pack_row<'a>(row: impl Iterator<Item = &'a image::Luma<u8>>) -> Vec<u8> {
-    let levels: Vec<u8> = row.map(|pixel| pixel.0.iter().map(|level| level.saturating_add(42) / 85).sum()).collect();
+    let levels: Vec<u8> =
+        row.map(|pixel| pixel.0.iter().map(|level| level.saturating_add(42) / 85).sum()).collect();
     let pack = |four: &[u8]| {
         let shifts = [6, 4, 2, 0];
         four.iter().zip(shifts).fold(0, |byte, (level, shift)| byte | (level.min(&3) << shift))
@@ -236,9 +248,13 @@ mod tests {
 
     #[test]
     fn a_picture_shrinks_and_keeps_its_black_and_white() {
-        let drawn = image::GrayImage::from_fn(430, 430, |x, y| image::Luma([if (x / 10 + y / 10) % 2 == 0 { 250 } else { 5 }]));
+        let drawn = image::GrayImage::from_fn(430, 430, |x, y| {
+            image::Luma([if (x / 10 + y / 10) % 2 == 0 { 250 } else { 5 }])
+        });
         let mut jpeg = Vec::new();
-        image::DynamicImage::from(drawn.clone()).write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+        image::DynamicImage::from(drawn.clone())
+            .write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg)
+            .unwrap();
         let small = four_greys(&jpeg).unwrap();
         assert!(small.len() < jpeg.len() / 4, "{} of {}", small.len(), jpeg.len());
         let read = image::load_from_memory(&small).unwrap().into_luma8();

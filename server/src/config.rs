@@ -142,7 +142,9 @@ impl<'de> Deserialize<'de> for Network {
         let text = String::deserialize(deserializer)?;
         let network = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
         network.map(Self).map_err(|_| {
-            serde::de::Error::custom(format!("{text:?} is neither an address like 127.0.0.1 nor a network like 10.0.0.0/8"))
+            serde::de::Error::custom(format!(
+                "{text:?} is neither an address like 127.0.0.1 nor a network like 10.0.0.0/8"
+            ))
         })
     }
 }
@@ -173,14 +175,20 @@ impl Settings {
     ///
     /// # Errors
     /// Every fault found, in words for the operator.
-    pub fn load(file: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Result<Self, Faults> {
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Faults> {
         let written = match file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| format!("cannot read {}: {error}; give the file with --config", path.display()))?,
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                format!("cannot read {}: {error}; give the file with --config", path.display())
+            })?,
             None => String::new(),
         };
-        let name = file.map_or_else(|| "the settings".to_owned(), |path| path.display().to_string());
-        let given: Table = written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
+        let name =
+            file.map_or_else(|| "the settings".to_owned(), |path| path.display().to_string());
+        let given: Table =
+            written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
         let mut table = defaults();
         let mut faults = unknown_keys(&given);
         merge(&mut table, given);
@@ -188,8 +196,10 @@ impl Settings {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let settings: Self = serde_path_to_error::deserialize(Value::Table(table))
-            .map_err(|error| format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end()))?;
+        let settings: Self =
+            serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+                format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
+            })?;
         let faults = settings.faults();
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
@@ -219,7 +229,7 @@ impl Settings {
             _ if self.public_url.is_empty() => faults.push(
                 "public_url is missing: write where people reach saoma, such as public_url = \"https://login.example.com\"".to_owned(),
             ),
-            Ok(url) if url.origin().ascii_serialization() != self.public_url.trim_end_matches('/') => faults.push(format!(
+            Ok(url) if !is_bare(&url) => faults.push(format!(
                 "public_url = {:?} must be an origin: scheme, host and port alone, without a path",
                 self.public_url
             )),
@@ -237,7 +247,10 @@ impl Settings {
             faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());
         }
         if !self.store.starts_with("sqlite:") {
-            faults.push(format!("store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\"", self.store));
+            faults.push(format!(
+                "store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\"",
+                self.store
+            ));
         }
         if self.tickets != "memory" {
             faults.push(format!("tickets = {:?}: write \"memory\"", self.tickets));
@@ -246,7 +259,9 @@ impl Settings {
             faults.push("wechat.pool must be 0 with codes \"a\" and \"c\": WeChat makes 100,000 of them for ever, too few to fetch ahead".to_owned());
         }
         if self.wechat.pool > 2_000 {
-            faults.push("wechat.pool must be at most 2000: WeChat makes 5,000 codes a minute".to_owned());
+            faults.push(
+                "wechat.pool must be at most 2000: WeChat makes 5,000 codes a minute".to_owned(),
+            );
         }
         if self.wechat.env_version != EnvVersion::Release && self.wechat.check_path {
             faults.push("wechat.check_path must be false where env_version is not \"release\": WeChat refuses codes for pages it has not published".to_owned());
@@ -256,7 +271,9 @@ impl Settings {
             faults.push("ticket.life must lie between 20s and 10m: longer invites phishing, shorter cannot be scanned".to_owned());
         }
         if self.limits.off && !self.is_loopback() {
-            faults.push("limits.off = true is for a public_url on this machine alone; remove it".to_owned());
+            faults.push(
+                "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
+            );
         }
         if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
             faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());
@@ -270,6 +287,12 @@ impl Settings {
         }
         faults
     }
+}
+
+/// Whether a URL is scheme, host and port alone.
+fn is_bare(url: &Url) -> bool {
+    let plain = url.username().is_empty() && url.password().is_none();
+    plain && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
 }
 
 /// The embedded defaults, which a test proves to parse.
@@ -303,7 +326,12 @@ fn unknown_keys(given: &Table) -> Vec<String> {
 /// Every setting's dotted name. Those of `[[site]]` stand in the defaults as comments, since there is no default site.
 fn known_keys() -> Vec<String> {
     let mut known = paths(&defaults());
-    let site: Vec<_> = DEFAULTS.split_once("# [[site]]").map(|(_, site)| site).unwrap_or_default().lines().collect();
+    let site: Vec<_> = DEFAULTS
+        .split_once("# [[site]]")
+        .map(|(_, site)| site)
+        .unwrap_or_default()
+        .lines()
+        .collect();
     let site = site.iter().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
     known.extend(site.map(|(key, _)| format!("site.{key}")));
     known
@@ -328,7 +356,10 @@ fn paths(table: &Table) -> Vec<String> {
 }
 
 fn nearest(path: &str, known: &[String]) -> String {
-    let best = known.iter().map(|key| (strsim::jaro_winkler(path, key), key)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(path, key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((likeness, key)) if likeness > 0.8 => format!("; did you mean {key}?"),
         _ => "; `saoma config` prints all there are".to_owned(),
@@ -340,20 +371,25 @@ fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Ve
     let known = known_keys();
     let mut faults = Vec::new();
     for (name, text) in env {
-        let Some(rest) = name.strip_prefix("SAOMA_").filter(|rest| *rest != "CONFIG" && *rest != "LOG") else {
+        let Some(rest) =
+            name.strip_prefix("SAOMA_").filter(|rest| *rest != "CONFIG" && *rest != "LOG")
+        else {
             continue;
         };
         let path = rest.to_ascii_lowercase().replace("__", ".");
-        let (path, text) = match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
-            None => (path.clone(), text),
-            Some(secret) => match std::fs::read_to_string(&text) {
-                Ok(content) => (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => {
-                    faults.push(format!("{name}: cannot read {text}: {error}"));
-                    continue;
-                }
-            },
-        };
+        let (path, text) =
+            match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
+                None => (path.clone(), text),
+                Some(secret) => match std::fs::read_to_string(&text) {
+                    Ok(content) => {
+                        (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
+                    }
+                    Err(error) => {
+                        faults.push(format!("{name}: cannot read {text}: {error}"));
+                        continue;
+                    }
+                },
+            };
         if !known.contains(&path) {
             faults.push(format!("{name} is no setting{}", nearest(&path, &known)));
             continue;
@@ -374,7 +410,10 @@ fn put(table: &mut Table, path: &str, text: &str) {
         None => {
             let typed = match table.get(path) {
                 Some(Value::String(_)) | None => None,
-                Some(_) => format!("v = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("v")),
+                Some(_) => format!("v = {text}")
+                    .parse::<Table>()
+                    .ok()
+                    .and_then(|mut table| table.remove("v")),
             };
             table.insert(path.to_owned(), typed.unwrap_or_else(|| Value::String(text.to_owned())));
         }
@@ -420,7 +459,9 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_with_what_to_write() {
         let said = fault("", &[]);
-        for setting in ["public_url is missing", "wechat.appid is missing", "wechat.secret is missing"] {
+        for setting in
+            ["public_url is missing", "wechat.appid is missing", "wechat.secret is missing"]
+        {
             assert!(said.contains(setting), "{said}");
         }
     }
@@ -430,18 +471,36 @@ mod tests {
         let said = fault(&format!("{ENOUGH}[ticket]\nlive = \"2m\"\n"), &[]);
         assert!(said.contains("ticket.live is no setting; did you mean ticket.life?"), "{said}");
         let said = fault(ENOUGH, &[("SAOMA_WECHAT__SECRT", "x")]);
-        assert!(said.contains("SAOMA_WECHAT__SECRT is no setting; did you mean wechat.secret?"), "{said}");
-        let said = fault(&format!("{ENOUGH}[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uri = []\n"), &[]);
-        assert!(said.contains("site.redirect_uri is no setting; did you mean site.redirect_uris?"), "{said}");
+        assert!(
+            said.contains("SAOMA_WECHAT__SECRT is no setting; did you mean wechat.secret?"),
+            "{said}"
+        );
+        let said =
+            fault(&format!("{ENOUGH}[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uri = []\n"), &[]);
+        assert!(
+            said.contains("site.redirect_uri is no setting; did you mean site.redirect_uris?"),
+            "{said}"
+        );
     }
 
     #[test]
     fn plain_http_is_for_this_machine_alone() {
         let at = |url| load(&ENOUGH.replace("https://login.example.com", url), &[]);
-        for url in ["http://127.0.0.1:8080", "http://localhost", "http://saoma.localhost:8080", "http://[::1]:80"] {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://saoma.localhost:8080",
+            "http://[::1]:80",
+        ] {
             assert!(at(url).is_ok(), "{url}");
         }
-        for url in ["http://login.example.com", "http://localhost.example.com", "https://a.example/login", "ftp://a.example", "a.example"] {
+        for url in [
+            "http://login.example.com",
+            "http://localhost.example.com",
+            "https://a.example/login",
+            "ftp://a.example",
+            "a.example",
+        ] {
             assert!(at(url).unwrap_err().to_string().contains("public_url"), "{url}");
         }
     }

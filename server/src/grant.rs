@@ -108,7 +108,13 @@ impl Scopes {
     /// What is granted of these when a person ticked `words`: nothing beyond `openid` that was not both asked and ticked.
     pub fn granted<S: AsRef<str>>(&self, words: &[S]) -> Self {
         let ticked = |scope: &Scope| words.iter().any(|word| word.as_ref() == scope.as_str());
-        Self(self.0.iter().copied().filter(|scope| *scope == Scope::Openid || ticked(scope)).collect())
+        Self(
+            self.0
+                .iter()
+                .copied()
+                .filter(|scope| *scope == Scope::Openid || ticked(scope))
+                .collect(),
+        )
     }
 
     /// Whether all of these are among `others`.
@@ -241,13 +247,19 @@ mod tests {
         let until = Timestamp::from_millis(60_000);
         let (now, cb) = (Timestamp::from_millis(59_999), Some("https://blog.example.com/cb"));
         let asked = request(Some(CHALLENGE));
-        let redeem = |site, redirect, verifier, now| check_redemption(&asked, site, redirect, verifier, until, now);
+        let other = VERIFIER.replace('d', "e");
+        let redeem = |site, redirect, verifier, now| {
+            check_redemption(&asked, site, redirect, verifier, until, now)
+        };
         assert_eq!(redeem("blog", cb, Some(VERIFIER), now), Ok(()));
         assert_eq!(redeem("shop", cb, Some(VERIFIER), now), Err(RedeemError::OtherSite));
         assert_eq!(redeem("blog", None, Some(VERIFIER), now), Err(RedeemError::OtherRedirect));
-        assert_eq!(redeem("blog", Some("https://x.example"), Some(VERIFIER), now), Err(RedeemError::OtherRedirect));
+        assert_eq!(
+            redeem("blog", Some("https://x.example"), Some(VERIFIER), now),
+            Err(RedeemError::OtherRedirect)
+        );
         assert_eq!(redeem("blog", cb, None, now), Err(RedeemError::WrongVerifier));
-        assert_eq!(redeem("blog", cb, Some(&VERIFIER.replace('d', "e")), now), Err(RedeemError::WrongVerifier));
+        assert_eq!(redeem("blog", cb, Some(&other), now), Err(RedeemError::WrongVerifier));
         assert_eq!(redeem("blog", cb, Some("short"), now), Err(RedeemError::WrongVerifier));
         assert_eq!(redeem("blog", cb, Some(VERIFIER), until), Err(RedeemError::Expired));
     }
@@ -266,7 +278,9 @@ mod tests {
     #[test]
     fn pkce_is_s256_and_left_out_only_by_confidential_sites_that_may() {
         let mut site = Sites::new([], "https://login.example.com").get("saoma").unwrap().clone();
-        let check = |site: &Site, embedded, challenge, method| check_pkce(site, embedded, challenge, method);
+        let check = |site: &Site, embedded, challenge, method| {
+            check_pkce(site, embedded, challenge, method)
+        };
         assert_eq!(check(&site, false, None, None), Err(RequestError::ChallengeMissing));
         site.secret = Secret::from("secret".to_owned());
         assert_eq!(check(&site, false, None, None), Err(RequestError::ChallengeMissing));
@@ -274,9 +288,15 @@ mod tests {
         assert_eq!(check(&site, false, None, None), Ok(()));
         assert_eq!(check(&site, true, None, None), Err(RequestError::ChallengeMissing));
         assert_eq!(check(&site, false, Some(CHALLENGE), Some("S256")), Ok(()));
-        assert_eq!(check(&site, false, Some(CHALLENGE), Some("plain")), Err(RequestError::MethodNotS256));
+        assert_eq!(
+            check(&site, false, Some(CHALLENGE), Some("plain")),
+            Err(RequestError::MethodNotS256)
+        );
         assert_eq!(check(&site, false, Some(CHALLENGE), None), Err(RequestError::MethodNotS256));
-        assert_eq!(check(&site, false, Some("short"), Some("S256")), Err(RequestError::ChallengeMalformed));
+        assert_eq!(
+            check(&site, false, Some("short"), Some("S256")),
+            Err(RequestError::ChallengeMalformed)
+        );
     }
 
     #[test]

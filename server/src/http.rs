@@ -51,7 +51,11 @@ pub fn public(app: SharedApp) -> Router {
         .route("/session", post(phone::session))
         .route("/logins", get(phone::logins))
         .route("/logins/{id}", delete(phone::end_login))
-        .route("/profile", axum::routing::put(phone::set_profile).layer(DefaultBodyLimit::max(phone::PROFILE_BODY)))
+        .route(
+            "/profile",
+            axum::routing::put(phone::set_profile)
+                .layer(DefaultBodyLimit::max(phone::PROFILE_BODY)),
+        )
         .route("/me", get(phone::me).delete(phone::forget));
 
     let site = Router::new()

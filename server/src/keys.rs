@@ -12,7 +12,10 @@ use aws_lc_rs::{
     rsa::{KeyPair as RsaKeyPair, KeySize, PublicKeyComponents},
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -43,7 +46,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// They are encrypted with another secret, or with one where none is set.
-    #[error("the signing key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was made with")]
+    #[error(
+        "the signing key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was made with"
+    )]
     Locked(String),
     /// A library refused.
     #[error("cannot {0}")]
@@ -60,7 +65,9 @@ impl Keys {
         for alg in [Alg::RS256, Alg::ES256] {
             if !store.keys().await?.iter().any(|key| key.alg == alg) {
                 let private = lock.close(&generate(alg)?)?;
-                store.add_key(StoredKey { kid: world.base62(12), alg, made: world.now(), private }).await?;
+                store
+                    .add_key(StoredKey { kid: world.base62(12), alg, made: world.now(), private })
+                    .await?;
             }
         }
         let mut signing = BTreeMap::new();
@@ -92,7 +99,8 @@ impl Keys {
             Alg::RS256 => Algorithm::RS256,
             Alg::ES256 => Algorithm::ES256,
         };
-        let header = Header { kid: Some(kid.clone()), typ: Some(typ.to_owned()), ..Header::new(algorithm) };
+        let header =
+            Header { kid: Some(kid.clone()), typ: Some(typ.to_owned()), ..Header::new(algorithm) };
         jsonwebtoken::encode(&header, claims, &key.private).map_err(|_| Error::Crypto("sign a JWT"))
     }
 
@@ -116,7 +124,8 @@ pub fn at_hash(token: &str) -> String {
 fn generate(alg: Alg) -> Result<Vec<u8>, Error> {
     match alg {
         Alg::RS256 => {
-            let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| Error::Crypto("make an RSA key"))?;
+            let key = RsaKeyPair::generate(KeySize::Rsa2048)
+                .map_err(|_| Error::Crypto("make an RSA key"))?;
             let der = key.as_der().map_err(|_| Error::Crypto("write an RSA key"))?;
             Ok(der.as_ref().to_vec())
         }
@@ -138,14 +147,19 @@ fn rsa(kid: &str, der: &[u8]) -> Result<Key, Error> {
         "n": URL_SAFE_NO_PAD.encode(&public.n), "e": URL_SAFE_NO_PAD.encode(&public.e),
     });
     // The library reads PKCS#8 from PEM alone; its DER is PKCS#1.
-    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
-    let private = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::Crypto("read an RSA key"))?;
+    let pem = format!(
+        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+        STANDARD.encode(der)
+    );
+    let private =
+        EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::Crypto("read an RSA key"))?;
     Ok(Key { alg: Alg::RS256, private, jwk })
 }
 
 fn p256(kid: &str, der: &[u8]) -> Result<Key, Error> {
     let unreadable = |_| Error::Crypto("read a P-256 key");
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(unreadable)?;
+    let pair =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(unreadable)?;
     // An uncompressed point: 4, then x and y of 32 bytes each (SEC 1 section 2.3.3).
     let (x, y) = match pair.public_key().as_ref() {
         [4, point @ ..] if point.len() == 64 => point.split_at(32),
@@ -184,7 +198,9 @@ impl Lock {
 
     fn open(&self, stored: &StoredKey) -> Result<Vec<u8>, Error> {
         let locked = || Error::Locked(stored.kid.clone());
-        let Some(rest) = stored.private.strip_prefix(&[SEALED]) else { return Ok(stored.private.clone()) };
+        let Some(rest) = stored.private.strip_prefix(&[SEALED]) else {
+            return Ok(stored.private.clone());
+        };
         let key = self.0.as_ref().ok_or_else(locked)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(locked)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| locked())?;

@@ -15,7 +15,8 @@ use crate::{
     site::{self, Site},
     store::{Decide, Decided, Login, LoginOf, Profile},
     ticket::{
-        Approval, Browser, Decision, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner, Stage, Ticket, Verdict,
+        Approval, Browser, Decision, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner,
+        Stage, Ticket, Verdict,
     },
     tickets::{Picture, Seen},
     world::Timestamp,
@@ -198,7 +199,9 @@ pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
     match app.store.decision_by_ticket(id).await? {
         Some(decided) if is_over(app, &decided, now).await? => Err(Refusal::NoSuchTicket.into()),
         Some(decided) => Ok(Standing::Decided(Box::new(decided))),
-        None => seen.map(|seen| Standing::Living(Box::new(seen))).ok_or_else(|| Refusal::NoSuchTicket.into()),
+        None => seen
+            .map(|seen| Standing::Living(Box::new(seen)))
+            .ok_or_else(|| Refusal::NoSuchTicket.into()),
     }
 }
 
@@ -214,7 +217,12 @@ async fn is_over(app: &App, decided: &Decided, now: Timestamp) -> Result<bool, E
 ///
 /// # Errors
 /// [`Code::NoSuchTicket`] for strangers too; [`Code::OriginNotAllowed`] from another site's page.
-pub async fn find_own(app: &App, id: Hashed, presented: Presented, origin: Option<&str>) -> Result<Standing, Error> {
+pub async fn find_own(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Standing, Error> {
     let standing = find(app, id).await?;
     if !standing.owner().is(presented) {
         return Err(Refusal::NoSuchTicket.into());
@@ -251,7 +259,12 @@ pub async fn picture(app: &App, id: Hashed, presented: Presented) -> Result<Pict
 ///
 /// # Errors
 /// [`Code::AlreadyScanned`], [`Code::AlreadyDecided`], [`Code::TooManyRenewals`], [`Code::NoCodeNow`].
-pub async fn renew(app: &App, id: Hashed, presented: Presented, origin: Option<&str>) -> Result<Opening, Error> {
+pub async fn renew(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Opening, Error> {
     let Standing::Living(seen) = find_own(app, id, presented, origin).await? else {
         return Err(Refusal::AlreadyDecided.into());
     };
@@ -259,7 +272,8 @@ pub async fn renew(app: &App, id: Hashed, presented: Presented, origin: Option<&
     let life = app.settings.ticket.life;
     let fresh_id = Secret::from(app.world.base62(22));
     let key = seen.ticket.owner.origin().map(|_| Secret::new(&app.world));
-    let fresh = |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
+    let fresh =
+        |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
     // Asked before a code is spent on it.
     seen.ticket.clone().renew(fresh(String::new()), now, life)?;
     let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
@@ -304,7 +318,12 @@ pub async fn digits(
 ///
 /// # Errors
 /// [`Code::AlreadyDecided`].
-pub async fn cancel(app: &App, id: Hashed, presented: Presented, origin: Option<&str>) -> Result<(), Error> {
+pub async fn cancel(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<(), Error> {
     match find_own(app, id, presented, origin).await? {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
         Standing::Living(_) => {
@@ -473,7 +492,13 @@ async fn take(
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
             app.tickets.nudge(next.id).await?;
-            return Ok(Scanned { ticket: next, token, person, known_browser: known.browser, same_network });
+            return Ok(Scanned {
+                ticket: next,
+                token,
+                person,
+                known_browser: known.browser,
+                same_network,
+            });
         }
         seen = match app.tickets.by_id(seen.ticket.id).await? {
             Some(seen) => seen,
@@ -492,7 +517,9 @@ pub fn face_of(person: &Person) -> Face {
 /// Whether two addresses are one household's: the same IPv4 address, or the same /64 of IPv6.
 pub fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
     match (one.to_canonical(), other.to_canonical()) {
-        (IpAddr::V6(one), IpAddr::V6(other)) => one.segments().iter().take(4).eq(other.segments().iter().take(4)),
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            one.segments().iter().take(4).eq(other.segments().iter().take(4))
+        }
         (one, other) => one == other,
     }
 }
@@ -502,7 +529,12 @@ pub fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
 /// # Errors
 /// [`Code::Unauthorized`], [`Code::TicketExpired`], [`Code::MatchRequired`], [`Code::WrongMatch`], [`Code::Refused`],
 /// [`Code::AlreadyDecided`], [`Code::NoSuchTicket`].
-pub async fn approve(app: &App, scene: &str, token: Hashed, approval: Approval) -> Result<(), Error> {
+pub async fn approve(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Approval,
+) -> Result<(), Error> {
     decide(app, scene, token, Some(approval)).await
 }
 
@@ -514,7 +546,12 @@ pub async fn deny(app: &App, scene: &str, token: Hashed) -> Result<(), Error> {
     decide(app, scene, token, None).await
 }
 
-async fn decide(app: &App, scene: &str, token: Hashed, approval: Option<Approval>) -> Result<(), Error> {
+async fn decide(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Option<Approval>,
+) -> Result<(), Error> {
     let approving = approval.is_some();
     let Some(seen) = app.tickets.by_scene(scene).await? else {
         let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
@@ -622,10 +659,17 @@ pub struct Claim {
 ///
 /// # Errors
 /// [`Code::NotDecided`], [`Code::NoSuchTicket`] when it is over.
-pub async fn claim(app: &App, id: Hashed, presented: Presented, origin: Option<&str>) -> Result<Claim, Error> {
+pub async fn claim(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Claim, Error> {
     let decided = match find_own(app, id, presented, origin).await? {
         Standing::Decided(decided) => decided,
-        Standing::Living(seen) if seen.ticket.is_expired(app.world.now()) => return Err(Refusal::Expired.into()),
+        Standing::Living(seen) if seen.ticket.is_expired(app.world.now()) => {
+            return Err(Refusal::Expired.into());
+        }
         Standing::Living(_) => return Err(Refusal::NotDecided.into()),
     };
     let Some(login) = decided.login.filter(|_| decided.decision.is_approved()) else {
@@ -653,7 +697,10 @@ pub async fn redeemable_until(app: &App, decided: &Decided) -> Result<Timestamp,
 ///
 /// # Errors
 /// What WeChat and the store say.
-pub async fn open_phone(app: &App, js_code: wechat::JsCode) -> Result<(Secret, Duration, Option<Person>), Error> {
+pub async fn open_phone(
+    app: &App,
+    js_code: wechat::JsCode,
+) -> Result<(Secret, Duration, Option<Person>), Error> {
     const LIFE: Duration = Duration::from_secs(24 * 3600);
     let identity = who(app, js_code).await?;
     let person = app.store.person_of(&identity).await?;

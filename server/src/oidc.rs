@@ -130,7 +130,11 @@ pub fn check_lengths(values: &[&Option<String>]) -> Result<(), String> {
 /// A page where the redirect address is not to be trusted, else an answer to the site.
 pub fn authorize(app: &App, params: Params) -> Result<Authorize<'_>, Failure> {
     let page = |code: Code| Failure::Page(code.into());
-    let site = params.client_id.as_deref().and_then(|id| app.sites.get(id)).ok_or_else(|| page(Code::UnknownSite))?;
+    let site = params
+        .client_id
+        .as_deref()
+        .and_then(|id| app.sites.get(id))
+        .ok_or_else(|| page(Code::UnknownSite))?;
     let redirect_uri = params.redirect_uri.filter(|uri| site.allows_redirect(uri));
     let redirect_uri = redirect_uri.ok_or_else(|| page(Code::RedirectUriNotRegistered))?;
     let mode = match params.response_mode.as_deref() {
@@ -138,9 +142,12 @@ pub fn authorize(app: &App, params: Params) -> Result<Authorize<'_>, Failure> {
         Some("form_post") => Some(ResponseMode::FormPost),
         Some(_) => None,
     };
-    check_lengths(&[&params.state, &params.nonce]).map_err(|why| Failure::Page(Error::invalid(why)))?;
-    let answer = Answer::new(app, redirect_uri.clone(), mode.unwrap_or_default(), params.state.as_ref());
-    let refuse = |error, description: &str| Err(Failure::Answer(answer.clone().error(error, description)));
+    check_lengths(&[&params.state, &params.nonce])
+        .map_err(|why| Failure::Page(Error::invalid(why)))?;
+    let answer =
+        Answer::new(app, redirect_uri.clone(), mode.unwrap_or_default(), params.state.as_ref());
+    let refuse =
+        |error, description: &str| Err(Failure::Answer(answer.clone().error(error, description)));
     if params.request.is_some() {
         return refuse("request_not_supported", "request objects are not supported");
     }
@@ -159,7 +166,8 @@ pub fn authorize(app: &App, params: Params) -> Result<Authorize<'_>, Failure> {
     if !scopes.has(Scope::Openid) {
         return refuse("invalid_scope", "scope must contain openid");
     }
-    let (challenge, method) = (params.code_challenge.as_deref(), params.code_challenge_method.as_deref());
+    let (challenge, method) =
+        (params.code_challenge.as_deref(), params.code_challenge_method.as_deref());
     if let Err(error) = grant::check_pkce(site, false, challenge, method) {
         return refuse("invalid_request", &error.to_string());
     }
@@ -203,8 +211,12 @@ pub fn login_required(app: &App, request: &Request) -> Answer {
 /// The answer to what a phone decided.
 pub fn answer(app: &App, claim: &Claim) -> Answer {
     let request = &claim.request;
-    let answer =
-        Answer::new(app, request.redirect_uri.clone(), request.response_mode, request.state.as_ref());
+    let answer = Answer::new(
+        app,
+        request.redirect_uri.clone(),
+        request.response_mode,
+        request.state.as_ref(),
+    );
     match &claim.code {
         Some(code) => answer.with("code", code.reveal()),
         None => answer.error("access_denied", "the person said no"),
@@ -267,7 +279,9 @@ pub struct ClientAuth {
 /// # Errors
 /// `invalid_client`, the same for an unknown site and a wrong secret.
 pub fn authenticate<'a>(app: &'a App, auth: &ClientAuth) -> Result<&'a Site, OauthError> {
-    let refused = || OauthError::new("invalid_client", "unknown client_id, or a wrong or missing client_secret");
+    let refused = || {
+        OauthError::new("invalid_client", "unknown client_id, or a wrong or missing client_secret")
+    };
     let site = auth.id.as_deref().and_then(|id| app.sites.get(id)).ok_or_else(refused)?;
     let proven = match &auth.secret {
         None => site.is_public(),
@@ -374,7 +388,9 @@ fn id_token(
 pub async fn bearer(app: &App, token: Hashed) -> Result<LiveToken, OauthError> {
     let live = app.store.live_token(token, app.world.now()).await?;
     let live = live.filter(|live| live.token.kind == TokenKind::Access);
-    live.ok_or_else(|| OauthError::new("invalid_token", "the access token is unknown, has expired or was revoked"))
+    live.ok_or_else(|| {
+        OauthError::new("invalid_token", "the access token is unknown, has expired or was revoked")
+    })
 }
 
 /// What userinfo says (OIDC Core 5.3): of each scope what was ticked, and nothing else.
@@ -401,7 +417,11 @@ pub fn claims(app: &App, live: &LiveToken) -> Value {
 
 /// Whether this browser may skip the scan for what a site asks: a living login there or in its group that a phone approved
 /// in this browser, young enough, and with everything granted that is asked for.
-pub fn may_skip<'a>(app: &App, authorize: &Authorize<'_>, logins: &'a [Login]) -> Option<&'a Login> {
+pub fn may_skip<'a>(
+    app: &App,
+    authorize: &Authorize<'_>,
+    logins: &'a [Login],
+) -> Option<&'a Login> {
     if authorize.prompt == Prompt::Scan {
         return None;
     }

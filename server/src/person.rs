@@ -79,10 +79,10 @@ impl Newcomer {
 /// `len` letters of an alphabet without look-alikes: people read these names aloud.
 fn readable(world: &World, len: usize) -> String {
     const LETTERS: [char; 31] = [
-        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v',
-        'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u',
+        'v', 'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
     ];
-    let draw = |_| LETTERS.iter().nth(usize::try_from(world.below(31)).unwrap_or(0));
+    let draw = |_| LETTERS.get(usize::try_from(world.below(31)).unwrap_or(0));
     (0..len).filter_map(draw).collect()
 }
 
@@ -152,7 +152,11 @@ mod tests {
     }
 
     /// Alphabetical order stands for age.
-    fn found(unionid: Option<&str>, by_openid: Option<KnownIdentity>, by_unionid: Option<&str>) -> Found {
+    fn found(
+        unionid: Option<&str>,
+        by_openid: Option<KnownIdentity>,
+        by_unionid: Option<&str>,
+    ) -> Found {
         find(unionid, by_openid.as_ref(), by_unionid, |one, other| one < other)
     }
 
@@ -161,9 +165,18 @@ mod tests {
         assert_eq!(found(None, None, None), Found::Nobody);
         assert_eq!(found(Some("u"), None, None), Found::Nobody);
         assert_eq!(found(Some("u"), None, Some("ann")), Found::Joins("ann".to_owned()));
-        assert_eq!(found(None, Some(known("ann", Some("u"))), None), Found::Person("ann".to_owned()));
-        assert_eq!(found(Some("u"), Some(known("ann", Some("u"))), Some("ann")), Found::Person("ann".to_owned()));
-        assert_eq!(found(Some("u"), Some(known("ann", None)), None), Found::LearnsUnionid("ann".to_owned()));
+        assert_eq!(
+            found(None, Some(known("ann", Some("u"))), None),
+            Found::Person("ann".to_owned())
+        );
+        assert_eq!(
+            found(Some("u"), Some(known("ann", Some("u"))), Some("ann")),
+            Found::Person("ann".to_owned())
+        );
+        assert_eq!(
+            found(Some("u"), Some(known("ann", None)), None),
+            Found::LearnsUnionid("ann".to_owned())
+        );
     }
 
     #[test]

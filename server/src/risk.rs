@@ -265,7 +265,8 @@ mod tests {
             (Entry::Card, Match, Refuse, Refuse),
         ] {
             let signals = Signals { entry, ..ORDINARY };
-            let asked = [Policy::Low, Policy::Normal, Policy::High].map(|policy| ask(signals, policy));
+            let asked =
+                [Policy::Low, Policy::Normal, Policy::High].map(|policy| ask(signals, policy));
             assert_eq!(asked, [low, normal, high], "{entry:?}");
         }
     }
@@ -288,7 +289,8 @@ mod tests {
 
     #[test]
     fn a_page_that_says_it_is_on_the_phone_is_believed_only_where_network_and_system_agree() {
-        let own = Signals { entry: Entry::LongPress, kind: Kind::OnPhone, same_system: true, ..ORDINARY };
+        let own =
+            Signals { entry: Entry::LongPress, kind: Kind::OnPhone, same_system: true, ..ORDINARY };
         assert_eq!(ask(own, Policy::Normal), Ask::Tap);
         assert_eq!(ask(Signals { same_network: false, ..own }, Policy::Normal), Ask::Match);
         assert_eq!(ask(Signals { same_system: false, ..own }, Policy::Normal), Ask::Match);
@@ -311,7 +313,8 @@ mod tests {
 
     #[test]
     fn the_setting_of_the_number_holds_over_the_rules_but_never_over_a_refusal() {
-        let judge = |entry, matching| Risk::of(Signals { entry, ..ORDINARY }, Policy::Normal, matching);
+        let judge =
+            |entry, matching| Risk::of(Signals { entry, ..ORDINARY }, Policy::Normal, matching);
         assert_eq!(judge(Entry::Live, Matching::Always).ask, Ask::Match);
         assert_eq!(judge(Entry::Album, Matching::Never).ask, Ask::Tap);
         assert_eq!(judge(Entry::Album, Matching::Never).level, Level::Raised);
@@ -321,7 +324,14 @@ mod tests {
     #[test]
     fn no_signal_ever_lowers_what_another_asks() {
         let all = [false, true];
-        for entry in [Entry::Live, Entry::Digits, Entry::LongPress, Entry::Album, Entry::Unknown, Entry::Card] {
+        for entry in [
+            Entry::Live,
+            Entry::Digits,
+            Entry::LongPress,
+            Entry::Album,
+            Entry::Unknown,
+            Entry::Card,
+        ] {
             for policy in [Policy::Low, Policy::Normal, Policy::High] {
                 for other_region in all {
                     for known_browser in all {
@@ -336,7 +346,11 @@ mod tests {
 
     #[test]
     fn a_milder_second_scan_launders_nothing() {
-        let first = Risk::of(Signals { entry: Entry::LongPress, ..ORDINARY }, Policy::Normal, Matching::Auto);
+        let first = Risk::of(
+            Signals { entry: Entry::LongPress, ..ORDINARY },
+            Policy::Normal,
+            Matching::Auto,
+        );
         let second = Risk::of(ORDINARY, Policy::Normal, Matching::Auto).worse(&first);
         assert_eq!(second, first);
     }

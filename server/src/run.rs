@@ -59,7 +59,8 @@ pub async fn assemble(
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
     let keys = Keys::load(&store, &settings.keys.secret, &world).await?;
-    let versions: BTreeSet<EnvVersion> = settings.sites.iter().filter_map(|site| site.env_version).collect();
+    let versions: BTreeSet<EnvVersion> =
+        settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions);
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     for parked in store.unpark().await? {

@@ -50,7 +50,9 @@ pub struct Site {
 }
 
 /// In the settings no version is written as an empty text.
-fn version_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<EnvVersion>, D::Error> {
+fn version_if_any<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<EnvVersion>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() {
         return Ok(None);
@@ -98,7 +100,9 @@ impl Site {
     /// Whether an answer may go to `uri`: letter for letter one of those registered (OIDC Core 3.1.2.1), but that a
     /// loopback address registered for a native application may come with any port (RFC 8252 section 7.3).
     pub fn allows_redirect(&self, uri: &str) -> bool {
-        self.redirect_uris.iter().any(|registered| registered == uri || loopback_twin(registered, uri))
+        self.redirect_uris
+            .iter()
+            .any(|registered| registered == uri || loopback_twin(registered, uri))
     }
 
     /// Whether a page of `origin` may carry the element.
@@ -121,7 +125,9 @@ impl Site {
             faults.push(format!("site {id:?}: name needs 1 to 40 characters; phones show it"));
         }
         if self.name.chars().any(misleading) {
-            faults.push(format!("site {id:?}: name has control or invisible characters; remove them"));
+            faults.push(format!(
+                "site {id:?}: name has control or invisible characters; remove them"
+            ));
         }
         for uri in &self.redirect_uris {
             if let Err(why) = check_redirect_uri(uri) {
@@ -136,7 +142,9 @@ impl Site {
             }
         }
         if self.is_public() && self.pkce == Pkce::IfSent {
-            faults.push(format!("site {id:?}: pkce = \"if-sent\" needs a secret; a public site has PKCE alone"));
+            faults.push(format!(
+                "site {id:?}: pkce = \"if-sent\" needs a secret; a public site has PKCE alone"
+            ));
         }
         faults
     }
@@ -198,7 +206,9 @@ fn check_redirect_uri(uri: &str) -> Result<(), &'static str> {
         "http" if is_loopback(&url) => Ok(()),
         "http" => Err("must be https; http is for loopback alone"),
         scheme if scheme.contains('.') => Ok(()),
-        _ => Err("must be https, http on loopback, or a reverse-DNS scheme such as com.example.app:/done"),
+        _ => Err(
+            "must be https, http on loopback, or a reverse-DNS scheme such as com.example.app:/done",
+        ),
     }
 }
 
@@ -309,11 +319,15 @@ mod tests {
 
     #[test]
     fn a_site_that_cannot_work_says_what_to_write() {
-        let mut bad = site(&["javascript:alert(1)", "http://blog.example.com/x", "https://a.example/#x"]);
+        let mut bad =
+            site(&["javascript:alert(1)", "http://blog.example.com/x", "https://a.example/#x"]);
         bad.name = "Bank\u{202e}gnaB".to_owned();
         bad.origins = vec!["https://a.example/".to_owned()];
         bad.pkce = Pkce::IfSent;
         assert_eq!(bad.faults().len(), 6, "{:#?}", bad.faults());
-        assert_eq!(site(&["https://a.example/cb", "com.example.app:/done"]).faults(), [] as [String; 0]);
+        assert_eq!(
+            site(&["https://a.example/cb", "com.example.app:/done"]).faults(),
+            [] as [String; 0]
+        );
     }
 }

@@ -185,7 +185,12 @@ pub trait Store: Send + Sync + 'static {
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error>;
 
     /// Consumes a code and keeps the tokens it gives, in one step; of many racing calls one consumes.
-    async fn redeem(&self, code: Hashed, tokens: Vec<Token>, now: Timestamp) -> Result<Redemption, Error>;
+    async fn redeem(
+        &self,
+        code: Hashed,
+        tokens: Vec<Token>,
+        now: Timestamp,
+    ) -> Result<Redemption, Error>;
 
     /// A token that lives, of a login that lives, of a person who is not blocked.
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error>;
@@ -197,13 +202,23 @@ pub trait Store: Send + Sync + 'static {
     async fn person(&self, id: &str) -> Result<Option<Person>, Error>;
 
     /// How well a person is known here.
-    async fn acquaintance(&self, person: &str, browser: Option<Hashed>, site: &str) -> Result<Acquaintance, Error>;
+    async fn acquaintance(
+        &self,
+        person: &str,
+        browser: Option<Hashed>,
+        site: &str,
+    ) -> Result<Acquaintance, Error>;
 
     /// The living logins of a person, the latest first.
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error>;
 
     /// Ends a login with its tokens and its session's approval of it. None: this person has no such living login.
-    async fn end_login(&self, person: &str, login: &str, now: Timestamp) -> Result<Option<Login>, Error>;
+    async fn end_login(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Option<Login>, Error>;
 
     /// The living logins that a browser's session holds: what it may skip the scan for. Empty: not signed in.
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
@@ -212,7 +227,12 @@ pub trait Store: Send + Sync + 'static {
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
 
     /// Keeps a token with which the mini program's own pages may ask about their person.
-    async fn open_phone(&self, token: Hashed, identity: &Identity, expires: Timestamp) -> Result<(), Error>;
+    async fn open_phone(
+        &self,
+        token: Hashed,
+        identity: &Identity,
+        expires: Timestamp,
+    ) -> Result<(), Error>;
 
     /// Whose phone token this is.
     async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error>;

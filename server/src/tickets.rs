@@ -68,7 +68,12 @@ pub trait Tickets: Send + Sync + 'static {
 
     /// Puts a renewed ticket in the place of the one seen, in one step.
     /// False: somebody else was quicker; look again.
-    async fn replace(&self, seen: &Seen, next: Ticket, picture: Option<Picture>) -> Result<bool, Error>;
+    async fn replace(
+        &self,
+        seen: &Seen,
+        next: Ticket,
+        picture: Option<Picture>,
+    ) -> Result<bool, Error>;
 
     /// Forgets a ticket with its picture and digits.
     async fn remove(&self, id: Hashed) -> Result<(), Error>;
@@ -83,7 +88,13 @@ pub trait Tickets: Send + Sync + 'static {
     async fn claimed(&self, id: Hashed) -> Result<Option<Timestamp>, Error>;
 
     /// Adds to a counter that forgets after `window`, or takes back, and says what it stands at.
-    async fn count(&self, what: &str, add: i32, window: Duration, now: Timestamp) -> Result<u32, Error>;
+    async fn count(
+        &self,
+        what: &str,
+        add: i32,
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<u32, Error>;
 
     /// Says "look again" to whichever node holds the page of this ticket.
     async fn nudge(&self, id: Hashed) -> Result<(), Error>;

@@ -39,7 +39,11 @@ impl Stage {
     /// If a port is taken, with what to do about it.
     pub async fn open(ports: [u16; 3]) -> Result<Self, String> {
         let [saoma, wechat, demo] = ports;
-        Ok(Self { saoma: listen(saoma).await?, wechat: listen(wechat).await?, demo: listen(demo).await? })
+        Ok(Self {
+            saoma: listen(saoma).await?,
+            wechat: listen(wechat).await?,
+            demo: listen(demo).await?,
+        })
     }
 
     /// What saoma runs by on this stage.

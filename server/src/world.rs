@@ -78,7 +78,7 @@ enum Clock {
 
 enum Dice {
     Real,
-    Seeded(Mutex<StdRng>),
+    Seeded(Box<Mutex<StdRng>>),
 }
 
 impl World {
@@ -91,7 +91,7 @@ impl World {
     pub fn held(now: Timestamp, seed: u64) -> Self {
         Self {
             clock: Clock::Held(watch::Sender::new(now)),
-            dice: Dice::Seeded(Mutex::new(StdRng::seed_from_u64(seed))),
+            dice: Dice::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
         }
     }
 

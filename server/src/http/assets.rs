@@ -17,7 +17,9 @@ pub(super) async fn element(headers: HeaderMap) -> Response {
     let everybody = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
     let cross = header::HeaderValue::from_static("cross-origin");
-    response.headers_mut().insert(header::HeaderName::from_static("cross-origin-resource-policy"), cross);
+    response
+        .headers_mut()
+        .insert(header::HeaderName::from_static("cross-origin-resource-policy"), cross);
     response
 }
 
@@ -35,7 +37,8 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Resul
 /// Cached for an hour and then asked about by its hash: a new saoma reaches every page within that time.
 fn served(asked: &HeaderMap, content_type: &'static str, text: &'static str) -> Response {
     let tag = format!("\"{:?}\"", Hashed::of(text));
-    let caching = [(header::CACHE_CONTROL, "public, max-age=3600".to_owned()), (header::ETAG, tag.clone())];
+    let caching =
+        [(header::CACHE_CONTROL, "public, max-age=3600".to_owned()), (header::ETAG, tag.clone())];
     if asked.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes()) {
         return (StatusCode::NOT_MODIFIED, caching).into_response();
     }

@@ -82,8 +82,10 @@ pub(super) async fn open(
     if !site.allows_redirect(&open.redirect_uri) {
         return Err(Code::RedirectUriNotRegistered.into());
     }
-    let (challenge, method) = (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());
-    grant::check_pkce(site, true, challenge, method).map_err(|error| Error::invalid(error.to_string()))?;
+    let (challenge, method) =
+        (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());
+    grant::check_pkce(site, true, challenge, method)
+        .map_err(|error| Error::invalid(error.to_string()))?;
     let scopes = Scopes::parse(open.scope.as_deref().unwrap_or("openid"));
     if !scopes.has(grant::Scope::Openid) {
         return Err(Error::invalid("scope: must contain openid"));
@@ -99,12 +101,14 @@ pub(super) async fn open(
         response_mode: ResponseMode::Query,
     };
     let kind = if open.on_phone { Kind::OnPhone } else { Kind::Page };
-    let opening = login::open(&app, site, request, Opener::Page { origin }, kind, caller.browser()).await?;
+    let opening =
+        login::open(&app, site, request, Opener::Page { origin }, kind, caller.browser()).await?;
     Ok(created(opening))
 }
 
 fn created(opening: Opening) -> Response {
-    (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(Opened::from(opening))).into_response()
+    (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(Opened::from(opening)))
+        .into_response()
 }
 
 pub(super) async fn code(
@@ -117,7 +121,10 @@ pub(super) async fn code(
         (header::CONTENT_TYPE, picture.content_type),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         // An `<img>` of any site may show it: who has the ticket id may see the code.
-        (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin".to_owned()),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin".to_owned(),
+        ),
     ];
     Ok((headers, picture.bytes).into_response())
 }
@@ -175,7 +182,8 @@ pub(super) async fn digits(
     Sent(proof): Sent<Proof>,
 ) -> Result<Response, Error> {
     let presented = caller.presents(proof.key.as_ref());
-    let (digits, expires_in) = login::digits(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
+    let (digits, expires_in) =
+        login::digits(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
     let body = Json(json!({ "digits": digits, "expires_in": expires_in }));
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

@@ -57,7 +57,11 @@ impl FromRequestParts<SharedApp> for Caller {
             cookie: cookie(names.browser),
             session: cookie(names.session),
             bearer: bearer(headers),
-            user_agent: text(headers, header::USER_AGENT).unwrap_or_default().chars().take(512).collect(),
+            user_agent: text(headers, header::USER_AGENT)
+                .unwrap_or_default()
+                .chars()
+                .take(512)
+                .collect(),
         })
     }
 }
@@ -76,8 +80,11 @@ impl Caller {
     /// The browser, as people may be shown it.
     pub(super) fn browser(&self) -> Browser {
         let parsed = Parser::new().parse(&self.user_agent);
-        let known = |word: &str| if word.is_empty() || word == "UNKNOWN" { None } else { Some(word.to_owned()) };
-        let (name, os) = parsed.map(|found| (known(found.name), known(found.os))).unwrap_or_default();
+        let known = |word: &str| {
+            if word.is_empty() || word == "UNKNOWN" { None } else { Some(word.to_owned()) }
+        };
+        let (name, os) =
+            parsed.map(|found| (known(found.name), known(found.os))).unwrap_or_default();
         let name = if self.is_in_wechat() { Some("WeChat".to_owned()) } else { name };
         Browser {
             name: name.unwrap_or_else(|| "unknown".to_owned()),
@@ -101,7 +108,10 @@ impl Caller {
     /// Whether the page stands on a phone.
     pub(super) fn is_on_phone(&self) -> bool {
         let has = |word| self.user_agent.contains(word);
-        self.is_in_wechat() || has("iPhone") || (has("Android") && has("Mobile")) || has("HarmonyOS") && has("Mobile")
+        self.is_in_wechat()
+            || has("iPhone")
+            || (has("Android") && has("Mobile"))
+            || has("HarmonyOS") && has("Mobile")
     }
 }
 
@@ -113,12 +123,14 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let value = text(headers, header::AUTHORIZATION)?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Secret::from(token.to_owned()))
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+        .then(|| Secret::from(token.to_owned()))
 }
 
 /// The right-most hop that no trusted proxy made: what stands further left anybody could have written.
 fn address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let is_trusted = |ip: &IpAddr| app.settings.trusted_proxies.iter().any(|network| network.0.contains(ip));
+    let is_trusted =
+        |ip: &IpAddr| app.settings.trusted_proxies.iter().any(|network| network.0.contains(ip));
     let peer = peer.to_canonical();
     if !is_trusted(&peer) {
         return peer;
@@ -193,7 +205,11 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         });
         let bytes = Bytes::from_request(request, app).await.map_err(|refused| {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
-            let error = if too_large { Code::TooLarge.into() } else { Error::invalid("the body broke off") };
+            let error = if too_large {
+                Code::TooLarge.into()
+            } else {
+                Error::invalid("the body broke off")
+            };
             error.into_response()
         })?;
         // No body at all is an object without fields: the hosted page has nothing to send.

@@ -10,7 +10,11 @@ use axum::{
 use crate::{app::SharedApp, error::Code, error::Error};
 
 /// Sets on every answer what no page may do without.
-pub(super) async fn headers(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub(super) async fn headers(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     let mut set = |name, value: &'static str| {
@@ -19,7 +23,10 @@ pub(super) async fn headers(State(app): State<SharedApp>, request: Request, next
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::X_FRAME_OPTIONS, "DENY");
-    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'");
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    );
     if app.settings.public_url.starts_with("https://") {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
@@ -57,12 +64,18 @@ pub(super) async fn cors(State(app): State<SharedApp>, request: Request, next: N
 }
 
 /// For public sites whose pages redeem the code themselves: token, userinfo and revoke may be read by their origins.
-pub(super) async fn site_cors(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub(super) async fn site_cors(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     let for_everybody = path == "/jwks";
     let for_sites = ["/token", "/userinfo", "/revoke"].contains(&path);
     match origin_of(request.headers()) {
-        Some(_) if for_everybody => allow(request, next, HeaderValue::from_static("*"), "GET").await,
+        Some(_) if for_everybody => {
+            allow(request, next, HeaderValue::from_static("*"), "GET").await
+        }
         Some(origin)
             if for_sites && app.sites.any_allows_origin(origin.to_str().unwrap_or_default()) =>
         {
@@ -72,7 +85,12 @@ pub(super) async fn site_cors(State(app): State<SharedApp>, request: Request, ne
     }
 }
 
-async fn allow(request: Request, next: Next, origin: HeaderValue, methods: &'static str) -> Response {
+async fn allow(
+    request: Request,
+    next: Next,
+    origin: HeaderValue,
+    methods: &'static str,
+) -> Response {
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response =

@@ -56,7 +56,8 @@ pub(super) async fn authorize_by_post(
 ) -> Response {
     match form {
         Ok(Form(fields)) => {
-            let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+            let query: String =
+                form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
             Redirect::to(&format!("/oauth2/authorize?{query}")).into_response()
         }
         Err(refused) => error_page(caller.lang, &Error::invalid(refused.body_text())),
@@ -74,9 +75,11 @@ async fn show(
         Some(session) => app.store.session(session.hashed(), app.world.now()).await?,
         None => Vec::new(),
     };
-    if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie) {
+    if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie)
+    {
         let (site, browser) = (authorize.site, caller.browser());
-        let claim = login::skip(app, site, authorize.request, login, cookie.hashed(), browser).await?;
+        let claim =
+            login::skip(app, site, authorize.request, login, cookie.hashed(), browser).await?;
         return Ok(answered(app, caller.lang.tag(), &oidc::answer(app, &claim)));
     }
     if authorize.prompt == Prompt::None {
@@ -103,7 +106,8 @@ pub(super) async fn open_hosted(
     let session = caller.session.as_ref().map(Secret::hashed);
     let opener = Opener::Browser { cookie: cookie.hashed(), session };
     let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };
-    let opening = login::open(app, authorize.site, authorize.request, opener, kind, caller.browser()).await?;
+    let opening =
+        login::open(app, authorize.site, authorize.request, opener, kind, caller.browser()).await?;
     Ok((cookies, opening))
 }
 
@@ -142,38 +146,59 @@ pub(super) async fn token(
     }
 }
 
-async fn redeem(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Value, OauthError> {
+async fn redeem(
+    app: &SharedApp,
+    headers: &HeaderMap,
+    form: TokenForm,
+) -> Result<Value, OauthError> {
     let auth = client_auth(headers, form.client_id, form.client_secret)?;
     let site = oidc::authenticate(app, &auth)?;
     match form.grant_type.as_deref() {
         Some("authorization_code") => {
-            let code = form.code.ok_or_else(|| OauthError::new("invalid_request", "code is missing"))?;
-            let sent = Redeem { code, redirect_uri: form.redirect_uri, verifier: form.code_verifier };
+            let code =
+                form.code.ok_or_else(|| OauthError::new("invalid_request", "code is missing"))?;
+            let sent =
+                Redeem { code, redirect_uri: form.redirect_uri, verifier: form.code_verifier };
             oidc::redeem(app, site, sent).await
         }
-        Some(_) => Err(OauthError::new("unsupported_grant_type", "grant_type must be authorization_code")),
+        Some(_) => {
+            Err(OauthError::new("unsupported_grant_type", "grant_type must be authorization_code"))
+        }
         None => Err(OauthError::new("invalid_request", "grant_type is missing")),
     }
 }
 
 /// The site's id and secret, from the header or the form but not both (RFC 6749 section 2.3.1). In the header both are
 /// form-encoded before they are put together.
-fn client_auth(headers: &HeaderMap, id: Option<String>, secret: Option<Secret>) -> Result<ClientAuth, OauthError> {
+fn client_auth(
+    headers: &HeaderMap,
+    id: Option<String>,
+    secret: Option<Secret>,
+) -> Result<ClientAuth, OauthError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Ok(ClientAuth { id, secret });
     };
-    let refused = || OauthError::new("invalid_client", "the Authorization header is not Basic with client_id:client_secret");
+    let refused = || {
+        OauthError::new(
+            "invalid_client",
+            "the Authorization header is not Basic with client_id:client_secret",
+        )
+    };
     let value = value.to_str().map_err(|_| refused())?;
     let (scheme, encoded) = value.split_once(' ').ok_or_else(refused)?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return Err(refused());
     }
-    let decoded = STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded =
+        STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let decoded = decoded.ok_or_else(refused)?;
     let (header_id, header_secret) = decoded.split_once(':').ok_or_else(refused)?;
     let header_id = form_decoded(header_id);
     if secret.is_some() || id.is_some_and(|id| id != header_id) {
-        return Err(OauthError::new("invalid_request", "client credentials stand in the header and in the body; send one"));
+        return Err(OauthError::new(
+            "invalid_request",
+            "client credentials stand in the header and in the body; send one",
+        ));
     }
     let header_secret = form_decoded(header_secret);
     let secret = (!header_secret.is_empty()).then(|| Secret::from(header_secret));
@@ -200,7 +225,9 @@ pub(super) fn refused(error: &OauthError) -> Response {
     let mut response = no_store((status, body).into_response());
     let challenge = match error.error {
         "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
-        "invalid_token" => Some(HeaderValue::from_static("Bearer realm=\"saoma\", error=\"invalid_token\"")),
+        "invalid_token" => {
+            Some(HeaderValue::from_static("Bearer realm=\"saoma\", error=\"invalid_token\""))
+        }
         _ => None,
     };
     if let Some(challenge) = challenge {
@@ -234,6 +261,9 @@ pub(super) async fn jwks(State(app): State<SharedApp>) -> Response {
 }
 
 pub(super) async fn discovery(State(app): State<SharedApp>) -> Response {
-    let everybody = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::CACHE_CONTROL, "public, max-age=300")];
+    let everybody = [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+    ];
     (everybody, Json(oidc::discovery(&app))).into_response()
 }

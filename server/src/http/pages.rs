@@ -60,14 +60,21 @@ pub(super) async fn show_code(
         code_url: format!("/api/tickets/{}/code", opening.ticket.reveal()),
         ticket: opening.ticket.reveal().to_owned(),
         site_name,
-        site_host: parsed.as_ref().and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default(),
+        site_host: parsed
+            .as_ref()
+            .and_then(|url| url.host_str().map(ToOwned::to_owned))
+            .unwrap_or_default(),
         site_logo: None,
         on_phone: caller.is_on_phone(),
         in_wechat: caller.is_in_wechat(),
         expires_in: opening.expires_in,
         has_code: opening.has_code,
-        cancel_url: if own { Some("/".to_owned()) } else { parsed.map(|url| url.origin().ascii_serialization()) }
-            .filter(|url| url != "null"),
+        cancel_url: if own {
+            Some("/".to_owned())
+        } else {
+            parsed.map(|url| url.origin().ascii_serialization())
+        }
+        .filter(|url| url != "null"),
     };
     Ok((cookies, shown(app, html(&page))).into_response())
 }
@@ -87,20 +94,30 @@ struct FormPost<'a> {
 
 /// The page that posts an answer to its site (OAuth 2.0 Form Post Response Mode).
 pub(super) fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
-    let fields = answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    let fields =
+        answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields });
     let target = Url::parse(&answer.redirect_uri).map(|url| url.origin().ascii_serialization());
     // A native scheme has no origin to name; its scheme does.
     let target = match target {
         Ok(origin) if origin != "null" => origin,
-        _ => answer.redirect_uri.split(':').next().map(|scheme| format!("{scheme}:")).unwrap_or_default(),
+        _ => answer
+            .redirect_uri
+            .split(':')
+            .next()
+            .map(|scheme| format!("{scheme}:"))
+            .unwrap_or_default(),
     };
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, &target));
     response
 }
 
 /// Where the hosted page goes with `response_mode=form_post`, once its ticket is decided.
-pub(super) async fn answer(State(app): State<SharedApp>, caller: Caller, Piece(ticket): Piece) -> Response {
+pub(super) async fn answer(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+) -> Response {
     let own = app.settings.public_url.clone();
     let claimed = login::claim(&app, Hashed::of(ticket), caller.presents(None), Some(&own)).await;
     match claimed {
@@ -149,17 +166,21 @@ pub(super) async fn home(State(app): State<SharedApp>, caller: Caller) -> Respon
 
 async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> {
     let (lang, server_name) = (caller.lang.tag(), app.settings.host());
-    let nobody = HomePage { lang, server_name: server_name.clone(), person: None, logins: Vec::new() };
+    let nobody =
+        HomePage { lang, server_name: server_name.clone(), person: None, logins: Vec::new() };
     let Some(own) = signed_in(app, caller).await? else { return Ok(nobody) };
     let Some(person) = app.store.person(&own.person).await? else { return Ok(nobody) };
     let logins = app.store.logins(&person.id).await?;
     let shown = |login: Login| {
         let site = app.sites.get(&login.site);
-        let uri = site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
+        let uri =
+            site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
         HomeLogin {
             this: login.id == own.id,
             site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
-            site_host: uri.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default(),
+            site_host: uri
+                .and_then(|url| url.host_str().map(ToOwned::to_owned))
+                .unwrap_or_default(),
             browser: format!("{} · {}", login.browser.name, login.browser.os),
             since: date(login.since),
             last_seen: date(login.last_seen),
@@ -168,7 +189,12 @@ async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> 
     };
     let face = face_of(&person);
     let person = HomePerson { nickname: person.name(), avatar: face.avatar };
-    Ok(HomePage { lang, server_name, person: Some(person), logins: logins.into_iter().map(shown).collect() })
+    Ok(HomePage {
+        lang,
+        server_name,
+        person: Some(person),
+        logins: logins.into_iter().map(shown).collect(),
+    })
 }
 
 fn date(at: Timestamp) -> String {
@@ -177,7 +203,11 @@ fn date(at: Timestamp) -> String {
 }
 
 /// Signs in to saoma itself.
-pub(super) async fn login(State(app): State<SharedApp>, caller: Caller, cookies: CookieJar) -> Response {
+pub(super) async fn login(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+) -> Response {
     let request = Request {
         site: site::SELF.to_owned(),
         redirect_uri: format!("{}/", app.settings.public_url),
@@ -203,7 +233,11 @@ fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
     if own { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }
 
-pub(super) async fn sign_out(State(app): State<SharedApp>, caller: Caller, cookies: CookieJar) -> Response {
+pub(super) async fn sign_out(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+) -> Response {
     let ended = async {
         check_own(&app, &caller)?;
         if let Some(session) = &caller.session {
@@ -217,7 +251,11 @@ pub(super) async fn sign_out(State(app): State<SharedApp>, caller: Caller, cooki
     }
 }
 
-pub(super) async fn end_login(State(app): State<SharedApp>, caller: Caller, Piece(id): Piece) -> Response {
+pub(super) async fn end_login(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(id): Piece,
+) -> Response {
     let ended = async {
         check_own(&app, &caller)?;
         let own = signed_in(&app, &caller).await?.ok_or(Code::Unauthorized)?;
@@ -240,7 +278,10 @@ pub(super) async fn avatar(
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable")),
-        (header::HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin")),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        ),
     ];
     Ok((StatusCode::OK, headers, bytes).into_response())
 }

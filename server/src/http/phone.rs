@@ -100,7 +100,11 @@ fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
     Ok(Asked {
         scene: ticket.scene.clone(),
         token: scanned.token.reveal().to_owned(),
-        site: AskingSite { name: site.name.clone(), host: host_of(&ticket.request.redirect_uri), logo: None },
+        site: AskingSite {
+            name: site.name.clone(),
+            host: host_of(&ticket.request.redirect_uri),
+            logo: None,
+        },
         page: Page { host: ticket.owner.origin().map_or_else(|| app.settings.host(), host_of) },
         browser: SeenBrowser {
             name: ticket.browser.name.clone(),
@@ -207,14 +211,18 @@ pub(super) async fn session(
 
 /// The person whose mini program this is; none if they have approved nothing yet.
 async fn holder(app: &App, caller: &Caller) -> Result<Option<Person>, Error> {
-    let identity = app.store.phone(caller.token()?, app.world.now()).await?.ok_or(Code::Unauthorized)?;
+    let identity =
+        app.store.phone(caller.token()?, app.world.now()).await?.ok_or(Code::Unauthorized)?;
     match app.store.person_of(&identity).await? {
         Some(person) if person.blocked => Err(Code::Blocked.into()),
         found => Ok(found),
     }
 }
 
-pub(super) async fn logins(State(app): State<SharedApp>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(super) async fn logins(
+    State(app): State<SharedApp>,
+    caller: Caller,
+) -> Result<Json<Value>, Error> {
     let found = match holder(&app, &caller).await? {
         Some(person) => app.store.logins(&person.id).await?,
         None => Vec::new(),
@@ -263,7 +271,8 @@ pub(super) async fn set_profile(
         Some(text) => Some(picture(&text)?),
         None => None,
     };
-    let changed = login::set_profile(&app, &person, Profile { nickname: sent.nickname, avatar }).await?;
+    let changed =
+        login::set_profile(&app, &person, Profile { nickname: sent.nickname, avatar }).await?;
     Ok(Json(json!(face_of(&changed))))
 }
 
@@ -280,7 +289,11 @@ fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
     (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
     limits.max_alloc = Some(96 * 1024 * 1024);
     reader.limits(limits);
-    let read = reader.with_guessed_format().map_err(|_| unreadable())?.decode().map_err(|_| unreadable())?;
+    let read = reader
+        .with_guessed_format()
+        .map_err(|_| unreadable())?
+        .decode()
+        .map_err(|_| unreadable())?;
     let small = read.resize_to_fill(SIDE, SIDE, image::imageops::FilterType::Triangle).into_rgb8();
     let mut written = std::io::Cursor::new(Vec::new());
     let jpeg = image::DynamicImage::from(small).write_to(&mut written, image::ImageFormat::Jpeg);

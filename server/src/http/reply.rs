@@ -28,7 +28,8 @@ impl Lang {
         let mut best = (0.0, Self::Zh);
         for part in value.unwrap_or_default().split(',').take(16) {
             let (tag, params) = part.trim().split_once(';').unwrap_or((part.trim(), ""));
-            let weight = params.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
+            let weight =
+                params.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
             let primary = tag.split('-').next().unwrap_or_default();
             let lang = if primary.eq_ignore_ascii_case("zh") {
                 Self::Zh
@@ -73,7 +74,9 @@ impl IntoResponse for Error {
         }
         let mut response = status.into_response();
         if let Some(after) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response.extensions_mut().insert(Pending { code: self.code, hint: self.hint });
         response
@@ -98,7 +101,9 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     });
     let (parts, _) = response.into_parts();
     let mut answer = (parts.status, Json(problem)).into_response();
-    answer.headers_mut().extend(parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+    answer
+        .headers_mut()
+        .extend(parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
     let problem_json = HeaderValue::from_static("application/problem+json");
     answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -139,11 +144,14 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
     if let Some(cause) = &error.cause {
         tracing::error!(name: "request.failed", code = row.code, cause, "a page could not be shown");
     }
-    let page = ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
+    let page =
+        ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();
     if let Some(after) = error.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
 }
@@ -166,7 +174,8 @@ mod tests {
     #[test]
     fn the_caller_is_answered_in_their_language() {
         let of = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(text))]);
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(text))]);
             Lang::of(&headers)
         };
         for (text, lang) in [

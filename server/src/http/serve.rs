@@ -22,7 +22,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES).max_headers(100);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(100);
     // Every connection holds a receiver, so that the sender knows when the last of them has gone.
     let farewell = watch::Sender::new(false);
     loop {
@@ -42,7 +45,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             request
         });
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection =
+            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let connection = connection.with_upgrades();
         let mut told = farewell.subscribe();
         tokio::spawn(async move {
@@ -75,7 +79,10 @@ async fn rest_after(error: &io::Error) {
     wait(Duration::from_millis(50)).await;
 }
 
-#[expect(clippy::disallowed_methods, reason = "waits for peers and the kernel, which no rule depends on")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "waits for peers and the kernel, which no rule depends on"
+)]
 async fn wait(span: Duration) {
     tokio::time::sleep(span).await;
 }

@@ -6,7 +6,9 @@ use axum::{
     Json,
     extract::{
         State,
-        ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+        ws::{
+            CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
+        },
     },
     http::header,
     response::{
@@ -95,7 +97,12 @@ impl Look {
 
 /// Who may watch: checked in this order, and before any upgrade. A foreign or absent origin is refused before the ticket
 /// is looked up; another browser's ticket is an unknown one.
-async fn admit(app: &SharedApp, caller: &Caller, id: Hashed, needs_origin: bool) -> Result<(), Error> {
+async fn admit(
+    app: &SharedApp,
+    caller: &Caller,
+    id: Hashed,
+    needs_origin: bool,
+) -> Result<(), Error> {
     if needs_origin && caller.origin.is_none() {
         return Err(Code::OriginNotAllowed.into());
     }
@@ -119,7 +126,8 @@ pub(super) async fn socket(
     admit(&app, &caller, id, true).await?;
     let upgrade = upgrade.map_err(|refused| Error::invalid(refused.body_text()))?;
     // The library would keep 128 KiB a socket for pages that say nothing.
-    let upgrade = upgrade.read_buffer_size(LARGEST).write_buffer_size(0).max_message_size(4 * LARGEST);
+    let upgrade =
+        upgrade.read_buffer_size(LARGEST).write_buffer_size(0).max_message_size(4 * LARGEST);
     let watcher = app.waiting.watch_as_socket(id);
     Ok(upgrade.on_upgrade(move |socket| keep(socket, Look::new(app, id, watcher))))
 }

@@ -113,7 +113,10 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+            None => connect(
+                &self.path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?,
         };
         let result = look(&connection);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -148,7 +151,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX);
     if taken > MIGRATIONS.len() {
@@ -172,7 +176,8 @@ fn write_all(connection: &Connection, jobs: &Receiver<Job>) {
         let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
         let inside = begun.map(|()| connection);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
-        let committed = inside.and_then(|_| connection.execute_batch("COMMIT").map_err(Error::from));
+        let committed =
+            inside.and_then(|_| connection.execute_batch("COMMIT").map_err(Error::from));
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = connection.execute_batch("ROLLBACK");

@@ -85,7 +85,8 @@ fn every_verb_in_every_state_in_time_and_late() {
     let late = START + LIFE + LIFE;
     let in_time = START + Duration::from_secs(60);
     let token = Hashed::of("token");
-    let approve = |ticket: Ticket, token, now| outcome(ticket.approve(token, &Approval::default(), now));
+    let approve =
+        |ticket: Ticket, token, now| outcome(ticket.approve(token, &Approval::default(), now));
     let deny = |ticket: Ticket, token, now| outcome(ticket.deny(token, now));
     let scan = |ticket: Ticket, who: &str, now| {
         let scanned = ticket.scan(phone(who, "second", 1047), now, LIFE, &world());
@@ -142,13 +143,17 @@ fn a_stage_ends_to_the_millisecond() {
     // The scan buys as long again, counted from the scan; a second scan buys nothing.
     let taken = scan(last).unwrap();
     assert_eq!(taken.expires, last + LIFE);
-    assert_eq!(taken.scan(phone("ann", "2", 1047), end, LIFE, &world()).unwrap().expires, last + LIFE);
+    assert_eq!(
+        taken.scan(phone("ann", "2", 1047), end, LIFE, &world()).unwrap().expires,
+        last + LIFE
+    );
 }
 
 #[test]
 fn a_second_scan_by_the_same_person_kills_the_first_token() {
     let again = scanned(1047).scan(phone("ann", "second", 1047), START, LIFE, &world()).unwrap();
-    let approve = |token| outcome(again.clone().approve(Hashed::of(token), &Approval::default(), START));
+    let approve =
+        |token| outcome(again.clone().approve(Hashed::of(token), &Approval::default(), START));
     assert_eq!(approve("token"), "NotTheToken");
     assert_eq!(approve("second"), "approved");
 }
@@ -160,9 +165,8 @@ fn the_number_is_drawn_at_the_scan_and_one_miss_denies() {
     let shown = number(&asked).unwrap();
     assert_eq!(shown.len(), 2);
     let wrong = if shown == "00" { "01" } else { "00" };
-    let approve = |number| {
-        outcome(asked.clone().approve(Hashed::of("token"), &typed(number), START))
-    };
+    let approve =
+        |number| outcome(asked.clone().approve(Hashed::of("token"), &typed(number), START));
     assert_eq!(approve(None), "MatchRequired");
     assert_eq!(approve(Some(wrong.to_owned())), "denied WrongMatch");
     assert_eq!(approve(Some(String::new())), "denied WrongMatch");

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A waiting ticket called `name`, good for two minutes from `now`.
-pub fn ticket(name: &str, now: Timestamp) -> Ticket {
+pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
     Ticket {
         id: Hashed::of(name),
         scene: format!("scene-{name}"),
@@ -47,7 +47,7 @@ pub fn ticket(name: &str, now: Timestamp) -> Ticket {
 ///
 /// # Panics
 /// Where the store breaks one.
-pub async fn holds<T: Tickets>(fresh: impl Fn() -> T) {
+pub(crate) async fn holds<T: Tickets>(fresh: impl Fn() -> T) {
     a_ticket_is_found_by_each_of_its_names(fresh()).await;
     of_fifty_who_write_one_wins(Arc::new(fresh())).await;
     a_renewed_ticket_takes_the_old_ones_place(fresh()).await;
@@ -69,7 +69,8 @@ async fn put(store: &impl Tickets, name: &str) -> Seen {
 }
 
 async fn a_ticket_is_found_by_each_of_its_names(store: impl Tickets) {
-    let picture = Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"png") };
+    let picture =
+        Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"png") };
     let mut given = ticket("one", NOW);
     given.digits = Some("12345678".to_owned());
     store.put(given.clone(), Some(picture.clone())).await.expect("put");
@@ -111,13 +112,17 @@ async fn a_renewed_ticket_takes_the_old_ones_place(store: impl Tickets) {
     assert!(seen(&store, "old").await.is_none() && seen(&store, "new").await.is_some());
     assert!(!store.replace(&old, ticket("newer", NOW), None).await.expect("answer"));
     assert!(seen(&store, "newer").await.is_none());
-    assert!(!store.swap(&old, ticket("old", NOW)).await.expect("answer"), "what is gone stays gone");
+    assert!(
+        !store.swap(&old, ticket("old", NOW)).await.expect("answer"),
+        "what is gone stays gone"
+    );
     assert!(seen(&store, "old").await.is_none());
 }
 
 async fn digits_belong_to_one_ticket(store: impl Tickets) {
     let (one, two) = (put(&store, "one").await, put(&store, "two").await);
-    let with_digits = |seen: &Seen| Ticket { digits: Some("00000001".to_owned()), ..seen.ticket.clone() };
+    let with_digits =
+        |seen: &Seen| Ticket { digits: Some("00000001".to_owned()), ..seen.ticket.clone() };
     assert!(store.swap(&one, with_digits(&one)).await.expect("answer"));
     assert!(!store.swap(&two, with_digits(&two)).await.expect("answer"));
     let found = store.by_digits("00000001").await.expect("answer").expect("found");

@@ -117,12 +117,18 @@ impl Tickets for Memory {
             held.digits.insert(digits.clone(), next.id);
         }
         if let Some(entry) = held.tickets.get_mut(&next.id) {
-            *entry = Entry { ticket: next, version: seen.version + 1, picture: entry.picture.take() };
+            *entry =
+                Entry { ticket: next, version: seen.version + 1, picture: entry.picture.take() };
         }
         Ok(true)
     }
 
-    async fn replace(&self, seen: &Seen, next: Ticket, picture: Option<Picture>) -> Result<bool, Error> {
+    async fn replace(
+        &self,
+        seen: &Seen,
+        next: Ticket,
+        picture: Option<Picture>,
+    ) -> Result<bool, Error> {
         let mut held = self.held();
         if !held.stands(seen) {
             return Ok(false);
@@ -149,7 +155,13 @@ impl Tickets for Memory {
         Ok(self.held().claims.get(&id).copied())
     }
 
-    async fn count(&self, what: &str, add: i32, window: Duration, now: Timestamp) -> Result<u32, Error> {
+    async fn count(
+        &self,
+        what: &str,
+        add: i32,
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<u32, Error> {
         let mut held = self.held();
         match held.counters.get_mut(what) {
             Some(counter) if counter.until > now => {

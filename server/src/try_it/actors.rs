@@ -94,7 +94,10 @@ impl Browser {
     /// # Errors
     /// If the HTTP library cannot start.
     pub fn new(saoma: &str) -> Told<Self> {
-        Self::calling_itself(saoma, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+        Self::calling_itself(
+            saoma,
+            "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        )
     }
 
     /// A browser with another `User-Agent`.
@@ -144,7 +147,8 @@ impl Browser {
         let reply = self.goes_to(url).await?;
         let text = reply.text();
         let ticket = text.split_once("ticket=\"").and_then(|(_, rest)| rest.split_once('"'));
-        let (ticket, _) = ticket.ok_or_else(|| format!("no code at {url}: {} {text}", reply.status))?;
+        let (ticket, _) =
+            ticket.ok_or_else(|| format!("no code at {url}: {} {text}", reply.status))?;
         Ok(Page { ticket: ticket.to_owned() })
     }
 
@@ -165,7 +169,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn calls(&self, page: &Page, verb: &str) -> Told<Reply> {
-        self.posts(&format!("/api/tickets/{}/{verb}", page.ticket), &json!({}), &self.saoma.clone()).await
+        self.posts(&format!("/api/tickets/{}/{verb}", page.ticket), &json!({}), &self.saoma.clone())
+            .await
     }
 
     /// A POST of JSON by a page that stands on `origin`.
@@ -173,7 +178,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn posts(&self, url: &str, body: &Value, origin: &str) -> Told<Reply> {
-        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, origin).json(body)).await
+        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, origin).json(body))
+            .await
     }
 
     /// A POST of a form.
@@ -181,7 +187,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn submits(&self, url: &str, form: &[(&str, &str)]) -> Told<Reply> {
-        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, &self.saoma).form(form)).await
+        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, &self.saoma).form(form))
+            .await
     }
 
     /// Watches a page's ticket over the WebSocket.
@@ -226,11 +233,13 @@ impl Browser {
 /// # Errors
 /// If there is none to be read.
 pub fn read_qr(picture: &[u8]) -> Told<String> {
-    let reader = image::ImageReader::new(Cursor::new(picture)).with_guessed_format().map_err(told)?;
+    let reader =
+        image::ImageReader::new(Cursor::new(picture)).with_guessed_format().map_err(told)?;
     let grey = reader.decode().map_err(told)?.into_luma8();
     let mut prepared = rqrr::PreparedImage::prepare(grey);
     let grids = prepared.detect_grids();
-    let (_, text) = grids.first().ok_or("there is no code in the picture")?.decode().map_err(told)?;
+    let (_, text) =
+        grids.first().ok_or("there is no code in the picture")?.decode().map_err(told)?;
     Ok(text)
 }
 
@@ -240,7 +249,8 @@ pub fn read_qr(picture: &[u8]) -> Told<String> {
 /// If there is none.
 pub fn scene_in(text: &str) -> Told<String> {
     let url = Url::parse(text).map_err(told)?;
-    let scene = url.query_pairs().find(|(name, _)| name == "scene").map(|(_, scene)| scene.into_owned());
+    let scene =
+        url.query_pairs().find(|(name, _)| name == "scene").map(|(_, scene)| scene.into_owned());
     scene.ok_or_else(|| format!("no scene in {text}"))
 }
 
@@ -350,7 +360,8 @@ impl Phone {
         token: Option<&str>,
         body: &Value,
     ) -> Told<Reply> {
-        let request = self.http.request(method, format!("{}/api/phone/{path}", self.saoma)).json(body);
+        let request =
+            self.http.request(method, format!("{}/api/phone/{path}", self.saoma)).json(body);
         let request = request.header("accept-language", "en");
         let request = match token {
             Some(token) => request.bearer_auth(token),
@@ -411,6 +422,7 @@ impl Phone {
 
 fn asked(shown: Value) -> Told<Asked> {
     let text = |name| shown.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
-    let (scene, token) = text("scene").zip(text("token")).ok_or("a scan without scene and token")?;
+    let (scene, token) =
+        text("scene").zip(text("token")).ok_or("a scan without scene and token")?;
     Ok(Asked { shown, scene, token })
 }

@@ -35,7 +35,10 @@ const COOKIE: &str = "demo";
 /// The demo site as saoma knows it: public, so that PKCE alone protects it.
 pub(super) fn site(address: &str) -> Site {
     let template = Sites::new([], "");
-    let mut site = template.get(crate::site::SELF).cloned().unwrap_or_else(|| unreachable!("saoma's own site"));
+    let mut site = template
+        .get(crate::site::SELF)
+        .cloned()
+        .unwrap_or_else(|| unreachable!("saoma's own site"));
     site.id = ID.to_owned();
     site.name = "Demo site".to_owned();
     site.redirect_uris = vec![format!("{address}/callback")];
@@ -73,7 +76,8 @@ impl Demo {
     }
 
     fn visitor(&self, cookies: &CookieJar) -> Visitor {
-        let known = cookies.get(COOKIE).and_then(|cookie| self.visitors().get(cookie.value()).cloned());
+        let known =
+            cookies.get(COOKIE).and_then(|cookie| self.visitors().get(cookie.value()).cloned());
         known.unwrap_or_default()
     }
 
@@ -92,7 +96,12 @@ impl Demo {
 }
 
 pub(super) fn router(addresses: Addresses) -> Router {
-    let demo = Demo { addresses, http: reqwest::Client::new(), world: World::real(), visitors: Mutex::default() };
+    let demo = Demo {
+        addresses,
+        http: reqwest::Client::new(),
+        world: World::real(),
+        visitors: Mutex::default(),
+    };
     Router::new()
         .route("/", get(home))
         .route("/sign-in", get(sign_in))
@@ -130,7 +139,14 @@ struct Shown {
 impl Demo {
     fn page(&self, title: &'static str) -> Page {
         let phone = format!("{}/phone", self.addresses.wechat);
-        Page { title, saoma: self.addresses.saoma.clone(), phone, embedded: None, person: None, problem: None }
+        Page {
+            title,
+            saoma: self.addresses.saoma.clone(),
+            phone,
+            embedded: None,
+            person: None,
+            problem: None,
+        }
     }
 }
 
@@ -150,8 +166,15 @@ async fn home(State(demo): Shared, cookies: CookieJar) -> Page {
 }
 
 fn shown(claims: &Value) -> Shown {
-    let name = claims.get("name").or_else(|| claims.get("sub")).and_then(Value::as_str).unwrap_or_default();
-    Shown { name: name.to_owned(), claims: serde_json::to_string_pretty(claims).unwrap_or_default() }
+    let name = claims
+        .get("name")
+        .or_else(|| claims.get("sub"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Shown {
+        name: name.to_owned(),
+        claims: serde_json::to_string_pretty(claims).unwrap_or_default(),
+    }
 }
 
 /// The ordinary way: to saoma's own page and back.
@@ -198,7 +221,11 @@ struct Returned {
     error: Option<String>,
 }
 
-async fn callback(State(demo): Shared, cookies: CookieJar, Query(returned): Query<Returned>) -> Response {
+async fn callback(
+    State(demo): Shared,
+    cookies: CookieJar,
+    Query(returned): Query<Returned>,
+) -> Response {
     let begun = demo.visitor(&cookies).begun;
     let redeemed = async {
         let begun = begun.ok_or("this browser did not begin a sign-in here")?;
@@ -232,7 +259,8 @@ async fn callback(State(demo): Shared, cookies: CookieJar, Query(returned): Quer
 /// Redeems the code and checks the id_token: signature, issuer, audience, life, nonce (OIDC Core 3.1.3.7).
 async fn redeem(demo: &Demo, begun: &Begun, code: &str) -> Result<Value, String> {
     let saoma = &demo.addresses.saoma;
-    let discovery = fetch(demo.http.get(format!("{saoma}/.well-known/openid-configuration"))).await?;
+    let discovery =
+        fetch(demo.http.get(format!("{saoma}/.well-known/openid-configuration"))).await?;
     let endpoint = |name: &str| {
         let found = discovery.get(name).and_then(Value::as_str);
         found.map(ToOwned::to_owned).ok_or_else(|| format!("discovery has no {name}"))
@@ -246,7 +274,8 @@ async fn redeem(demo: &Demo, begun: &Begun, code: &str) -> Result<Value, String>
         ("code_verifier", &begun.verifier),
     ];
     let tokens = fetch(demo.http.post(endpoint("token_endpoint")?).form(&form)).await?;
-    let text = |name: &str| tokens.get(name).and_then(Value::as_str).ok_or_else(|| format!("no {name}"));
+    let text =
+        |name: &str| tokens.get(name).and_then(Value::as_str).ok_or_else(|| format!("no {name}"));
     let jwks = fetch(demo.http.get(endpoint("jwks_uri")?)).await?;
     check(saoma, &jwks, text("id_token")?, &begun.nonce)?;
     fetch(demo.http.get(endpoint("userinfo_endpoint")?).bearer_auth(text("access_token")?)).await
@@ -255,13 +284,17 @@ async fn redeem(demo: &Demo, begun: &Begun, code: &str) -> Result<Value, String>
 fn check(issuer: &str, jwks: &Value, id_token: &str, nonce: &str) -> Result<(), String> {
     let jwks: JwkSet = serde_json::from_value(jwks.clone()).map_err(|error| error.to_string())?;
     let header = jsonwebtoken::decode_header(id_token).map_err(|error| error.to_string())?;
-    let key = header.kid.and_then(|kid| jwks.find(&kid).cloned()).ok_or("the id_token's key is not published")?;
+    let key = header
+        .kid
+        .and_then(|kid| jwks.find(&kid).cloned())
+        .ok_or("the id_token's key is not published")?;
     let key = DecodingKey::from_jwk(&key).map_err(|error| error.to_string())?;
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&[ID]);
     validation.set_issuer(&[issuer]);
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-    let token = jsonwebtoken::decode::<Value>(id_token, &key, &validation).map_err(|error| error.to_string())?;
+    let token = jsonwebtoken::decode::<Value>(id_token, &key, &validation)
+        .map_err(|error| error.to_string())?;
     if token.claims.get("nonce").and_then(Value::as_str) == Some(nonce) {
         Ok(())
     } else {
@@ -278,7 +311,9 @@ async fn fetch(request: reqwest::RequestBuilder) -> Result<Value, String> {
 
 async fn me(State(demo): Shared, cookies: CookieJar) -> Response {
     match demo.visitor(&cookies).person {
-        Some(person) => Page { person: Some(shown(&person)), ..demo.page("Signed in") }.into_response(),
+        Some(person) => {
+            Page { person: Some(shown(&person)), ..demo.page("Signed in") }.into_response()
+        }
         None => (StatusCode::UNAUTHORIZED, demo.page("Nobody is signed in")).into_response(),
     }
 }

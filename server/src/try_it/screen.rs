@@ -168,7 +168,8 @@ async fn act(State(screen): State<Arc<Screen>>, Form(act): Form<Act>) -> Page {
         "approve" => {
             let number = Some(act.number.trim()).filter(|number| !number.is_empty());
             let scopes: Vec<&str> = act.profile.iter().map(|_| "profile").collect();
-            let body = json!({ "match": number, "remember": act.remember.is_some(), "scopes": scopes });
+            let body =
+                json!({ "match": number, "remember": act.remember.is_some(), "scopes": scopes });
             let approved = phone.approves_with(&asked, &body).await;
             approved.map(|()| Page { done: Some("Done. Go back to the page."), ..page })
         }

@@ -67,7 +67,9 @@ fn open(connection: &Connection, decide: &Decide) -> Result<Login, Error> {
     };
     let person = people::settle(connection, &decision.identity, newcomer, decision.at)?;
     let sub = people::sub(connection, group, &person, &decision.identity, sub)?;
-    if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) = (session, &decision.owner) {
+    if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
+        (session, &decision.owner)
+    {
         // The same person again: what other sites this browser may enter goes along; somebody else's does not.
         connection
             .prepare_cached(
@@ -154,7 +156,11 @@ fn add_token(connection: &Connection, token: &Token) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn live_token(connection: &Connection, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
+pub(super) fn live_token(
+    connection: &Connection,
+    hash: Hashed,
+    now: Timestamp,
+) -> Result<Option<LiveToken>, Error> {
     let sql = format!(
         "SELECT t.hash, t.kind, t.scopes, t.made, t.expires, {LOGIN}, {PERSON}
          FROM tokens t JOIN logins l ON l.id = t.login JOIN persons p ON p.id = l.person
@@ -166,11 +172,17 @@ pub(super) fn live_token(connection: &Connection, hash: Hashed, now: Timestamp) 
 }
 
 pub(super) fn of_person(connection: &Connection, person: &str) -> Result<Vec<Login>, Error> {
-    let sql = format!("SELECT {LOGIN} FROM logins l WHERE l.person = ?1 AND l.ended IS NULL ORDER BY l.since DESC");
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l WHERE l.person = ?1 AND l.ended IS NULL ORDER BY l.since DESC"
+    );
     all(connection, &sql, [person], login)
 }
 
-pub(super) fn of_session(connection: &Connection, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
+pub(super) fn of_session(
+    connection: &Connection,
+    session: Hashed,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
     let sql = format!(
         "SELECT {LOGIN} FROM logins l JOIN persons p ON p.id = l.person
          WHERE l.session = ?1 AND l.session_until > ?2 AND l.ended IS NULL AND p.blocked = 0 ORDER BY l.since DESC"
@@ -189,8 +201,10 @@ pub(super) fn end(
     let living = all(connection, &sql, params, login)?;
     for login in &living {
         connection.execute("DELETE FROM tokens WHERE login = ?1", [&login.id])?;
-        connection
-            .execute("UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1", params![login.id, now.millis()])?;
+        connection.execute(
+            "UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1",
+            params![login.id, now.millis()],
+        )?;
         write_audit(
             connection,
             &audit::Entry {
@@ -228,15 +242,29 @@ pub(super) fn open_phone(
 ) -> Result<(), Error> {
     connection.execute(
         "INSERT INTO phones (token, appid, openid, unionid, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![token.as_bytes(), identity.appid, identity.openid, identity.unionid, expires.millis()],
+        params![
+            token.as_bytes(),
+            identity.appid,
+            identity.openid,
+            identity.unionid,
+            expires.millis()
+        ],
     )?;
     Ok(())
 }
 
-pub(super) fn phone(connection: &Connection, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
+pub(super) fn phone(
+    connection: &Connection,
+    token: Hashed,
+    now: Timestamp,
+) -> Result<Option<Identity>, Error> {
     let sql = "SELECT appid, openid, unionid FROM phones WHERE token = ?1 AND expires > ?2";
     one(connection, sql, params![token.as_bytes(), now.millis()], |row| {
-        Ok(Identity { appid: row.get("appid")?, openid: row.get("openid")?, unionid: row.get("unionid")? })
+        Ok(Identity {
+            appid: row.get("appid")?,
+            openid: row.get("openid")?,
+            unionid: row.get("unionid")?,
+        })
     })
 }
 

@@ -37,12 +37,17 @@ pub(super) fn settle(
     }
     let age = |wanted: &str| ages.iter().find(|(_, id)| id == wanted);
     let is_older = |one: &str, other: &str| age(one) < age(other);
-    let id = match person::find(identity.unionid.as_deref(), known.as_ref(), by_unionid.as_deref(), is_older) {
+    let id = match person::find(
+        identity.unionid.as_deref(),
+        known.as_ref(),
+        by_unionid.as_deref(),
+        is_older,
+    ) {
         Found::Person(id) => return Ok(id),
         Found::Nobody => {
-            connection.prepare_cached("INSERT INTO persons (id, username, since) VALUES (?1, ?2, ?3)")?.execute(
-                params![newcomer.id, newcomer.username, now.millis()],
-            )?;
+            connection
+                .prepare_cached("INSERT INTO persons (id, username, since) VALUES (?1, ?2, ?3)")?
+                .execute(params![newcomer.id, newcomer.username, now.millis()])?;
             newcomer.id.clone()
         }
         Found::LearnsUnionid(id) | Found::Joins(id) => id,
@@ -90,7 +95,8 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
     )?;
     connection.execute(&format!("DELETE FROM subs AS s WHERE {known_to_both}"), [stays, goes])?;
     for table in ["subs", "identities", "logins"] {
-        connection.execute(&format!("UPDATE {table} SET person = ?1 WHERE person = ?2"), [stays, goes])?;
+        connection
+            .execute(&format!("UPDATE {table} SET person = ?1 WHERE person = ?2"), [stays, goes])?;
     }
     connection.execute("UPDATE audit SET person = ?1 WHERE person = ?2", [stays, goes])?;
     connection.execute("DELETE FROM persons WHERE id = ?1", [goes])?;
@@ -132,10 +138,15 @@ pub(super) fn acquaintance(
     Ok(found.unwrap_or_default())
 }
 
-pub(super) fn set_profile(connection: &Connection, id: &str, profile: &Profile) -> Result<Option<Person>, Error> {
+pub(super) fn set_profile(
+    connection: &Connection,
+    id: &str,
+    profile: &Profile,
+) -> Result<Option<Person>, Error> {
     if let Some(nickname) = &profile.nickname {
         let nickname = Some(nickname).filter(|nickname| !nickname.is_empty());
-        connection.execute("UPDATE persons SET nickname = ?2 WHERE id = ?1", params![id, nickname])?;
+        connection
+            .execute("UPDATE persons SET nickname = ?2 WHERE id = ?1", params![id, nickname])?;
     }
     if let Some((content_type, bytes)) = &profile.avatar {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
@@ -147,7 +158,10 @@ pub(super) fn set_profile(connection: &Connection, id: &str, profile: &Profile) 
     by_id(connection, id)
 }
 
-pub(super) fn avatar(connection: &Connection, username: &str) -> Result<Option<(String, Vec<u8>)>, Error> {
+pub(super) fn avatar(
+    connection: &Connection,
+    username: &str,
+) -> Result<Option<(String, Vec<u8>)>, Error> {
     let sql = "SELECT avatar_type, avatar FROM persons WHERE username = ?1 AND avatar IS NOT NULL";
     let found = connection.query_row(sql, [username], |row| Ok((row.get(0)?, row.get(1)?)));
     Ok(found.optional()?)
@@ -158,9 +172,15 @@ pub(super) fn forget(connection: &Connection, id: &str) -> Result<(), Error> {
         "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         [id],
     )?;
-    connection.execute("DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)", [id])?;
+    connection.execute(
+        "DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)",
+        [id],
+    )?;
     // Identities, subs, logins and tokens go along by their foreign keys.
     connection.execute("DELETE FROM persons WHERE id = ?1", [id])?;
-    connection.execute("UPDATE audit SET person = NULL, address = NULL, detail = '{}' WHERE person = ?1", [id])?;
+    connection.execute(
+        "UPDATE audit SET person = NULL, address = NULL, detail = '{}' WHERE person = ?1",
+        [id],
+    )?;
     Ok(())
 }

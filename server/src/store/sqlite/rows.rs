@@ -17,7 +17,8 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Error> {
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|error| Error(format!("a row is not as it should be: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| Error(format!("a row is not as it should be: {error}")))
 }
 
 pub(super) fn moment(row: &Row<'_>, column: &str) -> Result<Timestamp, rusqlite::Error> {
@@ -57,7 +58,11 @@ pub(super) fn login(row: &Row<'_>) -> Result<Login, Error> {
         site: row.get("site")?,
         sub: row.get("sub")?,
         scopes: Scopes::parse(&row.get::<_, String>("login_scopes")?),
-        identity: Identity { appid: row.get("appid")?, openid: row.get("openid")?, unionid: row.get("unionid")? },
+        identity: Identity {
+            appid: row.get("appid")?,
+            openid: row.get("openid")?,
+            unionid: row.get("unionid")?,
+        },
         browser: parsed(&row.get::<_, String>("browser")?)?,
         since: moment(row, "since")?,
         last_seen: moment(row, "last_seen")?,
@@ -108,7 +113,8 @@ pub(super) fn one<T>(
     params: impl Params,
     value: impl FnOnce(&Row<'_>) -> Result<T, Error>,
 ) -> Result<Option<T>, Error> {
-    let found = connection.prepare_cached(sql)?.query_row(params, |row| Ok(value(row))).optional()?;
+    let found =
+        connection.prepare_cached(sql)?.query_row(params, |row| Ok(value(row))).optional()?;
     found.transpose()
 }
 

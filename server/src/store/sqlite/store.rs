@@ -9,7 +9,8 @@ use crate::{
     person::{Identity, Person},
     secret::Hashed,
     store::{
-        Acquaintance, Decide, Decided, Error, LiveToken, Login, Profile, Redemption, Store, StoredKey, Token,
+        Acquaintance, Decide, Decided, Error, LiveToken, Login, Profile, Redemption, Store,
+        StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -34,7 +35,12 @@ impl Store for Sqlite {
         self.read(move |db| logins::by_code(db, code)).await
     }
 
-    async fn redeem(&self, code: Hashed, tokens: Vec<Token>, now: Timestamp) -> Result<Redemption, Error> {
+    async fn redeem(
+        &self,
+        code: Hashed,
+        tokens: Vec<Token>,
+        now: Timestamp,
+    ) -> Result<Redemption, Error> {
         self.write(move |db| logins::redeem(db, code, &tokens, now)).await
     }
 
@@ -52,7 +58,12 @@ impl Store for Sqlite {
         self.read(move |db| people::by_id(db, &id)).await
     }
 
-    async fn acquaintance(&self, person: &str, browser: Option<Hashed>, site: &str) -> Result<Acquaintance, Error> {
+    async fn acquaintance(
+        &self,
+        person: &str,
+        browser: Option<Hashed>,
+        site: &str,
+    ) -> Result<Acquaintance, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
         self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
     }
@@ -62,9 +73,16 @@ impl Store for Sqlite {
         self.read(move |db| logins::of_person(db, &person)).await
     }
 
-    async fn end_login(&self, person: &str, login: &str, now: Timestamp) -> Result<Option<Login>, Error> {
+    async fn end_login(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Option<Login>, Error> {
         let (person, login) = (person.to_owned(), login.to_owned());
-        let ended = self.write(move |db| logins::end(db, "l.id = ?1 AND l.person = ?2", params![login, person], now));
+        let ended = self.write(move |db| {
+            logins::end(db, "l.id = ?1 AND l.person = ?2", params![login, person], now)
+        });
         Ok(ended.await?.pop())
     }
 
@@ -73,10 +91,16 @@ impl Store for Sqlite {
     }
 
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.write(move |db| logins::end(db, "l.session = ?1", params![session.as_bytes()], now)).await
+        self.write(move |db| logins::end(db, "l.session = ?1", params![session.as_bytes()], now))
+            .await
     }
 
-    async fn open_phone(&self, token: Hashed, identity: &Identity, expires: Timestamp) -> Result<(), Error> {
+    async fn open_phone(
+        &self,
+        token: Hashed,
+        identity: &Identity,
+        expires: Timestamp,
+    ) -> Result<(), Error> {
         let identity = identity.clone();
         self.write(move |db| logins::open_phone(db, token, &identity, expires)).await
     }
