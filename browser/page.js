@@ -1,1 +1,98 @@
+// The hosted page's own script: what the element does not do, because it would do it in other people's pages too.
 
+const element = document.querySelector('wechat-login');
+const digits = document.querySelector('.digits');
+const page = document.querySelector('main');
+const save = document.querySelector('.save');
+const address = location.pathname + location.search;
+
+const post = (ticket, verb) =>
+  fetch(`/api/tickets/${ticket}/${verb}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+    keepalive: true,
+  });
+
+// The ticket of this tab, kept under its address, so that a reload does not take a code away that a phone is just looking at.
+const kept = {
+  read() {
+    try {
+      const { at, ticket } = JSON.parse(sessionStorage.getItem('saoma-ticket'));
+      return at === address ? ticket : null;
+    } catch {
+      return null;
+    }
+  },
+  write(ticket) {
+    try {
+      sessionStorage.setItem('saoma-ticket', JSON.stringify({ at: address, ticket }));
+    } catch {
+      // A browser that keeps nothing gets a fresh code at each reload.
+    }
+  },
+};
+
+async function takeUpAgain() {
+  const rendered = element.getAttribute('ticket');
+  const ticket = kept.read();
+  // An address without a query says nothing of who asks: the kept ticket might be another site's.
+  if (!location.search || !ticket || ticket === rendered) return;
+  const answer = await fetch(`/api/tickets/${ticket}`).catch(() => null);
+  if (!answer?.ok) return;
+  const { state } = await answer.json();
+  if (state !== 'waiting' && state !== 'scanned' && state !== 'approved') return;
+  post(rendered, 'cancel').catch(() => {});
+  element.setAttribute('ticket', ticket);
+  const picture = element.querySelector('img');
+  if (picture && state === 'waiting') picture.src = `/api/tickets/${ticket}/code`;
+}
+
+async function showDigits() {
+  const ticket = element.getAttribute('ticket');
+  const answer = await post(ticket, 'digits').catch(() => null);
+  if (!answer?.ok) {
+    digits.hidden = true; // The picture is still there.
+    return;
+  }
+  const made = await answer.json();
+  if (ticket !== element.getAttribute('ticket')) return;
+  digits.dataset.now = '';
+  digits.querySelector('output').textContent = made.digits.replace(/^(\d{4})(\d{4})$/, '$1 $2');
+  digits.querySelector('[data-shown]').hidden = false;
+  const ask = digits.querySelector('[data-ask]');
+  if (ask) ask.hidden = true;
+}
+
+async function copyDigits(button) {
+  const output = digits.querySelector('output');
+  try {
+    await navigator.clipboard.writeText(output.textContent.replace(' ', ''));
+  } catch {
+    getSelection().selectAllChildren(output); // Then at least they can be copied by hand.
+    return;
+  }
+  const label = button.textContent;
+  button.textContent = button.dataset.done;
+  setTimeout(() => (button.textContent = label), 2000);
+}
+
+// What is only of use while nobody has scanned goes by the state, see page.css.
+new MutationObserver(() => (page.dataset.state = element.dataset.state)).observe(element, { attributeFilter: ['data-state'] });
+
+element.addEventListener('saoma-ready', ({ detail }) => {
+  kept.write(detail.ticket);
+  if (save) save.href = `/api/tickets/${detail.ticket}/code`;
+  if (digits) {
+    digits.hidden = false;
+    if ('now' in digits.dataset) showDigits();
+  }
+});
+for (const end of ['approved', 'denied']) element.addEventListener(`saoma-${end}`, () => kept.write(null));
+
+digits?.querySelector('[data-ask]')?.addEventListener('click', showDigits);
+digits?.querySelector('[data-copy]').addEventListener('click', (event) => copyDigits(event.currentTarget));
+document.querySelector('[data-back]')?.addEventListener('click', () => post(element.getAttribute('ticket'), 'cancel').catch(() => {}));
+
+await takeUpAgain();
+await import('./wechat-login.js');

@@ -265,7 +265,9 @@ const login = (element, internals) => {
     if (!/Mobi/.test(navigator.userAgent)) return open();
     // On a phone the hosted page takes over; a verifier waits for redirect-uri.
     link.href = `${src()}/oauth2/authorize?${new URLSearchParams({ response_type: 'code', ...request })}`;
-    link.onclick = () => verifier && sessionStorage.setItem('saoma:' + request.state, verifier);
+    link.onclick = () => {
+      if (verifier) sessionStorage.setItem('saoma:' + request.state, verifier);
+    };
     show('phone');
   };
   const wake = ({ persisted }) => {

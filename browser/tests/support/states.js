@@ -1,0 +1,71 @@
+// How a page comes into each state that it can show, and the pages that have no states.
+
+import { button, inState } from './browser.js';
+
+export const STATES = {
+  async waiting({ page }) {
+    await page.locator('wechat-login img').first().evaluate((img) => img.decode());
+    if (await page.locator('.digits[data-now]').count()) await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  },
+  async digits({ page }) {
+    const ask = page.locator('[data-ask]');
+    if (await ask.count()) await ask.click();
+    if (await page.locator('.digits').count()) await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  },
+  async scanned({ page, saoma }) {
+    saoma.last.scan();
+    await inState(page, 'scanned');
+  },
+  async match({ page, saoma }) {
+    saoma.last.scan({ match: '42', person: { nickname: '一个名字很长很长很长的人 with a long name', avatar: null } });
+    await inState(page, 'scanned');
+  },
+  async approved({ page, saoma }) {
+    saoma.fail(/claim$/, 409, 100, {}, { code: 'not_decided' });
+    await page.route('**/claim', () => {}); // Never answered: the page stays where we want to look at it.
+    saoma.last.approve();
+    await inState(page, 'approved');
+  },
+  async denied({ page, saoma }) {
+    saoma.last.deny();
+    await inState(page, 'denied');
+  },
+  async expired({ page, saoma }) {
+    await page.locator('wechat-login').evaluate((element) => element.setAttribute('auto-refresh', 'false'));
+    saoma.last.expire();
+    await inState(page, 'expired');
+  },
+  async offline({ page, context }) {
+    await context.setOffline(true);
+    await inState(page, 'offline');
+  },
+  async taken({ page, saoma }) {
+    saoma.last.wire.close(4001);
+    await inState(page, 'taken');
+  },
+  async error({ page, saoma }) {
+    await page.locator('wechat-login').evaluate((element) => element.setAttribute('auto-refresh', 'false'));
+    saoma.last.expire();
+    await inState(page, 'expired');
+    saoma.fail(/renew$/, 403, 1, {}, { code: 'origin_not_allowed', detail: 'no' });
+    await button(page).click();
+    await inState(page, 'error');
+  },
+};
+
+const login = (id, more) => ({ id, site_name: '小站 My blog', site_host: 'blog.example.com', browser: 'Chrome 131 · Windows', since: '2026-11-02 20:15', last_seen: '2026-11-03 09:40', this: false, ...more });
+
+export const HOME = {
+  '/home-out': { template: 'home.html', values: { server_name: 'login.example.com', person: null, logins: [] } },
+  '/home': {
+    template: 'home.html',
+    values: {
+      server_name: 'login.example.com',
+      person: { nickname: '小明', avatar: '/avatar.png' },
+      logins: [login('a', { this: true }), login('b', { site_name: 'Gitea', site_host: 'git.a-rather-long-name.example.org', browser: 'Firefox 145 · Linux' }), login('c', { site_name: '<b>论坛</b> & friends', browser: 'Safari · iPhone' })],
+    },
+  },
+  '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: { nickname: '访客 4821', avatar: null }, logins: [] } },
+  '/error': { template: 'error.html', values: { title: 'This address is not registered', detail: 'The site sent a redirect_uri that saoma does not know: https://blog.example.com/callbak', code: 'invalid_redirect_uri', hint: 'If this is your site: add the address to redirect_uris of [[site]] id = "blog".' } },
+  '/form-post': { template: 'form_post.html', values: { action: '/nowhere', fields: [] } },
+};
