@@ -40,8 +40,7 @@ pub fn public(app: SharedApp) -> Router {
         .route("/{ticket}/claim", post(browser::claim))
         .route("/{ticket}/renew", post(browser::renew))
         .route("/{ticket}/digits", post(browser::digits))
-        .route("/{ticket}/cancel", post(browser::cancel))
-        .layer(from_fn_with_state(app.clone(), guard::cors));
+        .route("/{ticket}/cancel", post(browser::cancel));
 
     let phone = Router::new()
         .route("/tickets/{scene}/scan", post(phone::scan))
@@ -62,8 +61,7 @@ pub fn public(app: SharedApp) -> Router {
         .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
         .route("/token", post(oidc::token))
         .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
-        .route("/jwks", get(oidc::jwks))
-        .layer(from_fn_with_state(app.clone(), guard::site_cors));
+        .route("/jwks", get(oidc::jwks));
 
     Router::new()
         .route("/", get(pages::home))
@@ -84,6 +82,7 @@ pub fn public(app: SharedApp) -> Router {
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(app.clone(), guard::cross_origin))
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))
         .layer(CatchPanicLayer::custom(reply::panicked))

@@ -28,6 +28,7 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Resul
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
+        "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
         "page.css" => ("text/css; charset=utf-8", include_str!("../../../browser/page.css")),
         _ => return Err(Code::NotFound.into()),
     };

@@ -2,7 +2,7 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -44,41 +44,25 @@ pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Which origin the request names; `null` and odd bytes are an origin that nobody registered.
-fn origin_of(headers: &HeaderMap) -> Option<HeaderValue> {
-    headers.get(header::ORIGIN).cloned()
-}
-
-/// For pages that carry the element: an origin that nobody registered is refused before any look-up, where one is sent.
-/// Whether it is the right site's is for the handler, which knows the ticket.
-pub(super) async fn cors(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    let Some(origin) = origin_of(request.headers()) else {
+/// Which other origins may read an answer. A layer around all routes, so that it meets preflights too, which no route takes.
+pub(super) async fn cross_origin(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
     let text = origin.to_str().unwrap_or_default();
-    let own = text == app.settings.public_url;
-    if !own && !app.sites.any_allows_origin(text) {
-        return Error::from(Code::OriginNotAllowed).into_response();
-    }
-    allow(request, next, origin, "GET, POST").await
-}
-
-/// For public sites whose pages redeem the code themselves: token, userinfo and revoke may be read by their origins.
-pub(super) async fn site_cors(
-    State(app): State<SharedApp>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path();
-    let for_everybody = path == "/jwks";
-    let for_sites = ["/token", "/userinfo", "/revoke"].contains(&path);
-    match origin_of(request.headers()) {
-        Some(_) if for_everybody => {
-            allow(request, next, HeaderValue::from_static("*"), "GET").await
+    match request.uri().path() {
+        // Pages that carry the element. One that nobody registered is refused before any look-up; whether it is the right
+        // site's is for the handler, which knows the ticket.
+        path if path == "/api/tickets" || path.starts_with("/api/tickets/") => {
+            if text == app.settings.public_url || app.sites.any_allows_origin(text) {
+                allow(request, next, origin, "GET, POST").await
+            } else {
+                Error::from(Code::OriginNotAllowed).into_response()
+            }
         }
-        Some(origin)
-            if for_sites && app.sites.any_allows_origin(origin.to_str().unwrap_or_default()) =>
-        {
+        "/oauth2/jwks" => allow(request, next, HeaderValue::from_static("*"), "GET").await,
+        // Public sites whose pages redeem the code themselves.
+        "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke" if app.sites.any_allows_origin(text) => {
             allow(request, next, origin, "GET, POST").await
         }
         _ => next.run(request).await,

@@ -38,7 +38,6 @@ struct LoginPage {
     site_logo: Option<String>,
     on_phone: bool,
     in_wechat: bool,
-    expires_in: u64,
     has_code: bool,
     cancel_url: Option<String>,
 }
@@ -67,7 +66,6 @@ pub(super) async fn show_code(
         site_logo: None,
         on_phone: caller.is_on_phone(),
         in_wechat: caller.is_in_wechat(),
-        expires_in: opening.expires_in,
         has_code: opening.has_code,
         cancel_url: if own {
             Some("/".to_owned())
