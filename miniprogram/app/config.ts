@@ -1,0 +1,13 @@
+// Written by `saoma miniprogram`; what is checked in here are the defaults that the tests use.
+import type { Config } from './lib/settings'
+
+export const config: Config = {
+  server: 'https://login.example.com',
+  name: { zh: '扫码登录', en: 'Sign-in by scan' },
+  sites: [{ name: 'My blog', host: 'blog.example.com' }],
+  operator: 'Example Owner',
+  contact: 'owner@example.com',
+  filing: '',
+  version: '0.1.0',
+  profile: false,
+}
