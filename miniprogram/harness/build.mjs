@@ -82,7 +82,7 @@ export function toDom(wxml) {
       .replace(/\saria-role=/g, ' role=')
       .replace(/\splaceholder-class="[^"]*"/, '')
     if (tag === 'input') rest = rest.replace(/\stype="number"/, ' type="text" inputmode="numeric"').replace(/\stype="nickname"/, ' type="text"')
-    if (tag === 'switch') rest = rest.replace(/\stype="checkbox"/, ' data-look="checkbox"') + ' type="checkbox"'
+    if (tag === 'switch') rest = rest.replace(/\stype="checkbox"/, ' look="checkbox"') + ' type="checkbox"'
     if (tag === 'button') rest += ' type="button"'
     if (tag === 'image') rest += ' alt=""'
     return `<${ELEMENTS[tag] ?? tag}${rest}${self}>`

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { chromium } from 'playwright-core'
 
 const ORIGIN = 'http://mini.localhost'
+/** Every js_code is another one, whichever phone it is for. */
+let codesGiven = 0
 
 /** Debian's Chromium with nothing going out. */
 export function launchChromium() {
@@ -139,7 +141,7 @@ export class Phone {
 
   async jsCode() {
     const { pretend, person } = this.options
-    if (!pretend) return `js-${person}-${this.asked.length}`
+    if (!pretend) return `js-${person}-${++codesGiven}`
     const answer = await fetch(`${pretend}/pretend/js_code`, {
       method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ person }),
     })

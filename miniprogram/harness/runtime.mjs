@@ -1,5 +1,6 @@
 // What WeChat does around pages, in a browser: App, Page, the page stack, life cycles, and `wx`.
 // Pages themselves are run by glass-easel, the framework that newer WeChat uses as well.
+import { CurrentWindowBackendContext, Event as PageEvent } from 'glass-easel'
 import { MiniProgramEnv } from 'glass-easel-miniprogram-adapter'
 import { makeWx } from './wx.mjs'
 
@@ -9,11 +10,11 @@ const BUILT_INS = `
   body { margin: 0; }
   .wx-bar { position: sticky; top: 0; z-index: 9; height: 44px; display: flex; align-items: center; justify-content: center;
     font: 600 17px sans-serif; background: #f4f5f4; color: #000; }
-  .wx-back { position: absolute; left: 4px; min-width: 44px; height: 44px; border: 0; background: none; color: inherit; font-size: 24px; }
+  .wx-bar .wx-back:not([size=mini]) { position: absolute; left: 4px; width: 44px; height: 44px; padding: 0; border: 0; background: none; color: inherit; font-size: 24px; }
   @media (prefers-color-scheme: dark) { .wx-bar { background: #141615; color: #fff; } body { background: #141615; } }
   .wx-page { display: block; }
-  button:not([size=mini]):not(.wx-back) { width: 184px; margin-left: auto; margin-right: auto; }
-  button:not(.wx-back) { position: relative; display: block; padding: 8px 24px; font-size: 17px; font-weight: 700; line-height: 1.41176471;
+  button:not([size=mini]) { width: 184px; margin-left: auto; margin-right: auto; }
+  button { position: relative; display: block; padding: 8px 24px; font-size: 17px; font-weight: 700; line-height: 1.41176471;
     text-align: center; border: 0; border-radius: 4px; color: #06ae56; background: #f2f2f2; font-family: inherit; }
   input { font-family: inherit; }
   img { width: 320px; height: 240px; }
@@ -21,9 +22,9 @@ const BUILT_INS = `
   input[type=checkbox]:checked { background: #04be02; }
   input[type=checkbox]::after { content: ""; position: absolute; left: 2px; top: 2px; width: 28px; height: 28px; border-radius: 50%; background: #fff; }
   input[type=checkbox]:checked::after { left: 22px; }
-  input[data-look=checkbox] { width: 24px; height: 24px; border-radius: 4px; border: 1px solid #888; background: #fff; }
-  input[data-look=checkbox]::after { display: none; }
-  input[data-look=checkbox]:checked::after { display: block; left: 7px; top: 2px; width: 6px; height: 12px; border-radius: 0; background: none;
+  input[look=checkbox] { width: 24px; height: 24px; border-radius: 4px; border: 1px solid #888; background: #fff; }
+  input[look=checkbox]::after { display: none; }
+  input[look=checkbox]:checked::after { display: block; left: 7px; top: 2px; width: 6px; height: 12px; border-radius: 0; background: none;
     border: solid #04be02; border-width: 0 3px 3px 0; transform: rotate(45deg); }
   dialog { max-width: 80vw; border: 0; border-radius: 12px; padding: 20px; font: 17px/1.5 sans-serif; }
   dialog button { display: inline-block !important; width: 45% !important; }
@@ -32,7 +33,12 @@ const BUILT_INS = `
 export function run({ style, templates, app: loadApp, pages }) {
   const environment = new MiniProgramEnv()
   const space = environment.createCodeSpace('', true)
-  const backend = environment.associateBackend()
+  const context = new CurrentWindowBackendContext()
+  context.onEvent((target, type, _, options) => {
+    const { detail } = options.originalEvent
+    PageEvent.dispatchEvent(target, new PageEvent(type, typeof detail === 'object' ? detail : {}, options))
+  })
+  const backend = environment.associateBackend(context)
   const stack = []
   const loaded = new Set()
   let app
@@ -75,7 +81,7 @@ export function run({ style, templates, app: loadApp, pages }) {
       space.addComponentStaticConfig(path, page.config)
       space.addCompiledTemplate(path, { groupList: templates, content: templates[path] })
       space.componentEnv(path, ({ Page }) => {
-        globalThis.Page = (options) => Page(withPlainEvents(options))
+        globalThis.Page = Page
         page.module()
       })
     }
@@ -174,14 +180,4 @@ function describeEvents() {
       if (attributeName === 'checked') target.checked = target.hasAttribute('checked')
     }
   }).observe(document, { subtree: true, attributes: true, attributeFilter: ['value', 'checked'] })
-}
-
-function withPlainEvents(options) {
-  const plain = (event) => (event?.detail?.detail === undefined ? event : {
-    type: event.type, detail: event.detail.detail, currentTarget: event.currentTarget, target: event.target,
-  })
-  return Object.fromEntries(Object.entries(options).map(([name, value]) => [
-    name,
-    typeof value === 'function' ? function (...all) { return value.apply(this, all.map(plain)) } : value,
-  ]))
 }

@@ -1,9 +1,10 @@
 // WeChat's own compiler over a mini program folder, without a network and without an account.
-// Usage: node compile.mjs FOLDER; prints the compiled files as JSON {path: bytes}, or the error, and exits 1.
+// Usage: node compile.mjs FOLDER; prints the compiled files as JSON {path: {bytes, deflated}}, or the error, and exits 1.
 import ci from 'miniprogram-ci'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { deflateRawSync } from 'node:zlib'
 
 const folder = resolve(process.argv[2] ?? '')
 // The compiler writes next to what it reads, so it gets a copy.
@@ -27,7 +28,7 @@ try {
   const compiled = await ci.getCompiledResult({
     project, version: '0', desc: '', setting: { es6: true, es7: true, minify: true, autoPrefixWXSS: true }, onProgressUpdate() {},
   })
-  say(JSON.stringify(Object.fromEntries(Object.entries(compiled).map(([path, body]) => [path, Buffer.byteLength(body)]))))
+  say(JSON.stringify(Object.fromEntries(Object.entries(compiled).map(([path, body]) => [path, { bytes: Buffer.byteLength(body), deflated: deflateRawSync(body).length }]))))
 } catch (error) {
   console.error(error)
   process.exitCode = 1

@@ -68,6 +68,11 @@ export class Arrivals {
     return arrival
   }
 
+  /** How this ticket arrived; 0, which nothing trusts, where nobody saw it arrive. */
+  entryOf(ticket: string): EntryNumber {
+    return this.seen.get(ticket) ?? 0
+  }
+
   private expect(ticket: string, entry: EntryNumber): void {
     this.seen.set(ticket, entry)
     this.waiting = { ticket, entry }

@@ -82,8 +82,9 @@ export function browserName(browser: Browser, t: Words): string {
 }
 
 export function ago(seconds: number, t: Words): string {
+  if (seconds < 5) return t.login.ageNow
   return seconds < 120
-    ? fill(t.login.ageSeconds, { n: Math.max(0, Math.round(seconds)) })
+    ? fill(t.login.ageSeconds, { n: Math.round(seconds) })
     : fill(t.login.ageMinutes, { n: Math.round(seconds / 60) })
 }
 

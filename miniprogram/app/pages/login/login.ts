@@ -31,9 +31,9 @@ Page({
   onLoad(query: Record<string, string | undefined>) {
     wx.setNavigationBarTitle({ title: t.login.title })
     this.flow = new LoginFlow(api, arrivals, () => Date.now(), (step) => this.draw(step))
-    // A page that WeChat opens without having told the app how: the least trusted way.
+    // WeChat may load this page again for a ticket that arrived before: then it came as it came.
     const ticket = ticketOf(query['scene'])
-    const arrival = arrivals.take() ?? (ticket === undefined ? undefined : { ticket, entry: 0 })
+    const arrival = arrivals.take() ?? (ticket === undefined ? undefined : { ticket, entry: arrivals.entryOf(ticket) })
     if (arrival) this.open(arrival)
     else this.draw(arrivals.robot ? { is: 'robot' } : { is: 'nothing' })
     this.networkChanged = (result) => {
