@@ -13,7 +13,8 @@ const here = dirname(fileURLToPath(import.meta.url))
 export async function build(folder) {
   folder = resolve(folder)
   const read = (path) => readFile(join(folder, path), 'utf8')
-  const json = async (path) => JSON.parse(await read(path))
+  // A page without settings of its own has no file for them.
+  const json = async (path) => (existsSync(join(folder, path)) ? JSON.parse(await read(path)) : {})
   const app = await json('app.json')
 
   const templates = new TmplGroup()
@@ -40,7 +41,7 @@ export async function build(folder) {
     })`
   const out = await bundle({
     stdin: { contents: entry, resolveDir: folder, sourcefile: 'entry.js' },
-    bundle: true, write: false, format: 'iife', target: 'chrome120', sourcemap: 'inline', logLevel: 'error',
+    bundle: true, write: false, format: 'iife', target: 'chrome120', logLevel: 'error',
     nodePaths: [join(here, '../node_modules')],
   })
   const { config } = await import(`data:text/javascript;base64,${Buffer.from((await bundle({

@@ -175,7 +175,7 @@ export class Phone {
     if (origin === ORIGIN && pathname === '/app.js') return route.fulfill({ contentType: 'text/javascript; charset=utf-8', body: this.mini.script })
     if (origin === ORIGIN) {
       try {
-        return await route.fulfill({ body: await readFile(join(this.mini.folder, pathname)), contentType: 'image/png' })
+        return await route.fulfill({ body: await readFile(join(this.mini.folder, pathname)), contentType: pathname.endsWith('.svg') ? 'image/svg+xml' : 'image/png' })
       } catch {
         return route.fulfill({ status: 404, body: '' })
       }

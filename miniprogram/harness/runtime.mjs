@@ -177,7 +177,8 @@ function describeEvents() {
   new MutationObserver((changes) => {
     for (const { target, attributeName } of changes) {
       if (attributeName === 'value') target.value = target.getAttribute('value') ?? ''
+      if (attributeName === 'focus' && target.hasAttribute('focus')) target.focus()
       if (attributeName === 'checked') target.checked = target.hasAttribute('checked')
     }
-  }).observe(document, { subtree: true, attributes: true, attributeFilter: ['value', 'checked'] })
+  }).observe(document, { subtree: true, attributes: true, attributeFilter: ['value', 'checked', 'focus'] })
 }

@@ -1,5 +1,7 @@
 // WeChat's own compiler over a mini program folder, without a network and without an account.
-// Usage: node compile.mjs FOLDER; prints the compiled files as JSON {path: {bytes, deflated}}, or the error, and exits 1.
+// Usage: node compile.mjs FOLDER; prints the compiled files as JSON
+// {path: {bytes, deflated, newer?}}, where `newer` says what a script uses beyond ES2020, or the error, and exits 1.
+import { parse } from 'acorn'
 import ci from 'miniprogram-ci'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,13 +28,23 @@ try {
   }
   project.attr = async () => attributes
   const compiled = await ci.getCompiledResult({
-    project, version: '0', desc: '', setting: { es6: true, es7: true, minify: true, autoPrefixWXSS: true }, onProgressUpdate() {},
+    project, version: '0', desc: '', setting: { es6: false, es7: false, minifyJS: true, minifyWXML: true, minifyWXSS: true }, onProgressUpdate() {},
   })
-  say(JSON.stringify(Object.fromEntries(Object.entries(compiled).map(([path, body]) => [path, { bytes: Buffer.byteLength(body), deflated: deflateRawSync(body).length }]))))
+  say(JSON.stringify(Object.fromEntries(Object.entries(compiled).map(([path, body]) => [path, { bytes: Buffer.byteLength(body), deflated: deflateRawSync(body).length, newer: path.endsWith('.js') ? beyond2020(String(body)) : undefined }]))))
 } catch (error) {
   console.error(error)
   process.exitCode = 1
 } finally {
   await rm(copy, { recursive: true, force: true })
 }
+// The compiler leaves workers behind.
 process.exit()
+
+function beyond2020(script) {
+  try {
+    parse(script, { ecmaVersion: 2020, sourceType: 'script' })
+    return undefined
+  } catch (error) {
+    return error.message
+  }
+}

@@ -29,7 +29,7 @@ const STATES = {
     const browser = { name: 'Edge 151', os: 'Windows', region: '香港', known: false, same_network: false }
     await phone.open({ scene: server.ticket({ ask: 'match', risk: 'raised', why, browser, scopes: ['openid', 'profile', 'email', 'wechat'] }).scene, entry: 1048 })
     await phone.tap(t.login.approve)
-    await phone.sees(t.failures.match_required.title)
+    await phone.sees(t.failures.match_required.say)
   },
   'login-refused': async (phone, t, server) => {
     await phone.open({ scene: server.ticket({ ask: 'refuse', risk: 'raised', why: ['card', 'unheard_of'], site: { name: '很长的名字：青山绿水摄影爱好者协会会员中心', host: 'members.photography-society.example.org', logo: null }, page: { host: 'xn--fiqs8s-long-host-name.photography-society.example.org' } }).scene, entry: 1007 })

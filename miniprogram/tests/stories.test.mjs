@@ -78,7 +78,7 @@ describe('the mini program in people’s hands', () => {
     await anna.sees('你是长按图片打开的')
     assert.equal(await anna.page.getByRole('checkbox', { name: '在这个浏览器保持登录' }).count(), 0, 'not offered where risk is raised')
     await anna.tap('确认登录')
-    await anna.sees('还差两位数字')
+    await anna.sees('请输入网页上显示的两位数字。')
     assert.equal(ticket.state, 'scanned')
     await anna.page.getByLabel('输入网页上显示的两位数字').fill('42')
     await anna.tap('确认登录')

@@ -1,7 +1,9 @@
 // The calls of /api/phone, in the words of docs/protocol.md. Knows nothing of pages.
 import type { EntryNumber } from './entry'
 import { Failure, ofAnswer, ofLogin, ofRequest } from './failure'
-import { PROTOCOL } from './settings'
+
+/** The protocol spoken with the server; a server that no longer speaks it answers 426 `update_required`. */
+const PROTOCOL = 1
 
 export type Scope = 'openid' | 'profile' | 'email' | 'wechat' | 'offline_access'
 

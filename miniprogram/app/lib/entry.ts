@@ -25,20 +25,27 @@ const TICKET = /^[0-9A-Za-z!#$&'()*+,/:;=?@\-._~]{1,32}$/
 
 export class Arrivals {
   /** True while a robot is looking: nothing may be asked of WeChat or of the server. */
-  robot = false
+  robot: boolean
   /** True in the preview inside Moments, where WeChat lets nobody sign in. */
-  browseOnly = false
+  browseOnly: boolean
 
+  private readonly seen: Map<string, EntryNumber>
   private coldStart: number | undefined
-  private seen = new Map<string, EntryNumber>()
   private last: { ticket: string; scene: number } | undefined
   private waiting: Arrival | undefined
+
+  // Set here and not as fields: what ships is ES2020, which older iPhones still need.
+  constructor() {
+    this.robot = false
+    this.browseOnly = false
+    this.seen = new Map()
+  }
 
   /** Call with every launch and enter options; the same ones again change nothing. */
   arrive(options: EnterOptions): void {
     const { scene } = options
     const warm = WARM.has(scene)
-    this.coldStart ??= scene
+    const coldStart = (this.coldStart = this.coldStart ?? scene)
     if (!warm) this.robot = ROBOTS.has(scene)
     this.browseOnly = options.apiCategory === 'browseOnly'
 
@@ -48,7 +55,7 @@ export class Arrivals {
     // Android repeats the number of the first entry after the Home key, and the page asks as well as the app.
     if (this.last?.ticket === ticket && this.last.scene === scene) return
     this.last = { ticket, scene }
-    this.expect(ticket, warm ? this.coldStart : scene)
+    this.expect(ticket, warm ? coldStart : scene)
   }
 
   /** Our own scan button read a code: certainly a live camera, for it allows nothing else. */

@@ -24,17 +24,20 @@ const WORTH_ANOTHER_SCAN = new Set([
 const ASK_AGAIN = new Set(['match_required', 'invalid_request', 'too_many_requests', 'not_saoma', 'internal'])
 
 export class LoginFlow {
-  step: Step = { is: 'nothing' }
+  step: Step
   private arrival: Arrival | undefined
   /** Counts the scans, so that the answer to an older one never shows over a newer one. */
-  private round = 0
+  private round: number
 
   constructor(
     private readonly api: Pick<Api, 'scan' | 'scanDigits' | 'approve' | 'deny'>,
     private readonly arrivals: Pick<Arrivals, 'robot' | 'browseOnly'>,
     private readonly now: () => number,
     private readonly changed: (step: Step) => void,
-  ) {}
+  ) {
+    this.step = { is: 'nothing' }
+    this.round = 0
+  }
 
   /** Looks at a ticket. It asks the server who wants what; it never decides anything. */
   async open(arrival: Arrival): Promise<void> {

@@ -10,6 +10,7 @@ Page({
   data: {
     t: t.home,
     type,
+    logo: config.logo,
     name: config.name[t.language],
     sites: config.sites,
     what: config.sites.length > 0 ? t.home.what : t.home.anySite,

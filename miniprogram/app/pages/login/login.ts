@@ -1,5 +1,6 @@
 import type { Scope } from '../../lib/api'
 import { ticketOf } from '../../lib/entry'
+import { ofTheNetwork } from '../../lib/failure'
 import { LoginFlow, type Step } from '../../lib/login'
 import type { Saoma } from '../../lib/saoma'
 import { type AskLines, askLines, type FailureLines, left } from '../../lib/show'
@@ -11,6 +12,8 @@ const { api, arrivals, config, explain, t, type } = getApp<{ saoma: Saoma }>().s
 const NOTHING = {
   ask: null as AskLines | null,
   failure: null as FailureLines | null,
+  trouble: '',
+  needNumber: false,
   again: false,
   update: false,
   sending: false,
@@ -75,7 +78,11 @@ Page({
       case 'sending':
         show.ask = askLines(step.ask, t, config.server)
         show.sending = step.is === 'sending'
-        if (step.is === 'asking' && step.trouble) show.failure = explain(step.trouble)
+        if (step.is === 'asking' && step.trouble) {
+          const { title, say } = explain(step.trouble)
+          show.trouble = ofTheNetwork(step.trouble) ? fill(t.login.notSent, { title }) : say
+          show.needNumber = step.trouble.code === 'match_required'
+        }
         break
       case 'approved':
         show.resultTitle = t.login.done

@@ -3,7 +3,29 @@ import type { Saoma } from '../../lib/saoma'
 import type { FailureLines } from '../../lib/show'
 import { fill } from '../../lib/words'
 
-const { api, config, explain, session, t, type } = getApp<{ saoma: Saoma }>().saoma
+const { api, config, explain, session, t: { language }, type } = getApp<{ saoma: Saoma }>().saoma
+
+const words = {
+  zh: {
+    title: '昵称和头像',
+    what: '可以不填。填了，也只有登录时勾选了“昵称和头像”的网站看得到。',
+    avatar: '选择头像',
+    nickname: '昵称',
+    save: '保存',
+    saved: '已保存。',
+    tooLarge: '图片太大，请换一张小于 {size} 的。',
+  },
+  en: {
+    title: 'Nickname and avatar',
+    what: 'Optional. Only sites for which you ticked “nickname and avatar” ever see them.',
+    avatar: 'Choose an avatar',
+    nickname: 'Nickname',
+    save: 'Save',
+    saved: 'Saved.',
+    tooLarge: 'The picture is too large; take one under {size}.',
+  },
+}
+const t = words[language]
 
 /** Bytes of a picture; base64 of it stays below the server's limit for a profile. */
 const LARGEST = 256 * 1024
@@ -11,7 +33,7 @@ const LARGEST = 256 * 1024
 // In the package only where the owner wants nicknames: both inputs are privacy interfaces (wechat-api.md 5).
 Page({
   data: {
-    t: t.profile,
+    t,
     type,
     avatar: session.person?.avatar ? config.server + session.person.avatar : '',
     nickname: session.person?.nickname ?? '',
@@ -24,7 +46,7 @@ Page({
   picture: '',
 
   onLoad() {
-    wx.setNavigationBarTitle({ title: t.profile.title })
+    wx.setNavigationBarTitle({ title: t.title })
   },
 
   choose(event: WechatMiniprogram.CustomEvent<{ avatarUrl: string }>) {
@@ -36,7 +58,7 @@ Page({
       success: ({ data }) => {
         const picture = String(data)
         if (picture.length * 0.75 > LARGEST) {
-          return this.setData({ notice: fill(t.profile.tooLarge, { size: `${LARGEST / 1024} KB` }) })
+          return this.setData({ notice: fill(t.tooLarge, { size: `${LARGEST / 1024} KB` }) })
         }
         this.picture = picture
         this.setData({ avatar: avatarUrl })
@@ -56,7 +78,7 @@ Page({
     try {
       const profile = { nickname: this.data.nickname.trim(), ...(this.picture && { avatar: this.picture }) }
       session.person = await session.with((token) => api.saveProfile(token, profile))
-      this.setData({ notice: t.profile.saved })
+      this.setData({ notice: t.saved })
     } catch (thrown) {
       this.setData({ failure: explain(thrown) })
     }
