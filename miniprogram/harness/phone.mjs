@@ -37,6 +37,8 @@ export class Phone {
   answersLost = false
   /** What wx.login says instead of giving a code. */
   loginTrouble
+  /** What the person picks as avatar: the bytes of a picture. */
+  avatar = Buffer.from('\x89PNG picture', 'latin1')
   /** What the camera reads: {path} or {result}, or {fail}. */
   code
 
@@ -136,6 +138,8 @@ export class Phone {
     this.asked.push({ what, ...detail })
     if (what === 'login') return this.loginTrouble ? { fail: this.loginTrouble } : { code: await this.jsCode() }
     if (what === 'scanCode') return this.code ?? { fail: { errMsg: 'scanCode:fail cancel' } }
+    if (what === 'chooseAvatar') return { avatarUrl: 'wxfile://tmp/avatar.png' }
+    if (what === 'readFile') return { data: this.avatar.toString('base64') }
     return {}
   }
 

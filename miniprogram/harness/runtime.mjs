@@ -173,6 +173,10 @@ function describeEvents() {
   document.addEventListener('blur', ({ target }) => {
     if (target.matches?.('input')) tell('wxblur', target, { value: target.value })
   }, true)
+  document.addEventListener('click', async ({ target }) => {
+    const button = target.closest?.('[open-type=chooseAvatar]')
+    if (button) tell('chooseavatar', button, { avatarUrl: (await globalThis.saomaPhone('chooseAvatar', {})).avatarUrl })
+  }, true)
   // A bound value is the element's own value in WeChat, not only its first one.
   new MutationObserver((changes) => {
     for (const { target, attributeName } of changes) {

@@ -2,14 +2,14 @@
 // and its default build touches no interface that needs a privacy guide.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { deflateRawSync } from 'node:zlib'
 import { TmplGroup } from 'glass-easel-template-compiler'
+import { withProfile } from './profile.mjs'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -23,24 +23,6 @@ const PRIVATE = /chooseAvatar|type="nickname"|getUserProfile|getUserInfo|open-ty
 async function files(folder) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   return entries.filter((entry) => entry.isFile()).map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name))).sort()
-}
-
-/** The folder with the optional page put in, as `saoma miniprogram` does where profiles are on. */
-async function withProfile(use) {
-  const folder = await mkdtemp(join(tmpdir(), 'saoma-profile-'))
-  try {
-    await cp(app, folder, { recursive: true })
-    await cp(join(root, 'profile'), folder, { recursive: true })
-    const appJson = JSON.parse(await readFile(join(folder, 'app.json'), 'utf8'))
-    appJson.pages.push('pages/profile/profile')
-    await writeFile(join(folder, 'app.json'), JSON.stringify(appJson))
-    const config = await readFile(join(folder, 'config.ts'), 'utf8')
-    assert.match(config, /profile: false/)
-    await writeFile(join(folder, 'config.ts'), config.replace('profile: false', 'profile: true'))
-    return await use(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }
 
 /** A zip's size to the byte: deflated files, a header and an entry in the directory for each, and its end. */
@@ -106,13 +88,13 @@ export function template(tags: any) {${body('failure').replace('const data:any=0
   })
 
   test('with nickname and avatar it passes as well', async () => {
-    const out = await withProfile(compiled)
+    const out = await withProfile(app, compiled)
     assert.ok(out['pages/profile/profile.js'])
   })
 
   test('the default build holds no privacy interface', async () => {
     for (const path of await files(app)) assert.doesNotMatch(await readFile(join(app, path), 'utf8'), PRIVATE, path)
-    await withProfile(async (folder) => {
+    await withProfile(app, async (folder) => {
       const found = []
       for (const path of await files(folder)) if (PRIVATE.test(await readFile(join(folder, path), 'utf8'))) found.push(path)
       assert.deepEqual(found, ['pages/profile/profile.wxml'], 'the check would notice them')

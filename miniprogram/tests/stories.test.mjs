@@ -1,10 +1,12 @@
 // The mini program as people meet it: the real pages in Chromium, against a server that speaks the contract.
 // SAOMA_MINIPROGRAM names another folder, such as what `saoma miniprogram --out` wrote.
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from '../harness/build.mjs'
 import { launchChromium, Phone } from '../harness/phone.mjs'
+import { withProfile } from './profile.mjs'
 import { PhoneServer, Problem } from './server.mjs'
 
 const folder = process.env.SAOMA_MINIPROGRAM ?? fileURLToPath(new URL('../app', import.meta.url))
@@ -395,7 +397,7 @@ describe('the mini program in people’s hands', () => {
     await anna.page.getByRole('button', { name: /^我 / }).click()
     await anna.tap('查看我的信息')
     await anna.sees('昵称和头像')
-    assert.equal(await anna.page.getByRole('button', { name: '昵称和头像' }).count(), 0, 'the default build asks for no profile')
+    if (!process.env.SAOMA_MINIPROGRAM) assert.equal(await anna.page.getByRole('button', { name: '昵称和头像' }).count(), 0, 'the default build asks for no profile')
     await anna.tap('收回 My blog')
     await anna.tap('确定')
     await anna.sees('没有给过任何网站额外的内容')
@@ -415,5 +417,38 @@ describe('the mini program in people’s hands', () => {
     await anna.tap('确定')
     await anna.sees('已删除')
     assert.deepEqual([...server.deleted], ['anna'])
+  })
+
+  test('nickname and avatar, where the owner turned them on', { skip: process.env.SAOMA_MINIPROGRAM && 'profile is the owner’s choice' }, async () => {
+    await withProfile(folder, async (folder) => {
+      const anna = await Phone.on(browser, await build(folder), { server: server.url })
+      phones.push(anna)
+      await anna.open({ path: 'pages/me/me', query: {}, entry: 1001 })
+      await anna.tap('查看我的信息')
+      await anna.tap('昵称和头像')
+      await anna.tap('选择头像')
+      await anna.page.getByLabel('昵称').fill('  小安 ')
+      await anna.tap('保存')
+      await anna.sees('已保存。')
+      assert.deepEqual(server.profile, { nickname: '小安', avatar: anna.avatar.toString('base64') })
+
+      anna.avatar = Buffer.alloc(300 * 1024)
+      await anna.tap('选择头像')
+      await anna.sees('图片太大')
+    })
+  })
+
+  test('js_codes from the pretend WeChat, as the sign-in from end to end uses them', async () => {
+    const pretend = createServer((request, response) => {
+      assert.equal(`${request.method} ${request.url}`, 'POST /pretend/js_code')
+      response.end(JSON.stringify({ js_code: 'js-carla-7000' }))
+    })
+    await new Promise((resolve) => pretend.listen(0, '127.0.0.1', resolve))
+    const ticket = server.ticket()
+    const carla = await phone({ pretend: `http://127.0.0.1:${pretend.address().port}`, person: 'carla' })
+    await carla.open({ scene: ticket.scene })
+    await carla.sees('My blog')
+    assert.equal(ticket.person, 'carla')
+    pretend.close()
   })
 })
