@@ -110,7 +110,7 @@ export class Phone {
   }
 
   async sees(text) {
-    await this.page.getByText(text).first().waitFor({ timeout: 5000 })
+    await this.page.getByText(text).first().waitFor({ timeout: 15_000 })
   }
 
   /** All that stands on the screen. */

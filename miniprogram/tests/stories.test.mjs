@@ -135,8 +135,8 @@ describe('the mini program in people’s hands', () => {
     const ticket = server.ticket({ expires_in: 1 })
     const anna = await phone()
     await anna.open({ scene: ticket.scene })
-    await anna.sees('还剩 0:01')
     await anna.sees('已过期')
+    assert.deepEqual(anna.requests.map(({ status }) => status), [200], 'the scan itself went well')
     assert.equal(ticket.state, 'scanned', 'the phone decided nothing')
   })
 
