@@ -25,6 +25,8 @@ mod serve;
 mod watch;
 
 pub use serve::serve;
+#[cfg(target_os = "linux")]
+pub use watch::attend;
 
 /// Bodies over this are 413. Pictures have a limit of their own.
 const BODY: usize = 64 * 1024;
