@@ -23,6 +23,7 @@ use super::caller::{Asked, Caller, Piece};
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    limits::Place,
     login::{self, State as Shown},
     secret::Hashed,
     waiting::Watcher,
@@ -36,11 +37,16 @@ const LARGEST: usize = 1024;
 const PING: (u32, u32) = (45_000, 10_000);
 const PONG: Duration = Duration::from_secs(10);
 
+/// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
+const CHATTER: u32 = 64;
+
 /// One page looking at one ticket.
 struct Look {
     app: SharedApp,
     id: Hashed,
     watcher: Watcher,
+    /// Held for as long as the page looks: so many may of one address, and in all.
+    _place: Place,
     last: Option<Shown>,
     /// Something may have changed since the last look.
     stale: bool,
@@ -49,9 +55,9 @@ struct Look {
 }
 
 impl Look {
-    fn new(app: SharedApp, id: Hashed, watcher: Watcher) -> Self {
+    fn new(app: SharedApp, id: Hashed, watcher: Watcher, place: Place) -> Self {
         let again = app.world.now();
-        Self { app, id, watcher, last: None, stale: true, again }
+        Self { app, id, watcher, _place: place, last: None, stale: true, again }
     }
 
     /// The next state that is another than the last; none when the ticket is gone. May be dropped at any await and called
@@ -102,7 +108,7 @@ async fn admit(
     caller: &Caller,
     id: Hashed,
     needs_origin: bool,
-) -> Result<(), Error> {
+) -> Result<Place, Error> {
     if needs_origin && caller.origin.is_none() {
         return Err(Code::OriginNotAllowed.into());
     }
@@ -110,10 +116,11 @@ async fn admit(
     if !standing.owner().may_watch(caller.presents(None)) {
         return Err(Code::NoSuchTicket.into());
     }
-    match &caller.origin {
-        Some(origin) => login::check_origin(app, standing.owner(), Some(origin)),
-        None => Ok(()),
+    if let Some(origin) = &caller.origin {
+        login::check_origin(app, standing.owner(), Some(origin))?;
     }
+    let place = app.limits.waiting.take(Some(caller.address));
+    place.ok_or_else(|| Error::too_many(Duration::from_secs(10)))
 }
 
 pub(super) async fn socket(
@@ -123,13 +130,13 @@ pub(super) async fn socket(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, true).await?;
+    let place = admit(&app, &caller, id, true).await?;
     let upgrade = upgrade.map_err(|refused| Error::invalid(refused.body_text()))?;
     // The library would keep 128 KiB a socket for pages that say nothing.
     let upgrade =
         upgrade.read_buffer_size(LARGEST).write_buffer_size(0).max_message_size(4 * LARGEST);
     let watcher = app.waiting.watch_as_socket(id);
-    Ok(upgrade.on_upgrade(move |socket| keep(socket, Look::new(app, id, watcher))))
+    Ok(upgrade.on_upgrade(move |socket| keep(socket, Look::new(app, id, watcher, place))))
 }
 
 async fn keep(mut socket: WebSocket, mut look: Look) {
@@ -137,6 +144,7 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
     let pause = || Duration::from_millis(u64::from(PING.0 + app.world.below(PING.1)));
     let mut quiet_until = app.world.now() + pause();
     let mut asked = false;
+    let mut chatter: u32 = 0;
     let code = loop {
         tokio::select! {
             shown = look.next() => match shown {
@@ -157,7 +165,10 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
                 Some(Ok(Message::Text(text))) if text.len() > LARGEST => break 1009,
                 Some(Ok(Message::Binary(bytes))) if bytes.len() > LARGEST => break 1009,
                 Some(Ok(Message::Text(_) | Message::Binary(_))) => break 1008,
+                // An honest page answers our pings; browsers send none of their own.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) if chatter >= CHATTER => break 1008,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                    chatter += 1;
                     asked = false;
                     quiet_until = app.world.now() + pause();
                 }
@@ -182,9 +193,9 @@ pub(super) async fn events(
     Piece(ticket): Piece,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let watcher = app.waiting.watch(id);
-    let look = Look::new(app, id, watcher);
+    let look = Look::new(app, id, watcher, place);
     let states = stream::unfold(Some(look), |look| async move {
         let mut look = look?;
         let shown = look.next().await?;
@@ -210,10 +221,10 @@ pub(super) async fn poll(
     Asked(poll): Asked<Poll>,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let until = app.world.now() + Duration::from_secs(poll.wait.min(25));
     let watcher = app.waiting.watch(id);
-    let mut look = Look::new(app.clone(), id, watcher);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let mut shown = look.next().await.ok_or(Code::NoSuchTicket)?;
     while poll.after.as_deref() == Some(shown.state) && !shown.is_final() {
         tokio::select! {
