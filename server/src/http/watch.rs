@@ -38,6 +38,7 @@ use crate::waiting::Told;
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    limits::Place,
     login::{self, State as Shown},
     secret::Hashed,
     waiting::Watcher,
@@ -51,14 +52,16 @@ const LARGEST: usize = 1024;
 const PING: (u32, u32) = (45_000, 10_000);
 const PONG: Duration = Duration::from_secs(10);
 
-/// A page that pings more often than this between two of our pings is no page.
-const PINGS: u32 = 8;
+/// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
+const CHATTER: u32 = 64;
 
 /// One page looking at one ticket.
 struct Look {
     app: SharedApp,
     id: Hashed,
     watcher: Watcher,
+    /// Held for as long as the page looks: so many may of one address, and in all.
+    _place: Place,
     last: Option<Shown>,
     /// Something may have changed since the last look.
     stale: bool,
@@ -67,9 +70,9 @@ struct Look {
 }
 
 impl Look {
-    fn new(app: SharedApp, id: Hashed, watcher: Watcher) -> Self {
+    fn new(app: SharedApp, id: Hashed, watcher: Watcher, place: Place) -> Self {
         let again = app.world.now();
-        Self { app, id, watcher, last: None, stale: true, again }
+        Self { app, id, watcher, _place: place, last: None, stale: true, again }
     }
 
     /// The next state that is another than the last; none when the ticket is gone. May be dropped at any await and called
@@ -117,7 +120,7 @@ async fn admit(
     caller: &Caller,
     id: Hashed,
     needs_origin: bool,
-) -> Result<(), Error> {
+) -> Result<Place, Error> {
     if needs_origin && caller.origin.is_none() {
         return Err(Code::OriginNotAllowed.into());
     }
@@ -125,10 +128,11 @@ async fn admit(
     if !standing.owner().may_watch(caller.presents(None)) {
         return Err(Code::NoSuchTicket.into());
     }
-    match &caller.origin {
-        Some(origin) => login::check_origin(app, standing.owner(), Some(origin)),
-        None => Ok(()),
+    if let Some(origin) = &caller.origin {
+        login::check_origin(app, standing.owner(), Some(origin))?;
     }
+    let place = app.limits.waiting.take(Some(caller.address));
+    place.ok_or_else(|| Error::too_many(Duration::from_secs(10)))
 }
 
 pub(super) async fn socket(
@@ -138,33 +142,33 @@ pub(super) async fn socket(
     mut request: Request,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, true).await?;
+    let place = admit(&app, &caller, id, true).await?;
     let upgrade = hyper::upgrade::on(&mut request);
     let accepted =
         create_response(&request.map(drop)).map_err(|error| Error::invalid(error.to_string()))?;
     tokio::spawn(async move {
         // Who goes away in the middle of a handshake is not missed.
         if let Ok(upgraded) = upgrade.await {
-            attend_socket(app, id, upgraded).await;
+            attend_socket(app, id, upgraded, place).await;
         }
     });
     Ok(accepted.map(|()| Body::empty()))
 }
 
 /// A socket is parked where that can be: a plain TCP connection on Linux that has said nothing yet. Else it has a task.
-async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded) {
+async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Place) {
     #[cfg(target_os = "linux")]
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+    let (upgraded, place) = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) if parts.read_buf.is_empty() => {
-            match app.waiting.park(id, parts.io.into_inner(), &app.world) {
+            match app.waiting.park(id, parts.io.into_inner(), place, &app.world) {
                 Ok(()) => return,
-                Err(stream) => return keep(app, id, stream, Bytes::new()).await,
+                Err((stream, place)) => return keep(app, id, stream, Bytes::new(), place).await,
             }
         }
-        Ok(parts) => return keep(app, id, parts.io.into_inner(), parts.read_buf).await,
-        Err(upgraded) => upgraded,
+        Ok(parts) => return keep(app, id, parts.io.into_inner(), parts.read_buf, place).await,
+        Err(upgraded) => (upgraded, place),
     };
-    keep(app, id, TokioIo::new(upgraded), Bytes::new()).await;
+    keep(app, id, TokioIo::new(upgraded), Bytes::new(), place).await;
 }
 
 /// Reads the tickets of parked sockets when they are nudged, hears what the sockets say, and turns their wheel. Runs as
@@ -232,6 +236,7 @@ async fn keep(
     id: Hashed,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     said_already: Bytes,
+    place: Place,
 ) {
     // The library would keep 128 KiB a socket for pages that say nothing.
     let config = WebSocketConfig::default()
@@ -247,11 +252,11 @@ async fn keep(
     )
     .await;
     let watcher = app.waiting.watch_as_socket(id);
-    let mut look = Look::new(app.clone(), id, watcher);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let pause = || Duration::from_millis(u64::from(PING.0 + app.world.below(PING.1)));
     let mut quiet_until = app.world.now() + pause();
     let mut asked = false;
-    let mut pings = 0;
+    let mut chatter: u32 = 0;
     let code = loop {
         tokio::select! {
             shown = look.next() => match shown {
@@ -271,10 +276,13 @@ async fn keep(
                 None | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(Message::Text(text))) if text.len() > LARGEST => break 1009,
                 Some(Ok(Message::Binary(bytes))) if bytes.len() > LARGEST => break 1009,
-                Some(Ok(Message::Ping(_))) if pings >= PINGS => break 1008,
+                Some(Ok(Message::Text(_) | Message::Binary(_))) => break 1008,
+                // An honest page answers our pings; browsers send none of their own.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) if chatter >= CHATTER => break 1008,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                    chatter += 1;
                     asked = false;
-                    pings += 1;
+                    chatter += 1;
                     quiet_until = app.world.now() + pause();
                 }
                 Some(Ok(_)) => break 1008,
@@ -285,7 +293,7 @@ async fn keep(
                 if asked || socket.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }
-                (asked, pings) = (true, 0);
+                asked = true;
                 quiet_until = app.world.now() + PONG;
             }
         }
@@ -302,9 +310,9 @@ pub(super) async fn events(
     Piece(ticket): Piece,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let watcher = app.waiting.watch(id);
-    let look = Look::new(app, id, watcher);
+    let look = Look::new(app, id, watcher, place);
     let states = stream::unfold(Some(look), |look| async move {
         let mut look = look?;
         let shown = look.next().await?;
@@ -330,10 +338,10 @@ pub(super) async fn poll(
     Asked(poll): Asked<Poll>,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let until = app.world.now() + Duration::from_secs(poll.wait.min(25));
     let watcher = app.waiting.watch(id);
-    let mut look = Look::new(app.clone(), id, watcher);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let mut shown = look.next().await.ok_or(Code::NoSuchTicket)?;
     while poll.after.as_deref() == Some(shown.state) && !shown.is_final() {
         tokio::select! {

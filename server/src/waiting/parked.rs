@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown},
 };
-use tokio::{io::unix::AsyncFd, sync::mpsc};
+use tokio::{io::unix::AsyncFd, net::TcpStream, sync::mpsc};
 
 use super::{
     Told,
@@ -25,6 +25,7 @@ use super::{
     wheel::Wheel,
 };
 use crate::{
+    limits::Place,
     secret::Hashed,
     world::{Timestamp, World},
 };
@@ -33,8 +34,8 @@ use crate::{
 /// silent for a minute.
 const QUIET: (u64, u32) = (45_000, 10_000);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A page that pings more often than this between two of our pings is no page.
-const PINGS: u8 = 8;
+/// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
+const CHATTER: u8 = 64;
 /// How many events are taken at once.
 const EVENTS: usize = 256;
 /// How much is looked at of what a page sends: the largest frame that is answered is far below.
@@ -72,8 +73,10 @@ struct Socket {
     pulse: Pulse,
     /// When the wheel brings it up; what comes up earlier was put in before something nearer was.
     timer: Timestamp,
-    pings: u8,
+    chatter: u8,
     look: Look,
+    /// Its place among the sockets that may wait; given back with it.
+    _place: Place,
 }
 
 /// Whether a page is there.
@@ -126,6 +129,7 @@ impl Parked {
         &self,
         ticket: Hashed,
         descriptor: OwnedFd,
+        place: Place,
         world: &World,
     ) -> io::Result<()> {
         let now = world.now();
@@ -142,8 +146,9 @@ impl Parked {
             quiet,
             pulse: Pulse::Quiet,
             timer: Timestamp::from_millis(i64::MAX),
-            pings: 0,
+            chatter: 0,
             look: Look::Wanted,
+            _place: place,
         };
         let (slot, round) = inner.seat(socket)?;
         inner.by_ticket.insert(ticket, slot);
@@ -364,16 +369,14 @@ impl Inner {
             if recv(&socket.descriptor, whole, RecvFlags::DONTWAIT).is_err() {
                 return self.close(slot, None);
             }
+            socket.chatter = socket.chatter.saturating_add(1);
             match said {
                 Said::Close => return self.close(slot, Some(1000)),
                 Said::Wrong(code) => return self.close(slot, Some(code)),
+                _ if socket.chatter > CHATTER => return self.close(slot, Some(1008)),
                 Said::Pong => socket.pulse = Pulse::Answered,
                 Said::Ping(payload) => {
                     socket.pulse = Pulse::Answered;
-                    socket.pings = socket.pings.saturating_add(1);
-                    if socket.pings > PINGS {
-                        return self.close(slot, Some(1008));
-                    }
                     if !socket.sends(&frame::pong(&payload)) {
                         return self.close(slot, None);
                     }
@@ -409,7 +412,6 @@ impl Inner {
                 }
                 Pulse::Quiet if socket.sends(&frame::PING) => {
                     socket.pulse = Pulse::Asked;
-                    socket.pings = 0;
                     socket.quiet = now + PATIENCE;
                 }
                 Pulse::Quiet => {
@@ -465,19 +467,21 @@ impl super::Waiting {
     /// Takes in a socket as its ticket's live one; back, if the room is not open.
     ///
     /// # Errors
-    /// The socket itself, for a task of its own.
+    /// The socket itself with its place, for a task of its own.
     pub fn park(
         &self,
         ticket: Hashed,
-        stream: tokio::net::TcpStream,
+        stream: TcpStream,
+        place: Place,
         world: &World,
-    ) -> Result<(), tokio::net::TcpStream> {
-        let Some(parked) = self.parked.get() else { return Err(stream) };
+    ) -> Result<(), (TcpStream, Place)> {
+        let Some(parked) = self.parked.get() else { return Err((stream, place)) };
         if let Some(page) = self.pages().get_mut(&ticket) {
             page.replace_socket();
         }
         // From here on it is gone if anything fails, as a connection that broke would be: the page comes back.
-        let parked = stream.into_std().and_then(|stream| parked.park(ticket, stream.into(), world));
+        let parked =
+            stream.into_std().and_then(|stream| parked.park(ticket, stream.into(), place, world));
         if let Err(error) = parked {
             tracing::warn!(name: "waiting.park", %error, "a socket cannot be parked");
         }
