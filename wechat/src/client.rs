@@ -16,7 +16,7 @@ use crate::quota::{Quota, QuotaUse, Tally};
 use crate::safety::{TextCheck, Verdict, VerdictAnswer};
 use crate::secret::{AccessToken, AppSecret, JsCode, SessionKey};
 use crate::session::{Session, SessionAnswer};
-use crate::token::{Fetch, Fetched, MemoryStore, Sharing, TokenStatus, TokenStore, Tokens};
+use crate::token::{Fetch, Fetched, MemoryStore, TokenStatus, TokenStore, Tokens};
 
 /// WeChat's server API for one mini program. Cloning is cheap, and clones share everything: token,
 /// connections, breakers, counts.
@@ -123,16 +123,16 @@ impl ClientBuilder {
         let upstream = Arc::new(Upstream::new(http, self.base_url, dice));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
-        let (name, sharing) = match self.endpoint {
-            TokenEndpoint::Stable => ("stable", Sharing::Harmless),
-            TokenEndpoint::Plain => ("plain", Sharing::OneAtATime),
+        let (name, api) = match self.endpoint {
+            TokenEndpoint::Stable => ("stable", Api::StableToken),
+            TokenEndpoint::Plain => ("plain", Api::Token),
         };
         let key = format!("wechat:{name}:{}", credentials.appid);
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let fetch = fetcher(Arc::clone(&upstream), Arc::clone(&credentials), self.endpoint);
         let rolled = Arc::clone(&upstream);
         let dice = Box::new(move || rolled.roll());
-        let tokens = Tokens::new(key, store, sharing, fetch, dice);
+        let tokens = Tokens::new(key, store, api, fetch, dice);
         Ok(Client(Arc::new(Inner { credentials, upstream, tokens })))
     }
 }
@@ -323,7 +323,7 @@ impl Client {
     /// [`Error`]; 40013, 40125 and 40164 are for the operator to mend.
     pub async fn access_token(&self) -> Result<AccessToken, Error> {
         let deadline = Instant::now() + CALL_TIME;
-        self.token_by(Api::StableToken, deadline).await
+        self.token_by(self.0.tokens.api(), deadline).await
     }
 
     /// Whether there is a token. It calls nobody.

@@ -1,4 +1,11 @@
 //! The client and the pretend WeChat, over real HTTP.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod client;
+mod errors;
 mod support;
