@@ -1,6 +1,7 @@
 //! The client: what it is built from, and one method for each of WeChat's APIs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::code::{Code, Picture, QrCode, UnlimitedCode};
 use crate::crypto;
 use crate::error::{Api, Error, Unreachable};
 use crate::quota::{Quota, QuotaUse, Tally};
+use crate::refusal::Refusal;
 use crate::safety::{TextCheck, Verdict, VerdictAnswer};
 use crate::secret::{AccessToken, AppSecret, JsCode, SessionKey};
 use crate::session::{Session, SessionAnswer};
@@ -57,6 +59,12 @@ pub enum BuildError {
     /// TLS or the like could not be set up.
     #[error("the HTTP client cannot be set up: {0}")]
     Http(String),
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("appid", &self.appid()).finish_non_exhaustive()
+    }
 }
 
 /// Builds a [`Client`].
@@ -351,26 +359,13 @@ impl Client {
         key: &SessionKey,
     ) -> Result<Success, Error> {
         let signature = crypto::hmac_sha256("", key);
-        self.with_token(api, async |token, deadline| {
-            let query = vec![
-                ("access_token", token.expose()),
-                ("openid", openid),
-                ("signature", &signature),
-                ("sig_method", "hmac_sha256"),
-            ];
-            let request = Request::get(api, query).hiding(token.expose()).hiding(&signature);
-            self.0.upstream.call(&request, deadline).await
-        })
-        .await
+        let query =
+            [("openid", openid), ("signature", signature.as_str()), ("sig_method", "hmac_sha256")];
+        self.with_token(api, &query, None).await
     }
 
     async fn post(&self, api: Api, body: &serde_json::Value) -> Result<Success, Error> {
-        self.with_token(api, async |token, deadline| {
-            let query = vec![("access_token", token.expose())];
-            let request = Request::post(api, query, body).hiding(token.expose());
-            self.0.upstream.call(&request, deadline).await
-        })
-        .await
+        self.with_token(api, &[], Some(body)).await
     }
 
     /// Calls with a token; if WeChat says that the token is what is wrong, once more with a fresh
@@ -378,31 +373,43 @@ impl Client {
     async fn with_token(
         &self,
         api: Api,
-        call: impl AsyncFn(&AccessToken, Instant) -> Result<Success, Error>,
+        query: &[(&'static str, &str)],
+        body: Option<&serde_json::Value>,
     ) -> Result<Success, Error> {
         let deadline = Instant::now() + CALL_TIME;
-        let token = self.token_by(api, deadline).await?;
-        let outcome = self.learn(&token, call(&token, deadline).await);
+        let outcome = self.once_with_token(api, query, body, deadline).await;
         match outcome {
             Err(Error::Refused(refusal)) if refusal.is_stale_token() => {
-                let token = self.token_by(api, deadline).await?;
-                self.learn(&token, call(&token, deadline).await)
+                self.once_with_token(api, query, body, deadline).await
             }
             outcome => outcome,
         }
     }
 
-    /// Tells what an outcome says about the token it was made with.
-    fn learn(
+    /// Calls with a token, and learns from the outcome whether the token is good.
+    async fn once_with_token(
         &self,
-        token: &AccessToken,
-        outcome: Result<Success, Error>,
+        api: Api,
+        query: &[(&'static str, &str)],
+        body: Option<&serde_json::Value>,
+        deadline: Instant,
     ) -> Result<Success, Error> {
+        let token = self.token_by(api, deadline).await?;
+        let mut full = vec![("access_token", token.expose())];
+        full.extend_from_slice(query);
+        let request = match body {
+            None => Request::get(api, full),
+            Some(body) => Request::post(api, full, body),
+        };
+        let secret = self.0.credentials.secret.expose();
+        let request = request.hiding(token.expose()).hiding(secret);
+        let outcome = self.0.upstream.call(&request, deadline).await;
         match &outcome {
-            Err(error) if error.refusal().is_some_and(|r| r.is_stale_token()) => {
-                self.0.tokens.reject(token, error);
+            Err(error) if error.refusal().is_some_and(Refusal::is_stale_token) => {
+                self.0.tokens.reject(&token, error);
             }
-            Ok(_) | Err(Error::Refused(_)) => self.0.tokens.accept(token),
+            Err(error) if error.is_ailing() => {}
+            Ok(_) | Err(Error::Refused(_)) => self.0.tokens.accept(&token),
             Err(_) => {}
         }
         outcome

@@ -451,7 +451,7 @@ async fn live(api: Api, script: Vec<(u64, bool)>, life_s: u64, callers: Vec<Call
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whoever_leaves_at_any_await_holds_nobody_up(

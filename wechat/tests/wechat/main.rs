@@ -7,5 +7,10 @@
 )]
 
 mod client;
+mod codes;
+mod control;
 mod errors;
+mod phone;
 mod support;
+mod tokens;
+mod trouble;

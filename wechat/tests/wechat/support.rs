@@ -16,6 +16,7 @@ pub(crate) const START: u64 = 1_780_286_400;
 pub(crate) struct World {
     pub(crate) pretend: Pretend,
     pub(crate) url: String,
+    http: reqwest::Client,
     _held: Option<HeldClock>,
 }
 
@@ -49,7 +50,8 @@ impl World {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = pretend.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { pretend, url, _held: None }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { pretend, url, http, _held: None }
     }
 
     /// As [`World::start`], on a clock that moves only when a test moves it.
@@ -109,12 +111,8 @@ impl Reply {
 
 impl World {
     pub(crate) async fn call(&self, method: &str, target: &str, body: Option<String>) -> Reply {
-        let method = method.parse().unwrap();
-        let mut request = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .unwrap()
-            .request(method, format!("{}{target}", self.url));
+        let method: reqwest::Method = method.parse().unwrap();
+        let mut request = self.http.request(method, format!("{}{target}", self.url));
         if let Some(body) = body {
             request = request.body(body);
         }
