@@ -93,7 +93,37 @@ impl ClientBuilder {
         self
     }
 
-    /// Where the token is kept; in this process alone if nothing is said.
+    /// Where the token is kept; in this process alone if nothing is said. Clients that share a store
+    /// share their token, and only one of them fetches it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use wechat::{Api, Client, TokenEndpoint};
+    /// # use wechat::pretend::{Pretend, Settings};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pretend = Pretend::new(Settings::default());
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let url = format!("http://{}", listener.local_addr()?);
+    /// # let router = pretend.router();
+    /// # tokio::spawn(async move { axum::serve(listener, router).await });
+    /// # let (appid, secret) = (Settings::default().appid, Settings::default().secret);
+    /// use wechat::token::MemoryStore;
+    ///
+    /// let store = Arc::new(MemoryStore::new());
+    /// let node = || {
+    ///     Client::builder(&appid, &secret)
+    ///         .base_url(&url)
+    ///         .token_endpoint(TokenEndpoint::Plain)
+    ///         .token_store(store.clone())
+    ///         .build()
+    /// };
+    /// let (one, two) = (node()?, node()?);
+    /// assert_eq!(one.access_token().await?, two.access_token().await?);
+    /// assert_eq!(pretend.count(Api::Token.path()), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn token_store(mut self, store: Arc<dyn TokenStore>) -> Self {
         self.store = Some(store);

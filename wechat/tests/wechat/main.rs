@@ -9,8 +9,10 @@
 mod client;
 mod codes;
 mod control;
+mod docs;
 mod errors;
 mod phone;
+mod rooms;
 mod support;
 mod tokens;
 mod trouble;
