@@ -248,16 +248,28 @@ pub fn check_origin(app: &App, owner: &Owner, origin: Option<&str>) -> Result<()
     if origin == Some(home) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }
 
-/// The picture of a ticket that still waits.
+/// The picture of a ticket that still waits. Pictures are fetched without an `Origin`, but where one is sent it must be right.
 ///
 /// # Errors
-/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers.
-pub async fn picture(app: &App, id: Hashed, presented: Presented) -> Result<Picture, Error> {
-    let waiting = match find(app, id).await? {
-        Standing::Living(seen) if seen.ticket.owner.may_watch(presented) => {
+/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers; [`Code::OriginNotAllowed`] from another site's page.
+pub async fn picture(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Picture, Error> {
+    let standing = find(app, id).await?;
+    if !standing.owner().may_watch(presented) {
+        return Err(Refusal::NoSuchTicket.into());
+    }
+    if origin.is_some() {
+        check_origin(app, standing.owner(), origin)?;
+    }
+    let waiting = match standing {
+        Standing::Living(seen) => {
             matches!(seen.ticket.stage, Stage::Waiting) && !seen.ticket.is_expired(app.world.now())
         }
-        _ => false,
+        Standing::Decided(_) => false,
     };
     let picture = if waiting { app.tickets.picture(id).await? } else { None };
     picture.ok_or_else(|| Refusal::NoSuchTicket.into())
