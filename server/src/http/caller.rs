@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use woothee::parser::Parser;
 
-use super::reply::Lang;
+use super::{reply::Lang, serve::Late};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -211,6 +211,8 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             let error = if too_large {
                 Code::TooLarge.into()
+            } else if is_late(&refused) {
+                Code::RequestTimeout.into()
             } else {
                 Error::invalid("the body broke off")
             };
@@ -231,6 +233,12 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
         Ok(Self(sent))
     }
+}
+
+/// Whether a body is not here because its time was over.
+fn is_late(refused: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(refused), |error| error.source());
+    causes.into_iter().any(|error| error.is::<Late>())
 }
 
 /// The query of a URL.

@@ -1,6 +1,6 @@
 //! A whole saoma for one story: its clock stands still until told, and callers come from whatever address they say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use saoma::{
     app::SharedApp,
@@ -146,4 +146,14 @@ pub(crate) fn is_held_back(reply: &Reply) {
     assert_eq!(reply.problem(), "429 too_many_requests");
     assert!(reply.header("retry-after").parse::<u64>().unwrap() > 0);
     assert_eq!(reply.header("content-type"), "application/problem+json");
+}
+
+/// Waits until the server has noticed what its peer did.
+pub(crate) async fn seen(noticed: impl Fn() -> bool) {
+    let world = World::real();
+    let limit = world.now() + Duration::from_secs(60);
+    while !noticed() {
+        assert!(world.now() < limit, "it was not noticed");
+        world.sleep_until(world.now() + Duration::from_millis(5)).await;
+    }
 }
