@@ -13,6 +13,7 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use wechat::JsCode;
 use woothee::parser::Parser;
 
 use super::{reply::Lang, serve::Late};
@@ -239,6 +240,17 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
 fn is_late(refused: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(refused), |error| error.source());
     causes.into_iter().any(|error| error.is::<Late>())
+}
+
+/// The host of a URL, as the address bar reads it: international names in punycode, so that no letter passes for another.
+pub(super) fn host_of(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+/// What wx.login gave.
+pub(super) fn js_code(text: &str) -> Result<JsCode, Error> {
+    JsCode::new(text).map_err(|_| Error::invalid("js_code: not what wx.login gives"))
 }
 
 /// The query of a URL.

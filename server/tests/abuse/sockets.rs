@@ -84,7 +84,8 @@ async fn a_body_that_drips_is_given_up() {
 async fn giant_heads_and_bodies_are_refused() {
     let play = Play::new().await;
     let mut giant = connect(&play).await;
-    let head = format!("GET / HTTP/1.1\r\nHost: saoma\r\nX-Giant: {}\r\n\r\n", "a".repeat(64 * 1024));
+    let head =
+        format!("GET / HTTP/1.1\r\nHost: saoma\r\nX-Giant: {}\r\n\r\n", "a".repeat(64 * 1024));
     let _ = giant.write_all(head.as_bytes()).await;
     assert!(told(&mut giant).await.starts_with("HTTP/1.1 431"));
 
@@ -108,7 +109,9 @@ async fn a_request_of_two_minds_about_its_length_is_refused() {
         "Transfer-Encoding: chunked, identity\r\n",
     ] {
         let mut smuggler = connect(&play).await;
-        let request = format!("POST /api/phone/session HTTP/1.1\r\nHost: saoma\r\n{lengths}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: saoma\r\n\r\n");
+        let request = format!(
+            "POST /api/phone/session HTTP/1.1\r\nHost: saoma\r\n{lengths}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: saoma\r\n\r\n"
+        );
         smuggler.write_all(request.as_bytes()).await.unwrap();
         let said = told(&mut smuggler).await;
         assert!(said.starts_with("HTTP/1.1 4"), "{lengths}: {said}");
@@ -176,7 +179,10 @@ async fn connections_have_places_by_address_and_in_all() {
     drop(held);
     seen(|| play.app.limits.sockets.taken_in_all() == 1).await;
     let mut again = connect(&play).await;
-    again.write_all(b"GET /healthz HTTP/1.1\r\nHost: saoma\r\nConnection: close\r\n\r\n").await.unwrap();
+    again
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: saoma\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
     assert!(told(&mut again).await.starts_with("HTTP/1.1 200"));
 }
 
@@ -224,7 +230,8 @@ async fn odd_frames_close_the_socket_that_sent_them_and_no_other() {
     let mut bystander = browser.watches(&page).await.unwrap();
     assert_eq!(bystander.sees_state().await.unwrap(), "waiting");
     let mask = [0u8; 4];
-    let frame = |first: u8, length: &[u8], payload: &[u8]| [&[first], length, &mask, payload].concat();
+    let frame =
+        |first: u8, length: &[u8], payload: &[u8]| [&[first], length, &mask, payload].concat();
     let long = [0xfe, 0x10, 0x00];
     for (what, bytes, expected) in [
         ("text", frame(0x81, &[0x82], b"hi"), Some(1008)),
@@ -235,7 +242,11 @@ async fn odd_frames_close_the_socket_that_sent_them_and_no_other() {
         ("a ping in pieces", frame(0x09, &[0x80], b""), Some(1002)),
         ("a continuation of nothing", frame(0x80, &[0x82], b"hi"), Some(1002)),
         ("larger than a kilobyte", frame(0x81, &long, &[b'a'; 0x1000]), Some(1009)),
-        ("sixteen exabytes announced", frame(0x81, &[0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], b""), Some(1009)),
+        (
+            "sixteen exabytes announced",
+            frame(0x81, &[0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], b""),
+            Some(1009),
+        ),
     ] {
         let mut odd = upgraded(&play).await;
         odd.write_all(&bytes).await.unwrap();

@@ -99,6 +99,9 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
             .execute(&format!("UPDATE {table} SET person = ?1 WHERE person = ?2"), [stays, goes])?;
     }
     connection.execute("UPDATE audit SET person = ?1 WHERE person = ?2", [stays, goes])?;
+    // What both gave in the same moment is there already.
+    connection
+        .execute("UPDATE OR IGNORE consents SET person = ?1 WHERE person = ?2", [stays, goes])?;
     connection.execute("DELETE FROM persons WHERE id = ?1", [goes])?;
     Ok(())
 }
@@ -172,8 +175,11 @@ pub(super) fn forget(connection: &Connection, id: &str) -> Result<(), Error> {
         "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         [id],
     )?;
+    // A denial names nobody but by the identity in its body.
     connection.execute(
-        "DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)",
+        "DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)
+         OR (json_extract(body, '$.identity.appid'), json_extract(body, '$.identity.openid')) IN
+         (SELECT appid, openid FROM identities WHERE person = ?1)",
         [id],
     )?;
     // Identities, subs, logins and tokens go along by their foreign keys.
