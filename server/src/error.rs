@@ -13,6 +13,7 @@ pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
     PayloadTooLarge,
+    RequestTimeout,
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
@@ -78,6 +79,8 @@ table! {
         "请以 application/json 发送。" "Send application/json."
     PayloadTooLarge 413 "payload_too_large" "Too large"
         "请求内容过大。" "The request is too large."
+    RequestTimeout 408 "request_timeout" "Request timeout"
+        "请求发送得太慢，请重试。" "The request took too long to arrive. Send it again."
     NotFound 404 "not_found" "Not found"
         "没有这个地址。" "There is nothing at this address."
     MethodNotAllowed 405 "method_not_allowed" "Method not allowed"

@@ -16,6 +16,9 @@ use crate::{
 /// How long an authorization code may be redeemed after the first claim.
 pub const CODE_LIFE: Duration = Duration::from_secs(60);
 
+/// Which wording of the kinds below the phone shows. Consent is given to a wording: raise this with the mini program's.
+pub const CONSENT_TEXT: &str = "1";
+
 /// What a site asked for: kept with the ticket until a phone has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -98,6 +101,11 @@ impl Scopes {
     /// Whether `scope` is among them.
     pub fn has(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Scope> {
+        self.0.iter().copied()
     }
 
     /// What a person ticks: all but the bare identity.

@@ -12,6 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{app::SharedApp, limits::What};
 
+mod account;
 mod admin;
 mod assets;
 mod browser;
@@ -54,16 +55,21 @@ pub fn public(app: SharedApp) -> Router {
             "/codes/{digits}/scan",
             post(phone::scan_digits).layer(limited(What::Scan)).layer(limited(What::Digits)),
         )
-        .route("/session", post(phone::session).layer(limited(What::Scan)))
-        .route("/logins", get(phone::logins))
-        .route("/logins/{id}", delete(phone::end_login))
+        .route("/session", post(account::session).layer(limited(What::Scan)))
+        .route("/session", delete(account::end_session))
+        .route("/attempts", get(account::attempts))
+        .route("/consents", get(account::consents))
+        .route("/consents/{site}", delete(account::withdraw))
+        .route("/logins", get(account::logins))
+        .route("/logins", delete(account::end_all).layer(limited(What::Scan)))
+        .route("/logins/{id}", delete(account::end_login))
         .route(
             "/profile",
-            axum::routing::put(phone::set_profile)
-                .layer(DefaultBodyLimit::max(phone::PROFILE_BODY)),
+            axum::routing::put(account::set_profile)
+                .layer(DefaultBodyLimit::max(account::PROFILE_BODY)),
         )
-        .route("/me", get(phone::me))
-        .route("/me", delete(phone::forget).layer(limited(What::Scan)));
+        .route("/me", get(account::me))
+        .route("/me", delete(account::forget).layer(limited(What::Scan)));
 
     let site = Router::new()
         .route("/token", post(oidc::token))

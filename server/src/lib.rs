@@ -15,6 +15,7 @@ pub mod limits;
 pub mod login;
 pub mod oidc;
 pub mod person;
+pub mod region;
 pub mod risk;
 pub mod run;
 pub mod secret;

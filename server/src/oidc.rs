@@ -230,14 +230,12 @@ pub struct OauthError {
     pub error: &'static str,
     /// What is wrong, for who writes the application.
     pub description: String,
-    /// When to try again.
-    pub retry_after: Option<Duration>,
 }
 
 impl OauthError {
     /// An error by OAuth's word.
     pub fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self { error, description: description.into(), retry_after: None }
+        Self { error, description: description.into() }
     }
 }
 
@@ -250,11 +248,7 @@ impl From<RedeemError> for OauthError {
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
         if error.code == Code::TooManyRequests {
-            let after = error.retry_after.unwrap_or_default();
-            return Self {
-                retry_after: Some(after),
-                ..Self::new("too_many_requests", "that was too often; see Retry-After")
-            };
+            return Self::new("too_many_requests", "that was too often; see Retry-After");
         }
         tracing::error!(name: "oauth.failed", cause = ?error, "a site could not be answered");
         Self::new("temporarily_unavailable", "try again shortly")

@@ -13,6 +13,7 @@ use crate::{
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
+    region::Regions,
     site::Sites,
     store::{self, SharedStore},
     tickets::{self, SharedTickets},
@@ -32,6 +33,9 @@ pub enum Error {
     /// The ticket store.
     #[error(transparent)]
     Tickets(#[from] tickets::Error),
+    /// The file of regions.
+    #[error("{0}")]
+    Regions(String),
     /// The signing keys.
     #[error(transparent)]
     Keys(#[from] keys::Error),
@@ -73,6 +77,7 @@ pub async fn assemble(
     }
     tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);
+    let regions = Regions::open(&settings.region_db).map_err(Error::Regions)?;
     Ok(Arc::new(App {
         settings,
         world,
@@ -84,6 +89,7 @@ pub async fn assemble(
         keys,
         sites,
         limits,
+        regions,
     }))
 }
 
@@ -139,7 +145,8 @@ async fn work(app: SharedApp) {
 }
 
 async fn forget(app: &App) {
-    let mut round: u32 = 0;
+    let keep = &app.settings.retention;
+    let (mut prune, mut age) = (app.world.now(), app.world.now());
     loop {
         app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
         let now = app.world.now();
@@ -147,11 +154,18 @@ async fn forget(app: &App) {
             tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer");
         }
         app.limits.forget(now);
-        round = round.wrapping_add(1);
-        if round.is_multiple_of(60)
-            && let Err(error) = app.store.prune(now).await
-        {
-            tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+        if now >= prune {
+            prune = now + Duration::from_secs(300);
+            if let Err(error) = app.store.prune(now).await {
+                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+            }
+        }
+        if now >= age {
+            age = now + Duration::from_secs(3600);
+            let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
+            if let Err(error) = aged {
+                tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     audit,
-    grant::Scopes,
+    grant::{Scope, Scopes},
     person::{Identity, Newcomer, Person},
     secret::Hashed,
     site::Alg,
@@ -267,8 +267,63 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets decisions, tokens and sessions that are over.
     async fn prune(&self, now: Timestamp) -> Result<(), Error>;
 
+    /// Ends a login and every other of the same browser: somebody else sits there. Empty: this person has no such living
+    /// login.
+    async fn end_browser(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
+
+    /// Ends all logins of a person, and the tokens of their phones but for `phone`.
+    async fn end_all(
+        &self,
+        person: &str,
+        phone: Hashed,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
+
+    /// Ends a phone's token.
+    async fn close_phone(&self, token: Hashed) -> Result<(), Error>;
+
+    /// The latest lines of the audit log about a person, so many at most, the latest first, each with its number.
+    async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error>;
+
+    /// What a person consented to, withdrawn or not.
+    async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error>;
+
+    /// Takes back what a person consented to at a site: ends the logins there, and no browser skips the scan for its group
+    /// any more.
+    async fn withdraw(&self, person: &str, site: &str, now: Timestamp)
+    -> Result<Vec<Login>, Error>;
+
+    /// The WeChat identities of a person.
+    async fn identities(&self, person: &str) -> Result<Vec<Identity>, Error>;
+
+    /// Who a person is to sites: groups with the `sub` each knows.
+    async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error>;
+
+    /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
+    async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
+
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+}
+
+/// What a person consented to: one kind of thing for one site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The site's `client_id`.
+    pub site: String,
+    /// The kind.
+    pub kind: Scope,
+    /// To which wording ([`grant::CONSENT_TEXT`](crate::grant::CONSENT_TEXT)).
+    pub text: String,
+    /// When it was given.
+    pub given: Timestamp,
+    /// When it was taken back, if it was.
+    pub withdrawn: Option<Timestamp>,
 }
 
 /// A change of what a person shows.

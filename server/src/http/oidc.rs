@@ -1,7 +1,5 @@
 //! The site's calls: authorize, token, userinfo, jwks, discovery.
 
-use std::time::Duration;
-
 use axum::{
     Form, Json,
     extract::{State, rejection::FormRejection},
@@ -236,10 +234,8 @@ pub(super) fn refused(error: &OauthError) -> Response {
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
-    let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(5));
-    if let Some(after) = error.retry_after.or(soon) {
-        let after = HeaderValue::from(after.as_secs().max(1));
-        response.headers_mut().insert(header::RETRY_AFTER, after);
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
 }

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::Error;
 
+mod account;
 mod keys;
 mod logins;
 mod people;

@@ -90,6 +90,17 @@ CREATE TABLE phones (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX phones_by_end ON phones (expires);
 
+-- What a person let a site know, kind by kind, and to which wording; withdrawn ones stay for a while as proof.
+CREATE TABLE consents (
+    person TEXT NOT NULL REFERENCES persons (id) ON DELETE CASCADE,
+    site TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    given INTEGER NOT NULL,
+    withdrawn INTEGER,
+    PRIMARY KEY (person, site, kind, text, given)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE signing_keys (
     kid TEXT PRIMARY KEY,
     alg TEXT NOT NULL,
@@ -118,3 +129,5 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_person ON audit (person) WHERE person IS NOT NULL;
 CREATE INDEX audit_by_time ON audit (at);
+-- Scans by somebody who was nobody yet: their first approval gives them a name.
+CREATE INDEX audit_of_nobody ON audit (json_extract(detail, '$.ticket')) WHERE person IS NULL AND what = 'ticket.scanned';

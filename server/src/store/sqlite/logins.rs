@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    people,
+    account, people,
     rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
 };
 use crate::{
@@ -44,7 +44,11 @@ pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided
         Some(login) => Some(login.person.clone()),
         None => people::of(connection, &decision.identity)?.map(|person| person.id),
     };
-    write_audit(connection, &audit::Entry::of_decision(decision, what, person))?;
+    let entry = audit::Entry::of_decision(decision, what, person);
+    if made.as_ref().is_some_and(|login| login.person == decide.newcomer.id) {
+        account::name_scans(connection, &entry)?;
+    }
+    write_audit(connection, &entry)?;
     Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
 }
 
@@ -67,6 +71,7 @@ fn open(connection: &Connection, decide: &Decide) -> Result<Login, Error> {
     };
     let person = people::settle(connection, &decision.identity, newcomer, decision.at)?;
     let sub = people::sub(connection, group, &person, &decision.identity, sub)?;
+    account::consent(connection, &person, &decision.request.site, scopes, decision.at)?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
         (session, &decision.owner)
     {

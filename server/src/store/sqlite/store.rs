@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, keys, logins, people, rows};
+use super::{Sqlite, account, keys, logins, people, rows};
 use crate::{
     audit,
     person::{Identity, Person},
     secret::Hashed,
     store::{
-        Acquaintance, Decide, Decided, Error, LiveToken, Login, Profile, Redemption, Store,
-        StoredKey, Token,
+        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Profile, Redemption,
+        Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -156,6 +156,68 @@ impl Store for Sqlite {
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
         self.write(move |db| logins::prune(db, now)).await
+    }
+
+    async fn end_browser(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let (person, login) = (person.to_owned(), login.to_owned());
+        self.write(move |db| account::end_browser(db, &person, &login, now)).await
+    }
+
+    async fn end_all(
+        &self,
+        person: &str,
+        phone: Hashed,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let person = person.to_owned();
+        self.write(move |db| account::end_all(db, &person, phone, now)).await
+    }
+
+    async fn close_phone(&self, token: Hashed) -> Result<(), Error> {
+        self.write(move |db| {
+            db.execute("DELETE FROM phones WHERE token = ?1", [token.as_bytes()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::audit_of(db, &person, most)).await
+    }
+
+    async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::consents(db, &person)).await
+    }
+
+    async fn withdraw(
+        &self,
+        person: &str,
+        site: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let (person, site) = (person.to_owned(), site.to_owned());
+        self.write(move |db| account::withdraw(db, &person, &site, now)).await
+    }
+
+    async fn identities(&self, person: &str) -> Result<Vec<Identity>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::identities(db, &person)).await
+    }
+
+    async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::subs(db, &person)).await
+    }
+
+    async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
+        self.write(move |db| account::age(db, network, audit)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
