@@ -17,11 +17,13 @@ mod assets;
 mod browser;
 mod caller;
 mod guard;
+mod logout;
 mod oidc;
 mod pages;
 mod phone;
 mod reply;
 mod serve;
+mod token;
 mod watch;
 
 pub use serve::serve;
@@ -59,8 +61,13 @@ pub fn public(app: SharedApp) -> Router {
 
     let site = Router::new()
         .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
-        .route("/token", post(oidc::token))
-        .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
+        .route("/par", post(token::par))
+        .route("/token", post(token::token))
+        .route("/revoke", post(token::revoke))
+        .route("/introspect", post(token::introspect))
+        .route("/userinfo", get(token::userinfo).post(token::userinfo_by_post))
+        .route("/logout", get(logout::logout).post(logout::logout_by_post))
+        .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
 
     Router::new()

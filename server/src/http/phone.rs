@@ -231,10 +231,10 @@ pub(super) async fn logins(
         .iter()
         .map(|login| {
             let site = app.sites.get(&login.site);
-            let host = site.and_then(|site| site.redirect_uris.first()).map(|uri| host_of(uri));
+            let host = site.as_ref().and_then(|site| site.redirect_uris.first()).map(|uri| host_of(uri));
             json!({
                 "id": login.id,
-                "site": { "name": site.map_or(&login.site, |site| &site.name), "host": host.unwrap_or_default() },
+                "site": { "name": site.as_ref().map_or(&login.site, |site| &site.name), "host": host.unwrap_or_default() },
                 "browser": { "name": login.browser.name, "os": login.browser.os, "region": login.browser.region },
                 "since": login.since.seconds(),
                 "last_seen": login.last_seen.seconds(),
