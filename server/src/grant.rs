@@ -40,6 +40,9 @@ pub struct Request {
     /// How the answer travels.
     #[serde(default)]
     pub response_mode: ResponseMode,
+    /// The `sub` of the one person whom the site will take, out of its `id_token_hint`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expects: Option<String>,
 }
 
 /// How the answer travels to the site.
@@ -232,7 +235,7 @@ fn verifies(challenge: &str, verifier: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{secret::Secret, site::Sites};
+    use crate::secret::Secret;
 
     // The verifier and challenge of RFC 7636 appendix B.
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -247,6 +250,7 @@ mod tests {
             nonce: None,
             code_challenge: challenge.map(ToOwned::to_owned),
             response_mode: ResponseMode::Query,
+            expects: None,
         }
     }
 
@@ -285,7 +289,7 @@ mod tests {
 
     #[test]
     fn pkce_is_s256_and_left_out_only_by_confidential_sites_that_may() {
-        let mut site = Sites::new([], "https://login.example.com").get("saoma").unwrap().clone();
+        let mut site = Site::new("blog", "My blog");
         let check = |site: &Site, embedded, challenge, method| {
             check_pkce(site, embedded, challenge, method)
         };

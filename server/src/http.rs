@@ -18,11 +18,13 @@ mod assets;
 mod browser;
 mod caller;
 mod guard;
+mod logout;
 mod oidc;
 mod pages;
 mod phone;
 mod reply;
 mod serve;
+mod token;
 mod watch;
 
 pub use serve::{Door, serve, serve_at};
@@ -72,10 +74,15 @@ pub fn public(app: SharedApp) -> Router {
         .route("/me", delete(account::forget).layer(limited(What::Scan)));
 
     let site = Router::new()
-        .route("/token", post(oidc::token))
-        .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
+        .route("/par", post(token::par))
+        .route("/token", post(token::token))
+        .route("/revoke", post(token::revoke))
+        .route("/introspect", post(token::introspect))
+        .route("/userinfo", get(token::userinfo).post(token::userinfo_by_post))
         .layer(from_fn_with_state(app.clone(), guard::limit_sites))
         .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
+        .route("/logout", get(logout::logout).post(logout::logout_by_post))
+        .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
 
     Router::new()

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backchannel;
 pub mod codes;
 pub mod config;
 pub mod error;

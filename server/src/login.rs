@@ -301,8 +301,8 @@ pub async fn renew(
     // Asked before a code is spent on it.
     seen.ticket.clone().renew(fresh(String::new()), now, life)?;
     let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
-    admit(app, site, seen.ticket.browser.address, now).await?;
-    let (scene, picture) = code_for(app, site, seen.ticket.kind).await?;
+    admit(app, &site, seen.ticket.browser.address, now).await?;
+    let (scene, picture) = code_for(app, &site, seen.ticket.kind).await?;
     let has_code = picture.is_some();
     let next = seen.ticket.clone().renew(fresh(scene), now, life)?;
     if !app.tickets.replace(&seen, next, picture).await? {
@@ -673,6 +673,12 @@ async fn decide(
             login: LoginOf::New { id: app.world.base62(22), since: now },
         })
         .await?;
+    // The site asked for one person and this is another: it gets no code, and nothing stays open.
+    if let Some(login) = &decided.login
+        && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
+    {
+        app.store.end_login(&login.person, &login.id, now).await?;
+    }
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
     if let Err(error) = app.tickets.remove(ticket).await {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
@@ -729,15 +735,27 @@ pub async fn skip(
     };
     app.store.decide(decide).await?;
     app.tickets.first_claim(ticket, now).await?;
-    Ok(Claim { request, code: Some(app.keys.derive("code", ticket)), session: None })
+    let outcome = Outcome::Code(app.keys.derive("code", ticket));
+    Ok(Claim { request, outcome, session: None })
+}
+
+/// What came of a ticket.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The authorization code.
+    Code(Secret),
+    /// The person said no.
+    Denied,
+    /// The site asked for one person, and another one approved.
+    OtherPerson,
 }
 
 /// What a claim gives the page that opened the ticket.
 pub struct Claim {
     /// What the site had asked for.
     pub request: Request,
-    /// The authorization code; none: the person said no.
-    pub code: Option<Secret>,
+    /// What it is told.
+    pub outcome: Outcome,
     /// The cookie of a session that this approval made.
     pub session: Option<Secret>,
 }
@@ -759,13 +777,17 @@ pub async fn claim(
         }
         Standing::Living(_) => return Err(Refusal::NotDecided.into()),
     };
+    let request = decided.decision.request.clone();
     let Some(login) = decided.login.filter(|_| decided.decision.is_approved()) else {
-        return Ok(Claim { request: decided.decision.request, code: None, session: None });
+        return Ok(Claim { request, outcome: Outcome::Denied, session: None });
     };
+    if request.expects.as_ref().is_some_and(|sub| *sub != login.sub) {
+        return Ok(Claim { request, outcome: Outcome::OtherPerson, session: None });
+    }
     app.tickets.first_claim(id, app.world.now()).await?;
     Ok(Claim {
-        request: decided.decision.request,
-        code: Some(app.keys.derive("code", id)),
+        request,
+        outcome: Outcome::Code(app.keys.derive("code", id)),
         session: login.session.map(|_| app.keys.derive("session", id)),
     })
 }

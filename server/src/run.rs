@@ -8,6 +8,7 @@ use wechat::Client;
 
 use crate::{
     app::{App, SharedApp},
+    backchannel,
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
     http,
@@ -66,12 +67,13 @@ pub async fn assemble(
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
-    let keys = Keys::load(&store, &settings.keys.secret, &world).await?;
+    let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
         .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
+    sites.keep(store.sites().await?);
     for parked in store.unpark().await? {
         tickets.put(parked.ticket, parked.picture).await?;
     }
@@ -141,7 +143,50 @@ async fn work(app: SharedApp) {
     let attending = http::attend(app.clone());
     #[cfg(not(target_os = "linux"))]
     let attending = std::future::ready(());
-    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app));
+    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app), look_again(&app), tell(&app));
+}
+
+/// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.
+async fn look_again(app: &App) {
+    const TEND: Duration = Duration::from_secs(3600);
+    let (mut seen, mut tended) = (None, None);
+    loop {
+        let now = app.world.now();
+        if tended.is_none_or(|at| now.since(at) >= TEND) {
+            match app.keys.tend(&app.store, &app.world).await {
+                Ok(()) => (seen, tended) = (None, Some(now)),
+                Err(error) => {
+                    tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
+                }
+            }
+        }
+        match refresh(app, seen).await {
+            Ok(revision) => seen = Some(revision),
+            Err(error) => {
+                tracing::warn!(name: "refresh.failed", %error, "changes of keys and sites wait")
+            }
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
+}
+
+async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, Error> {
+    let revision = app.store.revision().await?;
+    if seen != Some(revision) {
+        app.keys.refresh(&app.store, &app.world).await?;
+        app.sites.keep(app.store.sites().await?);
+    }
+    Ok(revision)
+}
+
+/// Tells sites of logins that ended.
+async fn tell(app: &App) {
+    loop {
+        if let Err(error) = backchannel::round(app).await {
+            tracing::warn!(name: "logout.waits", %error, "sites are told of logouts later");
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
 }
 
 async fn forget(app: &App) {

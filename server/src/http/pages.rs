@@ -47,9 +47,9 @@ pub(super) async fn show_code(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
-    authorize: Authorize<'_>,
+    authorize: Authorize,
 ) -> Result<Response, Error> {
-    let site = authorize.site;
+    let site = authorize.site.clone();
     let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
     let own = site.id == site::SELF;
     let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
@@ -171,8 +171,10 @@ async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> 
     let logins = app.store.logins(&person.id).await?;
     let shown = |login: Login| {
         let site = app.sites.get(&login.site);
-        let uri =
-            site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
+        let uri = site
+            .as_ref()
+            .and_then(|site| site.redirect_uris.first())
+            .and_then(|uri| Url::parse(uri).ok());
         HomeLogin {
             this: login.id == own.id,
             site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
@@ -214,11 +216,12 @@ pub(super) async fn login(
         nonce: None,
         code_challenge: None,
         response_mode: ResponseMode::Query,
+        expects: None,
     };
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
     };
-    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None };
+    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
     match show_code(&app, &caller, cookies, authorize).await {
         Ok(response) => response,
         Err(error) => error_page(caller.lang, &error),

@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, keys, logins, people, rows};
+use super::{Sqlite, account, keys, logins, people, rows, sites};
 use crate::{
     audit,
     person::{Identity, Person},
     secret::Hashed,
+    site::Site,
     store::{
-        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Profile, Redemption,
-        Store, StoredKey, Token,
+        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile, Redemption,
+        Revoke, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -44,6 +45,14 @@ impl Store for Sqlite {
         self.write(move |db| logins::redeem(db, code, &tokens, now)).await
     }
 
+    async fn rotate(&self, old: Hashed, given: Vec<Token>, now: Timestamp) -> Result<bool, Error> {
+        self.write(move |db| logins::rotate(db, old, &given, now)).await
+    }
+
+    async fn revoke(&self, what: Revoke) -> Result<(), Error> {
+        self.write(move |db| logins::revoke(db, what)).await
+    }
+
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
         self.read(move |db| logins::live_token(db, hash, now)).await
     }
@@ -66,6 +75,11 @@ impl Store for Sqlite {
     ) -> Result<Acquaintance, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
         self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
+    }
+
+    async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
+        let id = id.to_owned();
+        self.read(move |db| logins::living(db, &id)).await
     }
 
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
@@ -133,8 +147,39 @@ impl Store for Sqlite {
         self.read(keys::all_keys).await
     }
 
-    async fn add_key(&self, key: StoredKey) -> Result<(), Error> {
-        self.write(move |db| keys::add(db, &key)).await
+    async fn put_key(&self, key: StoredKey) -> Result<(), Error> {
+        self.write(move |db| keys::put(db, &key)).await
+    }
+
+    async fn drop_key(&self, kid: &str) -> Result<(), Error> {
+        let kid = kid.to_owned();
+        self.write(move |db| keys::forget(db, &kid)).await
+    }
+
+    async fn revision(&self) -> Result<i64, Error> {
+        self.read(keys::revision).await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, Error> {
+        self.read(sites::every).await
+    }
+
+    async fn put_site(&self, site: &Site) -> Result<(), Error> {
+        let site = site.clone();
+        self.write(move |db| sites::put(db, &site)).await
+    }
+
+    async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.write(move |db| sites::remove(db, &id, now)).await
+    }
+
+    async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error> {
+        self.write(move |db| sites::take_logouts(db, now, again)).await
+    }
+
+    async fn settle_logout(&self, id: i64, again: Option<Timestamp>) -> Result<(), Error> {
+        self.write(move |db| sites::settle_logout(db, id, again)).await
     }
 
     async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
