@@ -1,0 +1,271 @@
+//! Mini program codes, minted ahead.
+//!
+//! WeChat takes from tens of milliseconds to seconds for a picture. A small pool of unused (scene, picture) pairs lets a
+//! page show its code at once and rides out an upstream outage. A pair is handed out once and never again.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::Cursor,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use image::{ImageReader, Limits, imageops::FilterType};
+use tokio::sync::{Notify, Semaphore};
+use wechat::{Client, Code, Page, QrCode, Scene, UnlimitedCode};
+
+use crate::{
+    config::{self, CodeInterface, EnvVersion, Pictures},
+    tickets::Picture,
+    world::World,
+};
+
+/// A code that nobody has seen yet.
+#[derive(Debug, Clone)]
+pub struct Minted {
+    /// The public name that it carries.
+    pub scene: String,
+    /// What the page shows.
+    pub picture: Picture,
+}
+
+/// How many codes are asked for at once: more would not come faster, and would eat the minute's quota in a burst.
+const AT_ONCE: usize = 8;
+
+/// Where codes come from.
+pub struct Codes {
+    client: Client,
+    settings: config::Wechat,
+    pools: Mutex<BTreeMap<EnvVersion, VecDeque<Minted>>>,
+    taken: Notify,
+    minting: Semaphore,
+}
+
+/// Why there is no code.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// WeChat gave none.
+    #[error(transparent)]
+    Wechat(#[from] wechat::Error),
+    /// The settings make no code that WeChat would take.
+    #[error("wechat.page cannot be used: {0}")]
+    Request(String),
+    /// Too many pages are waiting for one already.
+    #[error("too many codes are being fetched")]
+    Busy,
+}
+
+impl Error {
+    fn unusable(why: impl std::fmt::Display) -> Self {
+        Self::Request(why.to_string())
+    }
+}
+
+impl Codes {
+    /// Codes by these settings, with a pool for each version of the mini program that some site opens.
+    pub fn new(
+        client: Client,
+        settings: config::Wechat,
+        versions: impl IntoIterator<Item = EnvVersion>,
+    ) -> Self {
+        let pools = versions
+            .into_iter()
+            .chain([settings.env_version])
+            .map(|version| (version, VecDeque::new()));
+        let pools = Mutex::new(pools.collect());
+        Self { client, settings, pools, taken: Notify::new(), minting: Semaphore::new(AT_ONCE) }
+    }
+
+    /// A code for one page: out of the pool, or asked for now where the pool is empty or there is none.
+    ///
+    /// # Errors
+    /// If WeChat gives none, or too many are being asked for.
+    pub async fn take(&self, version: EnvVersion, world: &World) -> Result<Minted, Error> {
+        let minted = self.pools().get_mut(&version).and_then(VecDeque::pop_front);
+        self.taken.notify_one();
+        match minted {
+            Some(minted) => Ok(minted),
+            None => {
+                let _place = self.minting.try_acquire().map_err(|_| Error::Busy)?;
+                self.mint(version, world).await
+            }
+        }
+    }
+
+    /// How many codes lie ready.
+    pub fn level(&self) -> usize {
+        self.pools().values().map(VecDeque::len).sum()
+    }
+
+    /// Keeps the pools full for as long as it is polled.
+    pub async fn keep_full(&self, world: &World) {
+        let mut pause = Duration::from_millis(500);
+        loop {
+            match self.fill(world).await {
+                Ok(()) => {
+                    pause = Duration::from_millis(500);
+                    self.taken.notified().await;
+                }
+                Err(error) => {
+                    tracing::warn!(name: "codes.refill", error = %error, level = self.level(), retry_in = ?pause,
+                        "cannot fetch mini program codes ahead; `saoma doctor` names the cause");
+                    world.sleep_until(world.now() + pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(30));
+                }
+            }
+        }
+    }
+
+    async fn fill(&self, world: &World) -> Result<(), Error> {
+        let versions: Vec<EnvVersion> = self.pools().keys().copied().collect();
+        for version in versions {
+            loop {
+                let held = self.pools().get(&version).map_or(0, VecDeque::len);
+                let missing = self.settings.pool.saturating_sub(held).min(AT_ONCE / 2);
+                if missing == 0 {
+                    break;
+                }
+                for minted in join_all((0..missing).map(|_| self.mint(version, world))).await {
+                    self.pools().entry(version).or_default().push_back(minted?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn mint(&self, version: EnvVersion, world: &World) -> Result<Minted, Error> {
+        let scene = world.base62(22);
+        let picture = self.fetch(&scene, version).await?;
+        let content_type = picture.kind.content_type().to_owned();
+        let picture = Picture { content_type, bytes: picture.bytes };
+        let picture = match self.settings.picture {
+            Pictures::AsIs => picture,
+            Pictures::Small => small(picture).await,
+        };
+        Ok(Minted { scene, picture })
+    }
+
+    async fn fetch(&self, scene: &str, version: EnvVersion) -> Result<wechat::Picture, Error> {
+        let settings = &self.settings;
+        let env_version = match version {
+            EnvVersion::Release => wechat::EnvVersion::Release,
+            EnvVersion::Trial => wechat::EnvVersion::Trial,
+            EnvVersion::Develop => wechat::EnvVersion::Develop,
+        };
+        // WeChat knows published pages alone; a version for testers has none (41030).
+        let check_path = settings.check_path && version == EnvVersion::Release;
+        let path = format!("{}?scene={scene}", settings.page);
+        match settings.code {
+            CodeInterface::Unlimited => {
+                let scene = Scene::new(scene).map_err(Error::unusable)?;
+                let page = Page::new(&settings.page).map_err(Error::unusable)?;
+                let code = UnlimitedCode::new(scene)
+                    .page(page)
+                    .check_path(check_path)
+                    .env_version(env_version);
+                Ok(self.client.code_unlimited(&code).await?)
+            }
+            CodeInterface::A => {
+                let code = Code::new(path).map_err(Error::unusable)?.env_version(env_version);
+                Ok(self.client.code(&code).await?)
+            }
+            CodeInterface::C => {
+                let code = QrCode::new(path).map_err(Error::unusable)?;
+                Ok(self.client.qr_code(&code).await?)
+            }
+        }
+    }
+
+    fn pools(&self) -> MutexGuard<'_, BTreeMap<EnvVersion, VecDeque<Minted>>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The widest picture that is kept: twice the width at which the page shows it, for dense screens.
+const WIDEST: u32 = 430;
+
+/// The same code in a few kilobytes; as it was, if it cannot be read.
+async fn small(picture: Picture) -> Picture {
+    let bytes = picture.bytes.clone();
+    match tokio::task::spawn_blocking(move || four_greys(&bytes)).await {
+        Ok(Ok(bytes)) if bytes.len() < picture.bytes.len() => {
+            Picture { content_type: "image/png".to_owned(), bytes: Bytes::from(bytes) }
+        }
+        Ok(Ok(_)) => picture,
+        Ok(Err(error)) => {
+            tracing::warn!(name: "codes.picture", %error, "a picture cannot be re-encoded and is used as it is");
+            picture
+        }
+        Err(error) => {
+            tracing::warn!(name: "codes.picture", %error, "a picture cannot be re-encoded and is used as it is");
+            picture
+        }
+    }
+}
+
+/// A PNG of two bits a pixel: a code is black on white, and two greys between keep its edges round.
+fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(2_000);
+    limits.max_image_height = Some(2_000);
+    reader.limits(limits);
+    let mut picture = reader.decode()?;
+    if picture.width() > WIDEST {
+        picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
+    }
+    // What is see-through lies on the page's white card.
+    let mut white =
+        image::RgbaImage::from_pixel(picture.width(), picture.height(), image::Rgba([255; 4]));
+    image::imageops::overlay(&mut white, &picture.to_rgba8(), 0, 0);
+    let grey = image::DynamicImage::from(white).into_luma8();
+    let packed: Vec<u8> = grey.rows().flat_map(pack_row).collect();
+    let mut written = Vec::new();
+    let mut encoder = png::Encoder::new(&mut written, grey.width(), grey.height());
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Two);
+    encoder.set_compression(png::Compression::High);
+    encoder.write_header()?.write_image_data(&packed)?;
+    Ok(written)
+}
+
+/// Four pixels a byte, the leftmost in the highest bits; a row begins a new byte (PNG, "Filtering", "Scanlines").
+fn pack_row<'a>(row: impl Iterator<Item = &'a image::Luma<u8>>) -> Vec<u8> {
+    let levels: Vec<u8> =
+        row.map(|pixel| pixel.0.iter().map(|level| level.saturating_add(42) / 85).sum()).collect();
+    let pack = |four: &[u8]| {
+        let shifts = [6, 4, 2, 0];
+        four.iter().zip(shifts).fold(0, |byte, (level, shift)| byte | (level.min(&3) << shift))
+    };
+    levels.chunks(4).map(pack).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_shrinks_and_keeps_its_black_and_white() {
+        let drawn = image::GrayImage::from_fn(430, 430, |x, y| {
+            image::Luma([if (x / 10 + y / 10) % 2 == 0 { 250 } else { 5 }])
+        });
+        let mut jpeg = Vec::new();
+        image::DynamicImage::from(drawn.clone())
+            .write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg)
+            .unwrap();
+        let small = four_greys(&jpeg).unwrap();
+        assert!(small.len() < jpeg.len() / 4, "{} of {}", small.len(), jpeg.len());
+        let read = image::load_from_memory(&small).unwrap().into_luma8();
+        for (x, y) in [(5, 5), (15, 5), (425, 425), (405, 425)] {
+            let (before, after) = (drawn.get_pixel(x, y).0[0], read.get_pixel(x, y).0[0]);
+            assert!(before.abs_diff(after) < 43, "{before} became {after} at {x}, {y}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_an_error() {
+        assert!(four_greys(b"{\"errcode\":-1}").is_err());
+    }
+}

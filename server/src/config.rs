@@ -1,0 +1,541 @@
+//! Every setting: its name, its default, and what is wrong when it is wrong.
+//!
+//! One TOML file, with `SAOMA_*` of the environment over it. Defaults stand in `saoma.toml`, which is embedded and is the
+//! documentation; an unknown key stops the start, because a misspelt limit is no limit.
+
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::{Table, Value};
+use url::Url;
+
+use crate::{
+    risk::Matching,
+    secret::Secret,
+    site::{self, Site},
+};
+
+/// Every setting with its default and why, as `saoma config` prints it.
+pub const DEFAULTS: &str = include_str!("../../saoma.toml");
+
+/// What the server runs by.
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Settings {
+    pub public_url: String,
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    pub store: String,
+    pub tickets: String,
+    pub trusted_proxies: Vec<Network>,
+    pub region_db: String,
+    pub wechat: Wechat,
+    pub ticket: Ticket,
+    pub session: Session,
+    pub keys: Keys,
+    pub limits: Limits,
+    #[serde(default, rename = "site")]
+    pub sites: Vec<Site>,
+}
+
+/// `[wechat]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Wechat {
+    pub appid: String,
+    pub secret: Secret,
+    pub base_url: String,
+    pub token: TokenEndpoint,
+    pub code: CodeInterface,
+    pub page: String,
+    pub check_path: bool,
+    pub env_version: EnvVersion,
+    pub picture: Pictures,
+    pub pool: usize,
+}
+
+/// `[ticket]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Ticket {
+    #[serde(with = "humantime_serde")]
+    pub life: Duration,
+    pub r#match: Matching,
+}
+
+/// `[session]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Session {
+    #[serde(with = "humantime_serde")]
+    pub life: Duration,
+}
+
+/// `[keys]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Keys {
+    pub secret: Secret,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Limits {
+    pub off: bool,
+}
+
+/// Which of WeChat's two token endpoints is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenEndpoint {
+    /// `stable_token`: asking again gives the same token.
+    Stable,
+    /// `token`: asking again kills the one before.
+    Plain,
+}
+
+/// Which of WeChat's three interfaces makes the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum CodeInterface {
+    /// B, `getwxacodeunlimit`.
+    #[serde(rename = "unlimited")]
+    Unlimited,
+    /// A, `getwxacode`.
+    #[serde(rename = "a")]
+    A,
+    /// C, `createwxaqrcode`.
+    #[serde(rename = "c")]
+    C,
+}
+
+/// Which version of the mini program a code opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvVersion {
+    /// What everybody has.
+    Release,
+    /// For members, before review.
+    Trial,
+    /// For developers.
+    Develop,
+}
+
+/// What becomes of WeChat's picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Pictures {
+    /// Re-encoded.
+    #[serde(rename = "small")]
+    Small,
+    /// Handed through.
+    #[serde(rename = "as-is")]
+    AsIs,
+}
+
+/// An address or a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let network = text.parse().or_else(|_| text.parse().map(|ip: std::net::IpAddr| ip.into()));
+        network.map(Self).map_err(|_| {
+            serde::de::Error::custom(format!(
+                "{text:?} is neither an address like 127.0.0.1 nor a network like 10.0.0.0/8"
+            ))
+        })
+    }
+}
+
+/// Everything that is wrong with the settings, each with what to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.0 {
+            writeln!(f, "- {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl From<String> for Faults {
+    fn from(fault: String) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl Settings {
+    /// Reads the file, if one is given, with the environment over it, and checks all of it.
+    ///
+    /// # Errors
+    /// Every fault found, in words for the operator.
+    pub fn load(
+        file: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Faults> {
+        let written = match file {
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                format!("cannot read {}: {error}; give the file with --config", path.display())
+            })?,
+            None => String::new(),
+        };
+        let name =
+            file.map_or_else(|| "the settings".to_owned(), |path| path.display().to_string());
+        let given: Table =
+            written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
+        let mut table = defaults();
+        let mut faults = unknown_keys(&given);
+        merge(&mut table, given);
+        faults.extend(overlay(&mut table, env));
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        let settings: Self =
+            serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+                format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
+            })?;
+        let faults = settings.faults();
+        if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
+    }
+
+    /// The public origin, as URLs are made from it.
+    fn normal(mut self) -> Self {
+        if let Ok(url) = Url::parse(&self.public_url) {
+            self.public_url = url.origin().ascii_serialization();
+        }
+        self
+    }
+
+    /// Whether people reach saoma on this machine alone: then cookies do without Secure.
+    pub fn is_loopback(&self) -> bool {
+        Url::parse(&self.public_url).is_ok_and(|url| site::is_loopback(&url))
+    }
+
+    /// The host that the address bar reads on saoma's own pages.
+    pub fn host(&self) -> String {
+        let url = Url::parse(&self.public_url).ok();
+        url.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match Url::parse(&self.public_url) {
+            _ if self.public_url.is_empty() => faults.push(
+                "public_url is missing: write where people reach saoma, such as public_url = \"https://login.example.com\"".to_owned(),
+            ),
+            Ok(url) if !is_bare(&url) => faults.push(format!(
+                "public_url = {:?} must be an origin: scheme, host and port alone, without a path",
+                self.public_url
+            )),
+            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(_) => faults.push(format!(
+                "public_url = {:?} must begin with https://; http is for this machine alone (http://127.0.0.1:8080)",
+                self.public_url
+            )),
+            Err(error) => faults.push(format!("public_url = {:?} is no URL: {error}", self.public_url)),
+        }
+        if self.wechat.appid.is_empty() {
+            faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
+        }
+        if self.wechat.secret.is_empty() {
+            faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());
+        }
+        if !self.store.starts_with("sqlite:") {
+            faults.push(format!(
+                "store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\"",
+                self.store
+            ));
+        }
+        if self.tickets != "memory" {
+            faults.push(format!("tickets = {:?}: write \"memory\"", self.tickets));
+        }
+        if self.wechat.code != CodeInterface::Unlimited && self.wechat.pool > 0 {
+            faults.push("wechat.pool must be 0 with codes \"a\" and \"c\": WeChat makes 100,000 of them for ever, too few to fetch ahead".to_owned());
+        }
+        if self.wechat.pool > 2_000 {
+            faults.push(
+                "wechat.pool must be at most 2000: WeChat makes 5,000 codes a minute".to_owned(),
+            );
+        }
+        if self.wechat.env_version != EnvVersion::Release && self.wechat.check_path {
+            faults.push("wechat.check_path must be false where env_version is not \"release\": WeChat refuses codes for pages it has not published".to_owned());
+        }
+        let life = self.ticket.life;
+        if !(Duration::from_secs(20)..=Duration::from_secs(600)).contains(&life) {
+            faults.push("ticket.life must lie between 20s and 10m: longer invites phishing, shorter cannot be scanned".to_owned());
+        }
+        if self.limits.off && !self.is_loopback() {
+            faults.push(
+                "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
+            );
+        }
+        if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
+            faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());
+        }
+        let mut ids = std::collections::BTreeSet::new();
+        for site in &self.sites {
+            faults.extend(site.faults());
+            if !ids.insert(&site.id) {
+                faults.push(format!("two sites have id = {:?}; give one another", site.id));
+            }
+        }
+        faults
+    }
+}
+
+/// Whether a URL is scheme, host and port alone.
+fn is_bare(url: &Url) -> bool {
+    let plain = url.username().is_empty() && url.password().is_none();
+    plain && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+}
+
+/// The embedded defaults, which a test proves to parse.
+fn defaults() -> Table {
+    DEFAULTS.parse().unwrap_or_default()
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Keys in the file that no setting has.
+fn unknown_keys(given: &Table) -> Vec<String> {
+    let known = known_keys();
+    let mut faults = Vec::new();
+    for path in paths(given) {
+        if !known.contains(&path) {
+            faults.push(format!("{path} is no setting{}", nearest(&path, &known)));
+        }
+    }
+    faults
+}
+
+/// Every setting's dotted name. Those of `[[site]]` stand in the defaults as comments, since there is no default site.
+fn known_keys() -> Vec<String> {
+    let mut known = paths(&defaults());
+    let site: Vec<_> = DEFAULTS
+        .split_once("# [[site]]")
+        .map(|(_, site)| site)
+        .unwrap_or_default()
+        .lines()
+        .collect();
+    let site = site.iter().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    known.extend(site.map(|(key, _)| format!("site.{key}")));
+    known
+}
+
+fn paths(table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        let below = match value {
+            Value::Table(table) => paths(table),
+            Value::Array(rows) => rows.iter().filter_map(Value::as_table).flat_map(paths).collect(),
+            _ => Vec::new(),
+        };
+        let tables = matches!(value, Value::Table(_)) || !below.is_empty();
+        if tables {
+            found.extend(below.into_iter().map(|path| format!("{key}.{path}")));
+        } else {
+            found.push(key.clone());
+        }
+    }
+    found
+}
+
+fn nearest(path: &str, known: &[String]) -> String {
+    let best = known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(path, key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((likeness, key)) if likeness > 0.8 => format!("; did you mean {key}?"),
+        _ => "; `saoma config` prints all there are".to_owned(),
+    }
+}
+
+/// Lays `SAOMA_*` over the table; says what cannot be laid.
+fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let known = known_keys();
+    let mut faults = Vec::new();
+    for (name, text) in env {
+        let Some(rest) =
+            name.strip_prefix("SAOMA_").filter(|rest| *rest != "CONFIG" && *rest != "LOG")
+        else {
+            continue;
+        };
+        let path = rest.to_ascii_lowercase().replace("__", ".");
+        let (path, text) =
+            match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
+                None => (path.clone(), text),
+                Some(secret) => match std::fs::read_to_string(&text) {
+                    Ok(content) => {
+                        (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
+                    }
+                    Err(error) => {
+                        faults.push(format!("{name}: cannot read {text}: {error}"));
+                        continue;
+                    }
+                },
+            };
+        if !known.contains(&path) {
+            faults.push(format!("{name} is no setting{}", nearest(&path, &known)));
+            continue;
+        }
+        put(table, &path, &text);
+    }
+    faults
+}
+
+/// Puts a text at a dotted path, as the type that its default has.
+fn put(table: &mut Table, path: &str, text: &str) {
+    match path.split_once('.') {
+        Some((head, rest)) => {
+            if let Some(Value::Table(below)) = table.get_mut(head) {
+                put(below, rest, text);
+            }
+        }
+        None => {
+            let typed = match table.get(path) {
+                Some(Value::String(_)) | None => None,
+                Some(_) => format!("v = {text}")
+                    .parse::<Table>()
+                    .ok()
+                    .and_then(|mut table| table.remove("v")),
+            };
+            table.insert(path.to_owned(), typed.unwrap_or_else(|| Value::String(text.to_owned())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENOUGH: &str =
+        "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1\"\nsecret = \"s\"\n";
+
+    fn load(toml: &str, env: &[(&str, &str)]) -> Result<Settings, Faults> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.toml");
+        std::fs::write(&path, toml).unwrap();
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::load(Some(&path), env)
+    }
+
+    fn fault(toml: &str, env: &[(&str, &str)]) -> String {
+        load(toml, env).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn three_settings_are_enough_and_the_rest_is_as_the_page_says() {
+        let settings = load(ENOUGH, &[]).unwrap();
+        assert_eq!(settings.ticket.life, Duration::from_secs(120));
+        assert_eq!(settings.session.life, Duration::from_secs(30 * 24 * 3600));
+        assert_eq!(settings.wechat.pool, 16);
+        assert_eq!(settings.host(), "login.example.com");
+    }
+
+    #[test]
+    fn the_example_site_in_the_page_can_be_used_as_it_stands() {
+        let (_, example) = DEFAULTS.split_once("# [[site]]").unwrap();
+        let example = example.replace("\n# ", "\n");
+        let settings = load(&format!("{ENOUGH}[[site]]{example}"), &[]).unwrap();
+        assert_eq!(settings.sites[0].id, "blog");
+    }
+
+    #[test]
+    fn what_is_missing_is_said_with_what_to_write() {
+        let said = fault("", &[]);
+        for setting in
+            ["public_url is missing", "wechat.appid is missing", "wechat.secret is missing"]
+        {
+            assert!(said.contains(setting), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_stops_the_start_and_names_the_nearest() {
+        let said = fault(&format!("{ENOUGH}[ticket]\nlive = \"2m\"\n"), &[]);
+        assert!(said.contains("ticket.live is no setting; did you mean ticket.life?"), "{said}");
+        let said = fault(ENOUGH, &[("SAOMA_WECHAT__SECRT", "x")]);
+        assert!(
+            said.contains("SAOMA_WECHAT__SECRT is no setting; did you mean wechat.secret?"),
+            "{said}"
+        );
+        let said =
+            fault(&format!("{ENOUGH}[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uri = []\n"), &[]);
+        assert!(
+            said.contains("site.redirect_uri is no setting; did you mean site.redirect_uris?"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        let at = |url| load(&ENOUGH.replace("https://login.example.com", url), &[]);
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost",
+            "http://saoma.localhost:8080",
+            "http://[::1]:80",
+        ] {
+            assert!(at(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://login.example.com",
+            "http://localhost.example.com",
+            "https://a.example/login",
+            "ftp://a.example",
+            "a.example",
+        ] {
+            assert!(at(url).unwrap_err().to_string().contains("public_url"), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file_and_a_secret_may_come_from_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "from a file\n").unwrap();
+        let settings = load(
+            ENOUGH,
+            &[
+                ("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()),
+                ("SAOMA_WECHAT__POOL", "3"),
+                ("SAOMA_TRUSTED_PROXIES", "[\"10.0.0.0/8\", \"::1\"]"),
+                ("SAOMA_CONFIG", "elsewhere"),
+                ("HOME", "/"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(settings.wechat.secret.reveal(), "from a file");
+        assert_eq!((settings.wechat.pool, settings.trusted_proxies.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_setting() {
+        let said = fault(&format!("{ENOUGH}pool = \"many\"\n"), &[]);
+        assert!(said.contains("wechat.pool is wrong"), "{said}");
+        let said = fault(&format!("{ENOUGH}[limits]\noff = true\n"), &[]);
+        assert!(said.contains("limits.off"), "{said}");
+    }
+
+    #[test]
+    fn secrets_stay_out_of_debug() {
+        let settings = load(&ENOUGH.replace("\"s\"", "\"hush-hush\""), &[]).unwrap();
+        assert!(!format!("{settings:?}").contains("hush-hush"));
+    }
+}

@@ -1,0 +1,248 @@
+//! Every error a person may read: its code, its status, its sentences. One table.
+//!
+//! What happened inside stays inside: the cause is logged once, at the edge, and never sent.
+
+use std::{fmt, time::Duration};
+
+use crate::{store, ticket::Refusal, tickets};
+
+/// A stable word for what went wrong, as `code` in problem+json.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each stands explained in the table below")]
+pub enum Code {
+    InvalidRequest,
+    UnsupportedMediaType,
+    TooLarge,
+    NotFound,
+    MethodNotAllowed,
+    OriginNotAllowed,
+    UnknownSite,
+    RedirectUriNotRegistered,
+    NoSuchTicket,
+    TicketExpired,
+    TakenByAnotherPhone,
+    AlreadyScanned,
+    AlreadyDecided,
+    NotDecided,
+    Unauthorized,
+    MatchRequired,
+    WrongMatch,
+    Refused,
+    JsCodeRefused,
+    BlockedByWechat,
+    Blocked,
+    UpdateRequired,
+    TooManyRequests,
+    TooManyRenewals,
+    NoCodeNow,
+    WechatUnreachable,
+    Unavailable,
+    Internal,
+}
+
+/// What the table says of a code.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The HTTP status.
+    pub status: u16,
+    /// The stable word.
+    pub code: &'static str,
+    /// A short English title (RFC 9457).
+    pub title: &'static str,
+    /// What happened and what to do next, in Chinese.
+    pub zh: &'static str,
+    /// The same in English.
+    pub en: &'static str,
+}
+
+macro_rules! table {
+    ($($variant:ident $status:literal $code:literal $title:literal $zh:literal $en:literal)*) => {
+        impl Code {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// What the table says of it.
+            pub fn row(self) -> Row {
+                match self {
+                    $(Self::$variant => Row { status: $status, code: $code, title: $title, zh: $zh, en: $en },)*
+                }
+            }
+        }
+    };
+}
+
+table! {
+    InvalidRequest 400 "invalid_request" "Invalid request"
+        "请求格式不正确。" "The request is not of the right form."
+    UnsupportedMediaType 415 "unsupported_media_type" "Unsupported media type"
+        "请以 application/json 发送。" "Send application/json."
+    TooLarge 413 "too_large" "Too large"
+        "请求内容过大。" "The request is too large."
+    NotFound 404 "not_found" "Not found"
+        "没有这个地址。" "There is nothing at this address."
+    MethodNotAllowed 405 "method_not_allowed" "Method not allowed"
+        "这个地址不接受该方法。" "This address does not take that method."
+    OriginNotAllowed 403 "origin_not_allowed" "Origin not allowed"
+        "该网页所在的来源没有登记。请在站点的 origins 中加入它。" "The page's origin is not registered. Add it to the site's origins."
+    UnknownSite 400 "unknown_site" "Unknown site"
+        "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
+    RedirectUriNotRegistered 400 "redirect_uri_not_registered" "Redirect URI not registered"
+        "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
+    NoSuchTicket 404 "no_such_ticket" "No such ticket"
+        "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
+    TicketExpired 410 "ticket_expired" "Ticket expired"
+        "二维码已过期。请在网页上刷新后重新扫描。" "The code has expired. Renew it on the page and scan again."
+    TakenByAnotherPhone 409 "taken_by_another_phone" "Taken by another phone"
+        "另一部手机已经扫描了这个码。如果不是您本人，请刷新网页。" "Another phone has scanned this code. If that was not you, reload the page."
+    AlreadyScanned 409 "already_scanned" "Already scanned"
+        "这个码已被扫描，请在手机上完成。" "This code has been scanned. Finish on the phone."
+    AlreadyDecided 409 "already_decided" "Already decided"
+        "这次登录已经确认或拒绝过了。" "This sign-in has been approved or denied already."
+    NotDecided 409 "not_decided" "Not decided"
+        "手机上还没有确认。" "Nobody has decided on the phone yet."
+    Unauthorized 401 "unauthorized" "Unauthorized"
+        "凭证缺失或已失效。请重新扫描。" "The token is missing or no longer good. Scan again."
+    MatchRequired 400 "match_required" "Number required"
+        "请输入网页上显示的两位数字。" "Type the two digits that the page shows."
+    WrongMatch 403 "wrong_match" "Wrong number"
+        "数字不对，这次登录已被拒绝。请只在您自己打开的网页上登录。" "The number was wrong, and this sign-in has been denied. Sign in only on a page that you opened yourself."
+    Refused 403 "refused" "Refused"
+        "这个码的打开方式有风险，不能用来登录。请直接用相机扫描您自己打开的网页。" "This code was opened in a risky way and cannot sign in. Scan, with the camera, a page that you opened yourself."
+    JsCodeRefused 422 "js_code_refused" "WeChat refused the js_code"
+        "微信没有接受这次验证，请重试。" "WeChat did not accept the proof. Try again."
+    BlockedByWechat 403 "blocked_by_wechat" "Blocked by WeChat"
+        "微信阻止了这次登录，请稍后再试或联系微信客服。" "WeChat blocked this sign-in. Try later, or ask WeChat's support."
+    Blocked 403 "blocked" "Blocked"
+        "您已被本站管理员停用。请联系管理员。" "The operator of this server has blocked you. Ask them."
+    UpdateRequired 426 "update_required" "Update required"
+        "小程序版本过旧，请关闭微信后重新打开以更新。" "This mini program is too old. Close WeChat and open it again to update."
+    TooManyRequests 429 "too_many_requests" "Too many requests"
+        "操作太频繁，请稍后再试。" "That was too often. Try again a little later."
+    TooManyRenewals 429 "too_many_renewals" "Too many renewals"
+        "二维码刷新次数过多，请重新打开网页。" "The code has been renewed too often. Open the page anew."
+    NoCodeNow 503 "no_code_now" "No code now"
+        "暂时取不到小程序码，请稍后再试。" "There is no mini program code to be had right now. Try again shortly."
+    WechatUnreachable 502 "wechat_unreachable" "WeChat unreachable"
+        "暂时联系不上微信，请稍后再试。" "WeChat cannot be reached right now. Try again shortly."
+    Unavailable 503 "unavailable" "Unavailable"
+        "服务暂时不可用，请稍后再试。" "The service is not available right now. Try again shortly."
+    Internal 500 "internal" "Internal error"
+        "服务器内部出错，已记录。" "Something went wrong inside the server; it has been logged."
+}
+
+/// An error on its way to a person.
+pub struct Error {
+    /// Which one.
+    pub code: Code,
+    /// What exactly, where the sentence of the table is too general; in English, of the request's form alone.
+    pub hint: Option<String>,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
+    /// What happened inside: for the log alone.
+    pub cause: Option<String>,
+}
+
+impl Error {
+    /// An error of the request's form, with what is wrong in it.
+    pub fn invalid(hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..Self::from(Code::InvalidRequest) }
+    }
+
+    /// Too often; try again after this long.
+    pub fn too_many(retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::from(Code::TooManyRequests) }
+    }
+
+    fn caused(code: Code, cause: impl fmt::Display) -> Self {
+        Self { cause: Some(cause.to_string()), ..Self::from(code) }
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        let soon = matches!(code, Code::NoCodeNow | Code::WechatUnreachable | Code::Unavailable);
+        let retry_after = soon.then_some(Duration::from_secs(5));
+        Self { code, hint: None, retry_after, cause: None }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::from(match refusal {
+            Refusal::NoSuchTicket => Code::NoSuchTicket,
+            Refusal::Expired => Code::TicketExpired,
+            Refusal::TakenByAnotherPhone => Code::TakenByAnotherPhone,
+            Refusal::AlreadyDecided => Code::AlreadyDecided,
+            Refusal::AlreadyScanned => Code::AlreadyScanned,
+            Refusal::NotDecided => Code::NotDecided,
+            Refusal::NotTheToken => Code::Unauthorized,
+            Refusal::MatchRequired => Code::MatchRequired,
+            Refusal::WrongMatch => Code::WrongMatch,
+            Refusal::Refused => Code::Refused,
+            Refusal::TooManyRenewals => Code::TooManyRenewals,
+        })
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::caused(Code::Unavailable, error)
+    }
+}
+
+impl From<tickets::Error> for Error {
+    fn from(error: tickets::Error) -> Self {
+        Self::caused(Code::Unavailable, error)
+    }
+}
+
+/// What a failed exchange of a js_code means to the phone (design.md, "js_code"; wechat-api.md section 4.1).
+impl From<wechat::Error> for Error {
+    fn from(error: wechat::Error) -> Self {
+        let code = match error.refusal().map(|refusal| refusal.errcode) {
+            Some(40029 | 40163 | 41008) => Code::JsCodeRefused,
+            Some(40226) => Code::BlockedByWechat,
+            Some(45011) => {
+                let cause = Some(error.to_string());
+                return Self { cause, ..Self::too_many(Duration::from_secs(60)) };
+            }
+            _ => Code::WechatUnreachable,
+        };
+        Self::caused(code, error)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code.row().code)?;
+        let more = [&self.hint, &self.cause];
+        more.into_iter().flatten().try_for_each(|text| write!(f, ": {text}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_word_and_says_something_in_both_languages() {
+        let mut words = BTreeSet::new();
+        for code in Code::ALL {
+            let row = code.row();
+            assert!(words.insert(row.code), "{} stands twice", row.code);
+            assert!((400..600).contains(&row.status));
+            assert!(row.code.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+            assert!(row.zh.ends_with('。') && row.en.ends_with('.'), "{}", row.code);
+        }
+    }
+
+    #[test]
+    fn what_happened_inside_is_for_the_log() {
+        let error = Error::from(store::Error("disk full at /var/lib".to_owned()));
+        assert_eq!(error.code, Code::Unavailable);
+        assert_eq!(error.hint, None);
+        assert!(format!("{error:?}").contains("disk full"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The route table: every URL on one screen.
+//!
+//! What each does stands in `http/*.rs`, which turn HTTP into calls of `login.rs` and `oidc.rs` and back, and decide nothing.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{delete, get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::app::SharedApp;
+
+mod admin;
+mod assets;
+mod browser;
+mod caller;
+mod guard;
+mod oidc;
+mod pages;
+mod phone;
+mod reply;
+mod serve;
+mod watch;
+
+pub use serve::serve;
+
+/// Bodies over this are 413. Pictures have a limit of their own.
+const BODY: usize = 64 * 1024;
+
+/// What people, pages, phones and sites reach.
+pub fn public(app: SharedApp) -> Router {
+    let tickets = Router::new()
+        .route("/", post(browser::open))
+        .route("/{ticket}", get(watch::poll))
+        .route("/{ticket}/code", get(browser::code))
+        .route("/{ticket}/ws", get(watch::socket))
+        .route("/{ticket}/events", get(watch::events))
+        .route("/{ticket}/claim", post(browser::claim))
+        .route("/{ticket}/renew", post(browser::renew))
+        .route("/{ticket}/digits", post(browser::digits))
+        .route("/{ticket}/cancel", post(browser::cancel));
+
+    let phone = Router::new()
+        .route("/tickets/{scene}/scan", post(phone::scan))
+        .route("/tickets/{scene}/approve", post(phone::approve))
+        .route("/tickets/{scene}/deny", post(phone::deny))
+        .route("/codes/{digits}/scan", post(phone::scan_digits))
+        .route("/session", post(phone::session))
+        .route("/logins", get(phone::logins))
+        .route("/logins/{id}", delete(phone::end_login))
+        .route(
+            "/profile",
+            axum::routing::put(phone::set_profile)
+                .layer(DefaultBodyLimit::max(phone::PROFILE_BODY)),
+        )
+        .route("/me", get(phone::me).delete(phone::forget));
+
+    let site = Router::new()
+        .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
+        .route("/token", post(oidc::token))
+        .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
+        .route("/jwks", get(oidc::jwks));
+
+    Router::new()
+        .route("/", get(pages::home))
+        .route("/login", get(pages::login))
+        .route("/sign-out", post(pages::sign_out))
+        .route("/logins/{id}/end", post(pages::end_login))
+        .route("/tickets/{ticket}/answer", get(pages::answer))
+        .route("/avatars/{name}/{version}", get(pages::avatar))
+        .route("/wechat-login.js", get(assets::element))
+        .route("/assets/{name}", get(assets::asset))
+        .route("/.well-known/openid-configuration", get(oidc::discovery))
+        .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
+        .route("/healthz", get(admin::healthz))
+        .route("/readyz", get(admin::readyz))
+        .nest("/api/tickets", tickets)
+        .nest("/api/phone", phone)
+        .nest("/oauth2", site)
+        .fallback(reply::not_found)
+        .method_not_allowed_fallback(reply::method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(app.clone(), guard::cross_origin))
+        .layer(from_fn_with_state(app.clone(), guard::headers))
+        .layer(from_fn(reply::in_the_callers_language))
+        .layer(CatchPanicLayer::custom(reply::panicked))
+        .with_state(app)
+}
+
+/// What operators reach, on a listener of its own.
+pub fn operators(app: SharedApp) -> Router {
+    Router::new()
+        .route("/healthz", get(admin::healthz))
+        .route("/readyz", get(admin::readyz))
+        .fallback(reply::not_found)
+        .layer(from_fn_with_state(app.clone(), guard::headers))
+        .layer(from_fn(reply::in_the_callers_language))
+        .layer(CatchPanicLayer::custom(reply::panicked))
+        .with_state(app)
+}

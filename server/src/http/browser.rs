@@ -1,0 +1,208 @@
+//! The page's calls: open, code, claim, renew, digits, cancel. `watch.rs` has the waiting.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::CookieJar;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::caller::{Caller, Piece, Sent, session_cookie};
+use crate::{
+    app::{App, SharedApp},
+    error::{Code, Error},
+    grant::{self, Request, ResponseMode, Scopes},
+    login::{self, Claim, Opener, Opening},
+    oidc,
+    secret::{Hashed, Secret},
+    site,
+    ticket::Kind,
+};
+
+#[derive(Deserialize)]
+pub(super) struct Open {
+    client_id: String,
+    redirect_uri: String,
+    scope: Option<String>,
+    state: Option<String>,
+    nonce: Option<String>,
+    code_challenge: Option<String>,
+    code_challenge_method: Option<String>,
+    #[serde(default)]
+    on_phone: bool,
+}
+
+/// What proves a page: nothing for the hosted one, whose cookie does.
+#[derive(Deserialize)]
+pub(super) struct Proof {
+    key: Option<Secret>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Opened {
+    ticket: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    expires_in: u64,
+    code_url: String,
+    ws_url: String,
+    events_url: String,
+    poll_url: String,
+}
+
+impl From<Opening> for Opened {
+    fn from(opening: Opening) -> Self {
+        let ticket = opening.ticket.reveal();
+        let path = |below: &str| format!("/api/tickets/{ticket}{below}");
+        Self {
+            code_url: path("/code"),
+            ws_url: path("/ws"),
+            events_url: path("/events"),
+            poll_url: path(""),
+            key: opening.key.map(|key| key.reveal().to_owned()),
+            expires_in: opening.expires_in,
+            ticket: ticket.to_owned(),
+        }
+    }
+}
+
+pub(super) async fn open(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Sent(open): Sent<Open>,
+) -> Result<Response, Error> {
+    let origin = caller.origin.clone().ok_or(Code::OriginNotAllowed)?;
+    let site = app.sites.get(&open.client_id).ok_or(Code::UnknownSite)?;
+    if !site.allows_origin(&origin) {
+        return Err(Code::OriginNotAllowed.into());
+    }
+    if !site.allows_redirect(&open.redirect_uri) {
+        return Err(Code::RedirectUriNotRegistered.into());
+    }
+    let (challenge, method) =
+        (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());
+    grant::check_pkce(site, true, challenge, method)
+        .map_err(|error| Error::invalid(error.to_string()))?;
+    let scopes = Scopes::parse(open.scope.as_deref().unwrap_or("openid"));
+    if !scopes.has(grant::Scope::Openid) {
+        return Err(Error::invalid("scope: must contain openid"));
+    }
+    oidc::check_lengths(&[&open.state, &open.nonce]).map_err(Error::invalid)?;
+    let request = Request {
+        site: site.id.clone(),
+        redirect_uri: open.redirect_uri,
+        scopes,
+        state: open.state,
+        nonce: open.nonce,
+        code_challenge: open.code_challenge,
+        response_mode: ResponseMode::Query,
+    };
+    let kind = if open.on_phone { Kind::OnPhone } else { Kind::Page };
+    let opening =
+        login::open(&app, site, request, Opener::Page { origin }, kind, caller.browser()).await?;
+    Ok(created(opening))
+}
+
+fn created(opening: Opening) -> Response {
+    (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(Opened::from(opening)))
+        .into_response()
+}
+
+pub(super) async fn code(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+) -> Result<Response, Error> {
+    let picture = login::picture(&app, Hashed::of(ticket), caller.presents(None)).await?;
+    let headers = [
+        (header::CONTENT_TYPE, picture.content_type),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        // An `<img>` of any site may show it: who has the ticket id may see the code.
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin".to_owned(),
+        ),
+    ];
+    Ok((headers, picture.bytes).into_response())
+}
+
+pub(super) async fn claim(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+    cookies: CookieJar,
+    Sent(proof): Sent<Proof>,
+) -> Result<Response, Error> {
+    let presented = caller.presents(proof.key.as_ref());
+    let claim = login::claim(&app, Hashed::of(&ticket), presented, own_origin(&caller)?).await?;
+    let answer = oidc::answer(&app, &claim);
+    let no_store = [(header::CACHE_CONTROL, "no-store")];
+    if proof.key.is_some() {
+        let params: serde_json::Map<_, _> =
+            answer.params.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
+        let body = json!({ "redirect_to": answer.redirect_to(), "params": params });
+        return Ok((no_store, Json(body)).into_response());
+    }
+    let cookies = match &claim.session {
+        Some(session) => cookies.add(session_cookie(&app, session)),
+        None => cookies,
+    };
+    let body = json!({ "redirect_to": next_address(&app, &claim, &answer, &ticket) });
+    Ok((no_store, cookies, Json(body)).into_response())
+}
+
+/// Where the hosted page goes next.
+fn next_address(app: &App, claim: &Claim, answer: &oidc::Answer, ticket: &str) -> String {
+    if claim.request.site == site::SELF {
+        return format!("{}/", app.settings.public_url);
+    }
+    match claim.request.response_mode {
+        ResponseMode::Query => answer.redirect_to(),
+        ResponseMode::FormPost => format!("{}/tickets/{ticket}/answer", app.settings.public_url),
+    }
+}
+
+pub(super) async fn renew(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+    Sent(proof): Sent<Proof>,
+) -> Result<Response, Error> {
+    let presented = caller.presents(proof.key.as_ref());
+    Ok(created(login::renew(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?))
+}
+
+pub(super) async fn digits(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+    Sent(proof): Sent<Proof>,
+) -> Result<Response, Error> {
+    let presented = caller.presents(proof.key.as_ref());
+    let (digits, expires_in) =
+        login::digits(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
+    let body = Json(json!({ "digits": digits, "expires_in": expires_in }));
+    Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+pub(super) async fn cancel(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+    Sent(proof): Sent<Proof>,
+) -> Result<StatusCode, Error> {
+    let presented = caller.presents(proof.key.as_ref());
+    login::cancel(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A call that changes something needs an `Origin`; which one is right depends on the ticket.
+fn own_origin(caller: &Caller) -> Result<Option<&str>, Error> {
+    match caller.origin.as_deref() {
+        Some(origin) => Ok(Some(origin)),
+        None => Err(Code::OriginNotAllowed.into()),
+    }
+}

@@ -1,0 +1,254 @@
+//! Who calls: address, origin, cookies, bearer token, browser; and what they send.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+};
+
+use axum::{
+    extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request},
+    http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use woothee::parser::Parser;
+
+use super::reply::Lang;
+use crate::{
+    app::{App, SharedApp},
+    error::{Code, Error},
+    login::System,
+    secret::{Hashed, Secret},
+    ticket::{Browser, Presented},
+};
+
+/// Who calls, as far as the request tells.
+pub(super) struct Caller {
+    /// From where, looking through trusted proxies.
+    pub(super) address: IpAddr,
+    /// In which language they want to be spoken to.
+    pub(super) lang: Lang,
+    /// The `Origin` that the browser sent.
+    pub(super) origin: Option<String>,
+    /// The browser's cookie.
+    pub(super) cookie: Option<Secret>,
+    /// The cookie of a signed-in session.
+    pub(super) session: Option<Secret>,
+    /// The bearer token.
+    pub(super) bearer: Option<Secret>,
+    user_agent: String,
+}
+
+impl FromRequestParts<SharedApp> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
+        let headers = &parts.headers;
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let cookies = CookieJar::from_headers(headers);
+        let cookie = |name| cookies.get(name).map(|cookie| Secret::from(cookie.value().to_owned()));
+        let names = CookieNames::of(app);
+        Ok(Self {
+            address: address(app, peer.unwrap_or(IpAddr::from([0, 0, 0, 0])), headers),
+            lang: Lang::of(headers),
+            origin: text(headers, header::ORIGIN),
+            cookie: cookie(names.browser),
+            session: cookie(names.session),
+            bearer: bearer(headers),
+            user_agent: text(headers, header::USER_AGENT)
+                .unwrap_or_default()
+                .chars()
+                .take(512)
+                .collect(),
+        })
+    }
+}
+
+impl Caller {
+    /// What proves that a ticket is this caller's.
+    pub(super) fn presents(&self, key: Option<&Secret>) -> Presented {
+        Presented { key: key.map(Secret::hashed), cookie: self.cookie.as_ref().map(Secret::hashed) }
+    }
+
+    /// The bearer token's hash.
+    pub(super) fn token(&self) -> Result<Hashed, Error> {
+        self.bearer.as_ref().map(Secret::hashed).ok_or_else(|| Code::Unauthorized.into())
+    }
+
+    /// The browser, as people may be shown it.
+    pub(super) fn browser(&self) -> Browser {
+        let parsed = Parser::new().parse(&self.user_agent);
+        let known = |word: &str| {
+            if word.is_empty() || word == "UNKNOWN" { None } else { Some(word.to_owned()) }
+        };
+        let (name, os) =
+            parsed.map(|found| (known(found.name), known(found.os))).unwrap_or_default();
+        let name = if self.is_in_wechat() { Some("WeChat".to_owned()) } else { name };
+        Browser {
+            name: name.unwrap_or_else(|| "unknown".to_owned()),
+            os: os.unwrap_or_else(|| "unknown".to_owned()),
+            address: self.address,
+            region: None,
+        }
+    }
+
+    /// The system of the phone that calls.
+    pub(super) fn system(&self) -> System {
+        System::of(&self.user_agent)
+    }
+
+    /// Whether the page stands in WeChat's own browser on a phone (frontend.md, "WeChat's browser").
+    pub(super) fn is_in_wechat(&self) -> bool {
+        let has = |word| self.user_agent.contains(word);
+        has("MicroMessenger/") && !has("WindowsWechat") && !has("MacWechat") && !has("wxwork")
+    }
+
+    /// Whether the page stands on a phone.
+    pub(super) fn is_on_phone(&self) -> bool {
+        let has = |word| self.user_agent.contains(word);
+        self.is_in_wechat()
+            || has("iPhone")
+            || (has("Android") && has("Mobile"))
+            || has("HarmonyOS") && has("Mobile")
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let value = text(headers, header::AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
+        .then(|| Secret::from(token.to_owned()))
+}
+
+/// The right-most hop that no trusted proxy made: what stands further left anybody could have written.
+fn address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_trusted =
+        |ip: &IpAddr| app.settings.trusted_proxies.iter().any(|network| network.0.contains(ip));
+    let peer = peer.to_canonical();
+    if !is_trusted(&peer) {
+        return peer;
+    }
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let mut nearest = peer;
+    for hop in hops.into_iter().rev() {
+        let Ok(ip) = hop.parse::<IpAddr>() else { break };
+        nearest = ip.to_canonical();
+        if !is_trusted(&nearest) {
+            break;
+        }
+    }
+    nearest
+}
+
+/// What the two cookies are called: with the prefix that keeps other hosts and plain http out, where https is.
+pub(super) struct CookieNames {
+    browser: &'static str,
+    session: &'static str,
+}
+
+impl CookieNames {
+    fn of(app: &App) -> Self {
+        if app.settings.public_url.starts_with("https://") {
+            Self { browser: "__Host-saoma", session: "__Host-saoma-session" }
+        } else {
+            Self { browser: "saoma", session: "saoma-session" }
+        }
+    }
+}
+
+fn cookie(app: &App, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
+    let secure = app.settings.public_url.starts_with("https://");
+    Cookie::build((name, value.to_owned()))
+        .path("/")
+        .http_only(true)
+        .secure(secure)
+        .same_site(SameSite::Lax)
+        .max_age(time::Duration::seconds(seconds))
+        .build()
+}
+
+/// The cookie by which a browser owns its tickets and is known again: 400 days, the longest that browsers keep one.
+pub(super) fn browser_cookie(app: &App, value: &Secret) -> Cookie<'static> {
+    cookie(app, CookieNames::of(app).browser, value.reveal(), 400 * 24 * 3600)
+}
+
+/// The cookie of a signed-in session.
+pub(super) fn session_cookie(app: &App, value: &Secret) -> Cookie<'static> {
+    let life = i64::try_from(app.settings.session.life.as_secs()).unwrap_or(i64::MAX);
+    cookie(app, CookieNames::of(app).session, value.reveal(), life)
+}
+
+/// The same cookie, ended.
+pub(super) fn no_session_cookie(app: &App) -> Cookie<'static> {
+    cookie(app, CookieNames::of(app).session, "", 0)
+}
+
+/// A JSON body. Anything else is a clear 4xx that says which field is wrong.
+pub(super) struct Sent<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Response> {
+        let content_type = text(request.headers(), header::CONTENT_TYPE);
+        let is_json = content_type.as_ref().is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        });
+        let bytes = Bytes::from_request(request, app).await.map_err(|refused| {
+            let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
+            let error = if too_large {
+                Code::TooLarge.into()
+            } else {
+                Error::invalid("the body broke off")
+            };
+            error.into_response()
+        })?;
+        // No body at all is an object without fields: the hosted page has nothing to send.
+        let bytes = match content_type {
+            None if bytes.is_empty() => Bytes::from_static(b"{}"),
+            _ if is_json => bytes,
+            _ => return Err(Error::from(Code::UnsupportedMediaType).into_response()),
+        };
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let sent = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let (path, why) = (error.path().to_string(), error.inner().to_string());
+            let hint = if path == "." { why } else { format!("{path}: {why}") };
+            Error::invalid(hint).into_response()
+        })?;
+        json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
+        Ok(Self(sent))
+    }
+}
+
+/// The query of a URL.
+pub(super) struct Asked<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<SharedApp> for Asked<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        let asked = Query::from_request_parts(parts, app).await;
+        asked.map(|Query(asked)| Self(asked)).map_err(|error| Error::invalid(error.body_text()))
+    }
+}
+
+/// One piece of a path, such as a ticket id; what is no UTF-8 is nothing that saoma ever gave out.
+pub(super) struct Piece(pub(super) String);
+
+impl FromRequestParts<SharedApp> for Piece {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        let piece = axum::extract::Path::<String>::from_request_parts(parts, app).await;
+        piece.map(|piece| Self(piece.0)).map_err(|_| Code::NoSuchTicket.into())
+    }
+}

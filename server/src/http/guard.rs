@@ -1,0 +1,92 @@
+//! What holds for whole families of URLs: response headers, and which other origins may read an answer.
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+use crate::{app::SharedApp, error::Code, error::Error};
+
+/// Sets on every answer what no page may do without.
+pub(super) async fn headers(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    );
+    if app.settings.public_url.starts_with("https://") {
+        set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    response
+}
+
+/// The policy of saoma's own pages: scripts, styles, pictures and connections of its own, nothing inline, in nobody's frame.
+pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
+    // Older Safari does not count a WebSocket to the same host as 'self'.
+    let socket = app.settings.public_url.replacen("http", "ws", 1);
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {socket}; \
+         form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+/// Which other origins may read an answer. A layer around all routes, so that it meets preflights too, which no route takes.
+pub(super) async fn cross_origin(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
+        return next.run(request).await;
+    };
+    let text = origin.to_str().unwrap_or_default();
+    match request.uri().path() {
+        // Pages that carry the element. One that nobody registered is refused before any look-up; whether it is the right
+        // site's is for the handler, which knows the ticket.
+        path if path == "/api/tickets" || path.starts_with("/api/tickets/") => {
+            if text == app.settings.public_url || app.sites.any_allows_origin(text) {
+                allow(request, next, origin, "GET, POST").await
+            } else {
+                Error::from(Code::OriginNotAllowed).into_response()
+            }
+        }
+        "/oauth2/jwks" => allow(request, next, HeaderValue::from_static("*"), "GET").await,
+        // Public sites whose pages redeem the code themselves.
+        "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke" if app.sites.any_allows_origin(text) => {
+            allow(request, next, origin, "GET, POST").await
+        }
+        _ => next.run(request).await,
+    }
+}
+
+async fn allow(
+    request: Request,
+    next: Next,
+    origin: HeaderValue,
+    methods: &'static str,
+) -> Response {
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response =
+        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if preflight {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        let allowed = HeaderValue::from_static("Content-Type, Authorization");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}

@@ -1,0 +1,285 @@
+//! Pages for people: the one with the code, their own at `/`, and the one that posts an answer.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use axum_extra::extract::CookieJar;
+use url::Url;
+
+use super::{
+    caller::{Caller, Piece, no_session_cookie},
+    guard::page_policy,
+    oidc::open_hosted,
+    reply::{error_page, html},
+};
+use crate::{
+    app::SharedApp,
+    error::{Code, Error},
+    grant::{Request, ResponseMode, Scopes},
+    login::{self, face_of},
+    oidc::{self, Answer, Authorize, Prompt},
+    secret::Hashed,
+    site,
+    store::Login,
+    world::Timestamp,
+};
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage {
+    lang: &'static str,
+    ticket: String,
+    code_url: String,
+    site_name: String,
+    site_host: String,
+    site_logo: Option<String>,
+    on_phone: bool,
+    in_wechat: bool,
+    has_code: bool,
+    cancel_url: Option<String>,
+}
+
+/// The page with the code.
+pub(super) async fn show_code(
+    app: &SharedApp,
+    caller: &Caller,
+    cookies: CookieJar,
+    authorize: Authorize<'_>,
+) -> Result<Response, Error> {
+    let site = authorize.site;
+    let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
+    let own = site.id == site::SELF;
+    let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
+    let parsed = Url::parse(&redirect_uri).ok();
+    let page = LoginPage {
+        lang: caller.lang.tag(),
+        code_url: format!("/api/tickets/{}/code", opening.ticket.reveal()),
+        ticket: opening.ticket.reveal().to_owned(),
+        site_name,
+        site_host: parsed
+            .as_ref()
+            .and_then(|url| url.host_str().map(ToOwned::to_owned))
+            .unwrap_or_default(),
+        site_logo: None,
+        on_phone: caller.is_on_phone(),
+        in_wechat: caller.is_in_wechat(),
+        has_code: opening.has_code,
+        cancel_url: if own {
+            Some("/".to_owned())
+        } else {
+            parsed.map(|url| url.origin().ascii_serialization())
+        }
+        .filter(|url| url != "null"),
+    };
+    Ok((cookies, shown(app, html(&page))).into_response())
+}
+
+fn shown(app: &SharedApp, mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
+    response
+}
+
+#[derive(Template)]
+#[template(path = "form_post.html")]
+struct FormPost<'a> {
+    lang: &'a str,
+    action: &'a str,
+    fields: Vec<(String, String)>,
+}
+
+/// The page that posts an answer to its site (OAuth 2.0 Form Post Response Mode).
+pub(super) fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
+    let fields =
+        answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields });
+    let target = Url::parse(&answer.redirect_uri).map(|url| url.origin().ascii_serialization());
+    // A native scheme has no origin to name; its scheme does.
+    let target = match target {
+        Ok(origin) if origin != "null" => origin,
+        _ => answer
+            .redirect_uri
+            .split(':')
+            .next()
+            .map(|scheme| format!("{scheme}:"))
+            .unwrap_or_default(),
+    };
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, &target));
+    response
+}
+
+/// Where the hosted page goes with `response_mode=form_post`, once its ticket is decided.
+pub(super) async fn answer(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(ticket): Piece,
+) -> Response {
+    let own = app.settings.public_url.clone();
+    let claimed = login::claim(&app, Hashed::of(ticket), caller.presents(None), Some(&own)).await;
+    match claimed {
+        Ok(claim) => super::oidc::answered(&app, caller.lang.tag(), &oidc::answer(&app, &claim)),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage {
+    lang: &'static str,
+    server_name: String,
+    person: Option<HomePerson>,
+    logins: Vec<HomeLogin>,
+}
+
+struct HomePerson {
+    nickname: String,
+    avatar: Option<String>,
+}
+
+struct HomeLogin {
+    id: String,
+    site_name: String,
+    site_host: String,
+    browser: String,
+    since: String,
+    last_seen: String,
+    this: bool,
+}
+
+/// The person who is signed in to saoma itself in this browser.
+async fn signed_in(app: &SharedApp, caller: &Caller) -> Result<Option<Login>, Error> {
+    let Some(session) = &caller.session else { return Ok(None) };
+    let logins = app.store.session(session.hashed(), app.world.now()).await?;
+    Ok(logins.into_iter().find(|login| login.site == site::SELF))
+}
+
+pub(super) async fn home(State(app): State<SharedApp>, caller: Caller) -> Response {
+    match home_page(&app, &caller).await {
+        Ok(page) => shown(&app, html(&page)),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> {
+    let (lang, server_name) = (caller.lang.tag(), app.settings.host());
+    let nobody =
+        HomePage { lang, server_name: server_name.clone(), person: None, logins: Vec::new() };
+    let Some(own) = signed_in(app, caller).await? else { return Ok(nobody) };
+    let Some(person) = app.store.person(&own.person).await? else { return Ok(nobody) };
+    let logins = app.store.logins(&person.id).await?;
+    let shown = |login: Login| {
+        let site = app.sites.get(&login.site);
+        let uri =
+            site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
+        HomeLogin {
+            this: login.id == own.id,
+            site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
+            site_host: uri
+                .and_then(|url| url.host_str().map(ToOwned::to_owned))
+                .unwrap_or_default(),
+            browser: format!("{} · {}", login.browser.name, login.browser.os),
+            since: date(login.since),
+            last_seen: date(login.last_seen),
+            id: login.id,
+        }
+    };
+    let face = face_of(&person);
+    let person = HomePerson { nickname: person.name(), avatar: face.avatar };
+    Ok(HomePage {
+        lang,
+        server_name,
+        person: Some(person),
+        logins: logins.into_iter().map(shown).collect(),
+    })
+}
+
+fn date(at: Timestamp) -> String {
+    let stamp = jiff::Timestamp::from_second(at.seconds()).unwrap_or_default();
+    stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// Signs in to saoma itself.
+pub(super) async fn login(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+) -> Response {
+    let request = Request {
+        site: site::SELF.to_owned(),
+        redirect_uri: format!("{}/", app.settings.public_url),
+        scopes: Scopes::parse("openid"),
+        state: None,
+        nonce: None,
+        code_challenge: None,
+        response_mode: ResponseMode::Query,
+    };
+    let Some(site) = app.sites.get(site::SELF) else {
+        return error_page(caller.lang, &Code::UnknownSite.into());
+    };
+    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None };
+    match show_code(&app, &caller, cookies, authorize).await {
+        Ok(response) => response,
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+/// A form of our own page, and nobody else's.
+fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
+    let own = caller.origin.as_deref() == Some(app.settings.public_url.as_str());
+    if own { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
+}
+
+pub(super) async fn sign_out(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+) -> Response {
+    let ended = async {
+        check_own(&app, &caller)?;
+        if let Some(session) = &caller.session {
+            app.store.end_session(session.hashed(), app.world.now()).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    match ended.await {
+        Ok(()) => (cookies.add(no_session_cookie(&app)), Redirect::to("/")).into_response(),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+pub(super) async fn end_login(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Piece(id): Piece,
+) -> Response {
+    let ended = async {
+        check_own(&app, &caller)?;
+        let own = signed_in(&app, &caller).await?.ok_or(Code::Unauthorized)?;
+        app.store.end_login(&own.person, &id, app.world.now()).await?.ok_or(Code::NotFound)?;
+        Ok::<_, Error>(())
+    };
+    match ended.await {
+        Ok(()) => Redirect::to("/").into_response(),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+/// A person's picture, by a name that says nothing and a number that changes with it.
+pub(super) async fn avatar(
+    State(app): State<SharedApp>,
+    Path((name, _version)): Path<(String, String)>,
+) -> Result<Response, Error> {
+    let (content_type, bytes) = app.store.avatar(&name).await?.ok_or(Code::NotFound)?;
+    let content_type = HeaderValue::from_str(&content_type).map_err(|_| Code::NotFound)?;
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable")),
+        (
+            header::HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("cross-origin"),
+        ),
+    ];
+    Ok((StatusCode::OK, headers, bytes).into_response())
+}

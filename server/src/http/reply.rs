@@ -1,0 +1,194 @@
+//! Answers: problem+json for `/api`, pages for people, and errors in the caller's language.
+
+use std::any::Any;
+
+use askama::Template;
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{Html, IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::error::{Code, Error};
+
+/// A language that saoma speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lang {
+    Zh,
+    En,
+}
+
+impl Lang {
+    /// The first of the two in `Accept-Language` by weight; Chinese where neither stands (RFC 9110 section 12.5.4).
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let value = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let mut best = (0.0, Self::Zh);
+        for part in value.unwrap_or_default().split(',').take(16) {
+            let (tag, params) = part.trim().split_once(';').unwrap_or((part.trim(), ""));
+            let weight =
+                params.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
+            let primary = tag.split('-').next().unwrap_or_default();
+            let lang = if primary.eq_ignore_ascii_case("zh") {
+                Self::Zh
+            } else if primary.eq_ignore_ascii_case("en") {
+                Self::En
+            } else {
+                continue;
+            };
+            if weight > best.0 {
+                best = (weight, lang);
+            }
+        }
+        best.1
+    }
+
+    /// As HTML and the element name it.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
+        }
+    }
+}
+
+/// An error on its way through the layers, until the language of its caller is known.
+#[derive(Clone)]
+struct Pending {
+    code: Code,
+    hint: Option<String>,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let row = self.code.row();
+        let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(cause) = &self.cause {
+            if status.is_server_error() {
+                tracing::error!(name: "request.failed", code = row.code, cause, "a request failed");
+            } else {
+                tracing::info!(name: "request.refused", code = row.code, cause, "a request was refused");
+            }
+        }
+        let mut response = status.into_response();
+        if let Some(after) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        response.extensions_mut().insert(Pending { code: self.code, hint: self.hint });
+        response
+    }
+}
+
+/// Writes the body of an error in the language of who asked.
+pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Response {
+    let lang = Lang::of(request.headers());
+    let mut response = next.run(request).await;
+    let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
+        return response;
+    };
+    let row = code.row();
+    let sentence = match lang {
+        Lang::Zh => row.zh,
+        Lang::En => row.en,
+    };
+    let detail = hint.map_or_else(|| sentence.to_owned(), |hint| format!("{sentence} ({hint})"));
+    let problem = json!({
+        "type": "about:blank", "title": row.title, "status": row.status, "code": row.code, "detail": detail,
+    });
+    let (parts, _) = response.into_parts();
+    let mut answer = (parts.status, Json(problem)).into_response();
+    answer
+        .headers_mut()
+        .extend(parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+    let problem_json = HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+pub(super) async fn not_found() -> Error {
+    Code::NotFound.into()
+}
+
+pub(super) async fn method_not_allowed() -> Error {
+    Code::MethodNotAllowed.into()
+}
+
+/// A panic costs its own request and no other. Its text goes to the log by the hook that every panic passes.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!(name: "panics", "a request panicked; please report it with the lines above");
+    Error::from(Code::Internal).into_response()
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    lang: &'a str,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+    hint: Option<String>,
+}
+
+/// An error as a page, for people whose browser stands at saoma's own address.
+pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
+    let row = error.code.row();
+    let (title, detail) = match lang {
+        Lang::Zh => ("无法登录", row.zh),
+        Lang::En => ("Cannot sign in", row.en),
+    };
+    if let Some(cause) = &error.cause {
+        tracing::error!(name: "request.failed", code = row.code, cause, "a page could not be shown");
+    }
+    let page =
+        ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
+    let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, html(&page)).into_response();
+    if let Some(after) = error.retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+    }
+    response
+}
+
+/// A page of a template.
+pub(super) fn html(page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => ([(header::CACHE_CONTROL, "no-store")], Html(text)).into_response(),
+        Err(error) => {
+            let cause = Some(error.to_string());
+            Error { cause, ..Code::Internal.into() }.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_is_answered_in_their_language() {
+        let of = |text: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(text))]);
+            Lang::of(&headers)
+        };
+        for (text, lang) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Lang::Zh),
+            ("en-GB,en;q=0.9", Lang::En),
+            ("fr-FR,en;q=0.5", Lang::En),
+            ("en;q=0.3, zh;q=0.7", Lang::Zh),
+            ("de", Lang::Zh),
+            ("", Lang::Zh),
+            ("en;q=abc", Lang::Zh),
+        ] {
+            assert_eq!(of(text), lang, "{text}");
+        }
+        assert_eq!(Lang::of(&HeaderMap::new()), Lang::Zh);
+    }
+}

@@ -1,0 +1,26 @@
+//! saoma: sign in with WeChat by scanning, for any website.
+//!
+//! Pure rules stand in the middle (`ticket`, `person`, `grant`, `risk`, `site`), the dance around them (`login`, `oidc`),
+//! technology at the edge (`store`, `tickets`, `http`). ARCHITECTURE.md walks through a login.
+
+pub mod app;
+pub mod audit;
+pub mod codes;
+pub mod config;
+pub mod error;
+pub mod grant;
+pub mod http;
+pub mod keys;
+pub mod login;
+pub mod oidc;
+pub mod person;
+pub mod risk;
+pub mod run;
+pub mod secret;
+pub mod site;
+pub mod store;
+pub mod ticket;
+pub mod tickets;
+pub mod try_it;
+pub mod waiting;
+pub mod world;

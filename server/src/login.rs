@@ -1,0 +1,744 @@
+//! The dance: open, scan, decide, claim.
+//!
+//! Each step reads what stands, asks the pure rules of `ticket.rs`, and writes with one compare-and-swap, or for a decision
+//! with one durable insert. Who watches is nudged and looks for itself.
+
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+
+use crate::{
+    app::App,
+    error::{Code, Error},
+    grant::{CODE_LIFE, Request},
+    person::{Identity, Newcomer, Person},
+    risk::{Ask, Entry, Level, Opened, Risk, Signals},
+    secret::{Hashed, Secret},
+    site::{self, Site},
+    store::{Decide, Decided, Login, LoginOf, Profile},
+    ticket::{
+        Approval, Browser, Decision, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner,
+        Stage, Ticket, Verdict,
+    },
+    tickets::{Picture, Seen},
+    world::Timestamp,
+};
+
+/// How often a write is tried again that met another one; each loser saw a winner, so this many meet only in an attack.
+const TRIES: usize = 8;
+
+/// A ticket as its page gets it.
+pub struct Opening {
+    /// The ticket id, which only the page has.
+    pub ticket: Secret,
+    /// The key of an embedded page.
+    pub key: Option<Secret>,
+    /// How long its code can be scanned.
+    pub expires_in: u64,
+    /// Whether there is a picture; a page on the phone does without.
+    pub has_code: bool,
+}
+
+/// Who opens a ticket.
+pub enum Opener {
+    /// An embedded page of this origin.
+    Page {
+        /// The origin, one that the site registered.
+        origin: String,
+    },
+    /// The hosted page in the browser of this cookie.
+    Browser {
+        /// The hash of the cookie.
+        cookie: Hashed,
+        /// The session it is signed in with, if any.
+        session: Option<Hashed>,
+    },
+}
+
+/// Opens a ticket.
+///
+/// # Errors
+/// [`Code::NoCodeNow`] if there is no mini program code, and what the stores say.
+pub async fn open(
+    app: &App,
+    site: &Site,
+    request: Request,
+    opener: Opener,
+    kind: Kind,
+    browser: Browser,
+) -> Result<Opening, Error> {
+    let (scene, picture) = code_for(app, site, kind).await?;
+    let has_code = picture.is_some();
+    let (id, key, owner) = names(app, opener);
+    let now = app.world.now();
+    let life = app.settings.ticket.life;
+    let ticket = Ticket {
+        id: id.hashed(),
+        scene,
+        owner,
+        request,
+        kind,
+        browser,
+        opened: now,
+        expires: now + life,
+        renewals: 0,
+        digits: None,
+        stage: Stage::Waiting,
+    };
+    app.tickets.put(ticket, picture).await?;
+    Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
+}
+
+fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
+    let id = Secret::from(app.world.base62(22));
+    match opener {
+        Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Page { origin } => {
+            let key = Secret::new(&app.world);
+            let owner = Owner::Page { key: key.hashed(), origin };
+            (id, Some(key), owner)
+        }
+    }
+}
+
+async fn code_for(app: &App, site: &Site, kind: Kind) -> Result<(String, Option<Picture>), Error> {
+    let version = site.env_version.unwrap_or(app.settings.wechat.env_version);
+    if kind == Kind::Device {
+        return Ok((app.world.base62(22), None));
+    }
+    match app.codes.take(version, &app.world).await {
+        Ok(minted) => Ok((minted.scene, Some(minted.picture))),
+        // On the phone nothing can be scanned anyway: digits do.
+        Err(error) if kind == Kind::OnPhone => {
+            tracing::warn!(name: "codes.none", %error, "a page on a phone does without a code");
+            Ok((app.world.base62(22), None))
+        }
+        Err(error) => Err(Error { cause: Some(error.to_string()), ..Code::NoCodeNow.into() }),
+    }
+}
+
+/// What a page is told of its ticket, and nothing else, ever.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct State {
+    /// waiting, scanned, approved, denied or expired.
+    pub state: &'static str,
+    /// Seconds to the end of the present state.
+    pub expires_in: u64,
+    /// The number to type on the phone, where one is asked for.
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Who scanned; on the hosted page alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<Face>,
+}
+
+impl State {
+    /// Whether nothing more will come.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.state, "waiting" | "scanned")
+    }
+}
+
+/// A ticket as it stands: living, or decided and not yet over.
+pub enum Standing {
+    /// Waiting, scanned, or expired undecided.
+    Living(Box<Seen>),
+    /// Approved or denied.
+    Decided(Box<Decided>),
+}
+
+impl Standing {
+    /// Who opened it.
+    pub fn owner(&self) -> &Owner {
+        match self {
+            Self::Living(seen) => &seen.ticket.owner,
+            Self::Decided(decided) => &decided.decision.owner,
+        }
+    }
+
+    /// When it changes by the clock alone, if it does.
+    pub fn ends(&self) -> Timestamp {
+        match self {
+            Self::Living(seen) => seen.ticket.expires,
+            Self::Decided(decided) => decided.decision.claim_until,
+        }
+    }
+
+    /// What its page is told.
+    pub fn state(&self, now: Timestamp) -> State {
+        let left = self.ends().since(now).as_millis().div_ceil(1000);
+        let expires_in = u64::try_from(left).unwrap_or(0);
+        let plain = |state| State { state, expires_in, number: None, person: None };
+        match self {
+            Self::Decided(decided) if decided.decision.is_approved() => plain("approved"),
+            Self::Decided(_) => plain("denied"),
+            Self::Living(seen) if seen.ticket.is_expired(now) => plain("expired"),
+            Self::Living(seen) => match &seen.ticket.stage {
+                Stage::Waiting => plain("waiting"),
+                Stage::Scanned(scan) => {
+                    let hosted = seen.ticket.owner.browser().is_some();
+                    let person = if hosted { scan.face.clone() } else { None };
+                    State { number: scan.number.clone(), person, ..plain("scanned") }
+                }
+            },
+        }
+    }
+}
+
+/// The ticket of this id, as it stands now.
+///
+/// # Errors
+/// [`Code::NoSuchTicket`] if it is unknown, or decided and over.
+pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
+    let now = app.world.now();
+    let seen = app.tickets.by_id(id).await?;
+    if let Some(seen) = &seen
+        && matches!(seen.ticket.stage, Stage::Waiting)
+    {
+        return Ok(Standing::Living(Box::new(seen.clone())));
+    }
+    // A scanned ticket may have been decided by a phone that another node served, or before this node died.
+    match app.store.decision_by_ticket(id).await? {
+        Some(decided) if is_over(app, &decided, now).await? => Err(Refusal::NoSuchTicket.into()),
+        Some(decided) => Ok(Standing::Decided(Box::new(decided))),
+        None => seen
+            .map(|seen| Standing::Living(Box::new(seen)))
+            .ok_or_else(|| Refusal::NoSuchTicket.into()),
+    }
+}
+
+async fn is_over(app: &App, decided: &Decided, now: Timestamp) -> Result<bool, Error> {
+    if decided.redeemed.is_some() || now >= decided.decision.claim_until {
+        return Ok(true);
+    }
+    let claimed = app.tickets.claimed(decided.decision.ticket).await?;
+    Ok(decided.decision.is_approved() && claimed.is_some_and(|at| now >= at + CODE_LIFE))
+}
+
+/// The same, for who must own it: a stranger gets the answer to an unknown ticket.
+///
+/// # Errors
+/// [`Code::NoSuchTicket`] for strangers too; [`Code::OriginNotAllowed`] from another site's page.
+pub async fn find_own(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Standing, Error> {
+    let standing = find(app, id).await?;
+    if !standing.owner().is(presented) {
+        return Err(Refusal::NoSuchTicket.into());
+    }
+    check_origin(app, standing.owner(), origin)?;
+    Ok(standing)
+}
+
+/// Whether a page of `origin` may use this owner's ticket.
+///
+/// # Errors
+/// [`Code::OriginNotAllowed`].
+pub fn check_origin(app: &App, owner: &Owner, origin: Option<&str>) -> Result<(), Error> {
+    let home = owner.origin().unwrap_or(&app.settings.public_url);
+    if origin == Some(home) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
+}
+
+/// The picture of a ticket that still waits.
+///
+/// # Errors
+/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers.
+pub async fn picture(app: &App, id: Hashed, presented: Presented) -> Result<Picture, Error> {
+    let waiting = match find(app, id).await? {
+        Standing::Living(seen) if seen.ticket.owner.may_watch(presented) => {
+            matches!(seen.ticket.stage, Stage::Waiting) && !seen.ticket.is_expired(app.world.now())
+        }
+        _ => false,
+    };
+    let picture = if waiting { app.tickets.picture(id).await? } else { None };
+    picture.ok_or_else(|| Refusal::NoSuchTicket.into())
+}
+
+/// A fresh ticket in the place of one that waits or has expired.
+///
+/// # Errors
+/// [`Code::AlreadyScanned`], [`Code::AlreadyDecided`], [`Code::TooManyRenewals`], [`Code::NoCodeNow`].
+pub async fn renew(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Opening, Error> {
+    let Standing::Living(seen) = find_own(app, id, presented, origin).await? else {
+        return Err(Refusal::AlreadyDecided.into());
+    };
+    let now = app.world.now();
+    let life = app.settings.ticket.life;
+    let fresh_id = Secret::from(app.world.base62(22));
+    let key = seen.ticket.owner.origin().map(|_| Secret::new(&app.world));
+    let fresh =
+        |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
+    // Asked before a code is spent on it.
+    seen.ticket.clone().renew(fresh(String::new()), now, life)?;
+    let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
+    let (scene, picture) = code_for(app, site, seen.ticket.kind).await?;
+    let has_code = picture.is_some();
+    let next = seen.ticket.clone().renew(fresh(scene), now, life)?;
+    if !app.tickets.replace(&seen, next, picture).await? {
+        // Scanned or renewed in between: what stands now is for the page to see.
+        return Err(Refusal::AlreadyScanned.into());
+    }
+    app.tickets.nudge(id).await?;
+    Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
+}
+
+/// Eight digits that stand for the ticket, and how long.
+///
+/// # Errors
+/// [`Code::AlreadyScanned`], [`Code::AlreadyDecided`], [`Code::TicketExpired`].
+pub async fn digits(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<(String, u64), Error> {
+    for _ in 0..TRIES {
+        let standing = find_own(app, id, presented, origin).await?;
+        let Standing::Living(seen) = &standing else {
+            return Err(Refusal::AlreadyDecided.into());
+        };
+        let now = app.world.now();
+        let fresh = format!("{:08}", app.world.below(100_000_000));
+        let next = seen.ticket.clone().with_digits(fresh, now)?;
+        let digits = next.digits.clone().unwrap_or_default();
+        if seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await? {
+            return Ok((digits, standing.state(now).expires_in));
+        }
+    }
+    Err(Code::Unavailable.into())
+}
+
+/// The page gives up.
+///
+/// # Errors
+/// [`Code::AlreadyDecided`].
+pub async fn cancel(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<(), Error> {
+    match find_own(app, id, presented, origin).await? {
+        Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
+        Standing::Living(_) => {
+            app.tickets.remove(id).await?;
+            Ok(app.tickets.nudge(id).await?)
+        }
+    }
+}
+
+/// A phone as it comes in.
+pub struct Phone {
+    /// From where.
+    pub address: IpAddr,
+    /// What wx.login gave it.
+    pub js_code: wechat::JsCode,
+    /// Its system, by its `User-Agent`.
+    pub system: System,
+}
+
+/// A system, as coarse as a phone's and a browser's words for it can be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// iPhone, iPad.
+    Ios,
+    /// Android.
+    Android,
+    /// HarmonyOS.
+    Harmony,
+    /// Any other.
+    Other,
+}
+
+impl System {
+    /// Reads it out of a `User-Agent` or a system's name.
+    pub fn of(text: &str) -> Self {
+        let text = text.to_ascii_lowercase();
+        let has = |word| text.contains(word);
+        if has("harmony") || has("openharmony") {
+            Self::Harmony
+        } else if has("iphone") || has("ipad") || has("ios") {
+            Self::Ios
+        } else if has("android") {
+            Self::Android
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// A scan as the phone is answered.
+pub struct Scanned {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The phone's token for it.
+    pub token: Secret,
+    /// Who scanned, if known from before.
+    pub person: Option<Person>,
+    /// Whether this person used this browser before.
+    pub known_browser: bool,
+    /// Whether phone and browser come from one address.
+    pub same_network: bool,
+}
+
+impl Scanned {
+    /// The scan that this call has just written.
+    pub fn scan(&self) -> Option<&Scan> {
+        match &self.ticket.stage {
+            Stage::Scanned(scan) => Some(scan),
+            Stage::Waiting => None,
+        }
+    }
+}
+
+/// A phone opens the code of `scene`.
+///
+/// # Errors
+/// [`Code::NoSuchTicket`] (also for WeChat's robots), [`Code::TicketExpired`], [`Code::TakenByAnotherPhone`],
+/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::Blocked`], and what WeChat says.
+pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Result<Scanned, Error> {
+    let Opened::By(entry) = opened else {
+        return Err(Refusal::NoSuchTicket.into());
+    };
+    // Looked up first: an unknown scene must not cost an upstream call.
+    match app.tickets.by_scene(scene).await? {
+        Some(seen) if seen.ticket.is_expired(app.world.now()) => Err(Refusal::Expired.into()),
+        Some(seen) => {
+            let (address, system) = (phone.address, phone.system);
+            let identity = who(app, phone.js_code).await?;
+            take(app, seen, identity, entry, address, system).await
+        }
+        None => {
+            let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
+            if is_over(app, &decided, app.world.now()).await? {
+                return Err(Refusal::NoSuchTicket.into());
+            }
+            let identity = who(app, phone.js_code).await?;
+            Err(decided.decision.scanned_again(&identity).into())
+        }
+    }
+}
+
+/// A person types the digits of a ticket. Five wrong ones in ten minutes are the end of it: with eight digits and a few
+/// thousand tickets waiting, more would be guessing.
+///
+/// # Errors
+/// As [`scan`], and [`Code::TooManyRequests`].
+pub async fn scan_digits(app: &App, digits: &str, phone: Phone) -> Result<Scanned, Error> {
+    const WINDOW: Duration = Duration::from_secs(600);
+    let (address, system) = (phone.address, phone.system);
+    let identity = who(app, phone.js_code).await?;
+    let now = app.world.now();
+    let tries = format!("digits:{}:{}", identity.appid, identity.openid);
+    // Counted before the look-up, and taken back if right: of many at once no sixth may look.
+    if app.tickets.count(&tries, 1, WINDOW, now).await? > 5 {
+        return Err(Error::too_many(WINDOW));
+    }
+    let seen = app.tickets.by_digits(digits).await?.ok_or(Refusal::NoSuchTicket)?;
+    app.tickets.count(&tries, -1, WINDOW, now).await?;
+    take(app, seen, identity, Entry::Digits, address, system).await
+}
+
+/// Who holds this phone, says WeChat. A js_code is sent once, whatever comes back.
+async fn who(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
+    let session = app.wechat.code2session(js_code).await?;
+    let appid = app.settings.wechat.appid.clone();
+    Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
+}
+
+async fn take(
+    app: &App,
+    mut seen: Seen,
+    identity: Identity,
+    entry: Entry,
+    address: IpAddr,
+    system: System,
+) -> Result<Scanned, Error> {
+    let person = app.store.person_of(&identity).await?;
+    if person.as_ref().is_some_and(|person| person.blocked) {
+        return Err(Code::Blocked.into());
+    }
+    let ticket = &seen.ticket;
+    let known = match &person {
+        Some(person) => {
+            app.store.acquaintance(&person.id, ticket.owner.browser(), &ticket.request.site).await?
+        }
+        None => crate::store::Acquaintance::default(),
+    };
+    let same_network = is_same_network(ticket.browser.address, address);
+    let signals = Signals {
+        entry,
+        kind: ticket.kind,
+        same_network,
+        other_region: false,
+        same_system: System::of(&ticket.browser.os) == system && system != System::Other,
+        known_browser: known.browser,
+        known_site: known.site,
+    };
+    let policy = app.sites.get(&ticket.request.site).map(|site| site.risk).unwrap_or_default();
+    let risk = Risk::of(signals, policy, app.settings.ticket.r#match);
+    let token = Secret::new(&app.world);
+    let face = person.as_ref().map(face_of);
+    let scanner = Scanner { identity, token: token.hashed(), risk, face };
+    for _ in 0..TRIES {
+        let now = app.world.now();
+        let life = app.settings.ticket.life;
+        let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
+        if app.tickets.swap(&seen, next.clone()).await? {
+            app.tickets.nudge(next.id).await?;
+            return Ok(Scanned {
+                ticket: next,
+                token,
+                person,
+                known_browser: known.browser,
+                same_network,
+            });
+        }
+        seen = match app.tickets.by_id(seen.ticket.id).await? {
+            Some(seen) => seen,
+            None => return Err(Refusal::NoSuchTicket.into()),
+        };
+    }
+    Err(Code::Unavailable.into())
+}
+
+/// What others may be shown of a person.
+pub fn face_of(person: &Person) -> Face {
+    let avatar = person.avatar.map(|version| format!("/avatars/{}/{version}", person.username));
+    Face { nickname: person.nickname.clone(), avatar }
+}
+
+/// Whether two addresses are one household's: the same IPv4 address, or the same /64 of IPv6.
+pub fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
+    match (one.to_canonical(), other.to_canonical()) {
+        (IpAddr::V6(one), IpAddr::V6(other)) => {
+            one.segments().iter().take(4).eq(other.segments().iter().take(4))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// The person says yes, with what they typed and ticked. Durable before this returns.
+///
+/// # Errors
+/// [`Code::Unauthorized`], [`Code::TicketExpired`], [`Code::MatchRequired`], [`Code::WrongMatch`], [`Code::Refused`],
+/// [`Code::AlreadyDecided`], [`Code::NoSuchTicket`].
+pub async fn approve(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Approval,
+) -> Result<(), Error> {
+    decide(app, scene, token, Some(approval)).await
+}
+
+/// The person says no. Durable before this returns.
+///
+/// # Errors
+/// As [`approve`].
+pub async fn deny(app: &App, scene: &str, token: Hashed) -> Result<(), Error> {
+    decide(app, scene, token, None).await
+}
+
+async fn decide(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Option<Approval>,
+) -> Result<(), Error> {
+    let approving = approval.is_some();
+    let Some(seen) = app.tickets.by_scene(scene).await? else {
+        let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
+        return Ok(decided.decision.again(token, approving)?);
+    };
+    let now = app.world.now();
+    let decision = match &approval {
+        Some(approval) => seen.ticket.approve(token, approval, now)?,
+        None => seen.ticket.deny(token, now)?,
+    };
+    let person = app.store.person_of(&decision.identity).await?;
+    if person.is_some_and(|person| person.blocked) {
+        return Err(Code::Blocked.into());
+    }
+    let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
+    let ticket = decision.ticket;
+    // At saoma's own page the session is the sign-in itself, and opens nothing else.
+    let remember = match &decision.verdict {
+        Verdict::Approved { remember, .. } => *remember || site.id == site::SELF,
+        Verdict::Denied(_) => false,
+    };
+    let session = app.keys.derive("session", ticket).hashed();
+    let decided = app
+        .store
+        .decide(Decide {
+            decision,
+            code: app.keys.derive("code", ticket).hashed(),
+            session: remember.then(|| (session, now + app.settings.session.life)),
+            group: site.group().to_owned(),
+            newcomer: Newcomer::new(&app.world),
+            sub: app.world.base62(22),
+            login: LoginOf::New { id: app.world.base62(22), since: now },
+        })
+        .await?;
+    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
+    if let Err(error) = app.tickets.remove(ticket).await {
+        tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
+    }
+    if let Err(error) = app.tickets.nudge(ticket).await {
+        tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
+    }
+    Ok(decided.decision.again(token, approving)?)
+}
+
+/// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made
+/// then. What is claimed at once needs no session; the browser keeps the one it has.
+///
+/// # Errors
+/// What the store says.
+pub async fn skip(
+    app: &App,
+    site: &Site,
+    request: Request,
+    login: &Login,
+    cookie: Hashed,
+    browser: Browser,
+) -> Result<Claim, Error> {
+    let now = app.world.now();
+    let ticket = Secret::new(&app.world).hashed();
+    let same_site = login.site == site.id;
+    let decision = Decision {
+        ticket,
+        scene: app.world.base62(22),
+        owner: Owner::Browser { cookie, session: None },
+        kind: Kind::Page,
+        browser,
+        identity: login.identity.clone(),
+        token: Secret::new(&app.world).hashed(),
+        risk: Risk { ask: Ask::Tap, level: Level::Low, why: BTreeSet::new() },
+        verdict: Verdict::Approved { scopes: request.scopes.clone(), remember: true },
+        at: now,
+        claim_until: now + CODE_LIFE,
+        request: request.clone(),
+    };
+    let login = if same_site {
+        LoginOf::Again(login.id.clone())
+    } else {
+        LoginOf::New { id: app.world.base62(22), since: login.since }
+    };
+    let decide = Decide {
+        decision,
+        code: app.keys.derive("code", ticket).hashed(),
+        session: None,
+        group: site.group().to_owned(),
+        newcomer: Newcomer::new(&app.world),
+        sub: app.world.base62(22),
+        login,
+    };
+    app.store.decide(decide).await?;
+    app.tickets.first_claim(ticket, now).await?;
+    Ok(Claim { request, code: Some(app.keys.derive("code", ticket)), session: None })
+}
+
+/// What a claim gives the page that opened the ticket.
+pub struct Claim {
+    /// What the site had asked for.
+    pub request: Request,
+    /// The authorization code; none: the person said no.
+    pub code: Option<Secret>,
+    /// The cookie of a session that this approval made.
+    pub session: Option<Secret>,
+}
+
+/// The page takes what was decided. Writes nothing durable, so it may be repeated.
+///
+/// # Errors
+/// [`Code::NotDecided`], [`Code::NoSuchTicket`] when it is over.
+pub async fn claim(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Claim, Error> {
+    let decided = match find_own(app, id, presented, origin).await? {
+        Standing::Decided(decided) => decided,
+        Standing::Living(seen) if seen.ticket.is_expired(app.world.now()) => {
+            return Err(Refusal::Expired.into());
+        }
+        Standing::Living(_) => return Err(Refusal::NotDecided.into()),
+    };
+    let Some(login) = decided.login.filter(|_| decided.decision.is_approved()) else {
+        return Ok(Claim { request: decided.decision.request, code: None, session: None });
+    };
+    app.tickets.first_claim(id, app.world.now()).await?;
+    Ok(Claim {
+        request: decided.decision.request,
+        code: Some(app.keys.derive("code", id)),
+        session: login.session.map(|_| app.keys.derive("session", id)),
+    })
+}
+
+/// Until when the code of an approval may be redeemed: a minute from the first claim; where that is forgotten because the
+/// node that knew it is gone, a minute from the last moment at which it could have been claimed.
+///
+/// # Errors
+/// What the short-lived store says.
+pub async fn redeemable_until(app: &App, decided: &Decided) -> Result<Timestamp, Error> {
+    let claimed = app.tickets.claimed(decided.decision.ticket).await?;
+    Ok(claimed.unwrap_or(decided.decision.claim_until) + CODE_LIFE)
+}
+
+/// Opens the mini program's own pages for the person who holds this phone: a token that cannot approve.
+///
+/// # Errors
+/// What WeChat and the store say.
+pub async fn open_phone(
+    app: &App,
+    js_code: wechat::JsCode,
+) -> Result<(Secret, Duration, Option<Person>), Error> {
+    const LIFE: Duration = Duration::from_secs(24 * 3600);
+    let identity = who(app, js_code).await?;
+    let person = app.store.person_of(&identity).await?;
+    if person.as_ref().is_some_and(|person| person.blocked) {
+        return Err(Code::Blocked.into());
+    }
+    let token = Secret::new(&app.world);
+    app.store.open_phone(token.hashed(), &identity, app.world.now() + LIFE).await?;
+    Ok((token, LIFE, person))
+}
+
+/// Forgets the person who holds this phone; needs a fresh js_code of theirs besides the token.
+///
+/// # Errors
+/// [`Code::Unauthorized`] if the js_code is somebody else's.
+pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
+    let now = app.world.now();
+    let holder = app.store.phone(token, now).await?.ok_or(Code::Unauthorized)?;
+    let identity = who(app, js_code).await?;
+    if !holder.is_same(&identity) {
+        return Err(Code::Unauthorized.into());
+    }
+    if let Some(person) = app.store.person_of(&identity).await? {
+        app.store.forget(&person.id, now).await?;
+    }
+    Ok(())
+}
+
+/// Changes what a person shows.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] for a name that misleads or is too long.
+pub async fn set_profile(app: &App, person: &Person, profile: Profile) -> Result<Person, Error> {
+    if let Some(nickname) = &profile.nickname
+        && (nickname.chars().count() > 32 || nickname.chars().any(site::misleading))
+    {
+        return Err(Error::invalid("nickname: 32 characters at most, none of them invisible"));
+    }
+    let changed = app.store.set_profile(&person.id, profile).await?;
+    changed.ok_or_else(|| Code::Unauthorized.into())
+}

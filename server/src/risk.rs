@@ -1,0 +1,357 @@
+//! How a scan came about, and what that asks of the person.
+//!
+//! Pure rules over signals. They may raise what is asked, never lower it: a signal that reassures could be bought by who
+//! attacks. The worst seen on a ticket stays.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ticket::Kind;
+
+/// How WeChat opened the mini program: classes of its scene numbers (wechat-api.md section 6), worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// The camera, or our own scan button.
+    Live,
+    /// Eight digits typed into the mini program.
+    Digits,
+    /// A long press on a picture.
+    LongPress,
+    /// A picture out of the album.
+    Album,
+    /// Anything else, and nothing at all.
+    Unknown,
+    /// A card that somebody forwarded.
+    Card,
+}
+
+/// What the mini program says of how it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opened {
+    /// By a person.
+    By(Entry),
+    /// By WeChat's crawler, automation, remote debugging or load tests, which must not take a ticket.
+    Robot,
+}
+
+impl Opened {
+    /// Reads WeChat's scene number, for a warm re-entry that of the cold start.
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            1047 | 1011 | 1025 | 1124 => Self::By(Entry::Live),
+            1048 | 1012 | 1031 | 1125 => Self::By(Entry::LongPress),
+            1049 | 1013 | 1032 | 1126 => Self::By(Entry::Album),
+            1007 | 1008 | 1044 | 1096 => Self::By(Entry::Card),
+            1129 | 1030 | 1101 | 1203 => Self::Robot,
+            _ => Self::By(Entry::Unknown),
+        }
+    }
+}
+
+/// How strict a site is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// A guestbook.
+    Low,
+    /// What most sites want.
+    #[default]
+    Normal,
+    /// Where a wrong sign-in costs money.
+    High,
+}
+
+/// `ticket.match`: whether a number is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Matching {
+    /// Where the rules below want one.
+    #[default]
+    Auto,
+    /// At every sign-in.
+    Always,
+    /// At none; what would have asked for one is shown as a risk still.
+    Never,
+}
+
+/// What the person has to do to approve, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// One tap.
+    Tap,
+    /// Type the number that stands on the page.
+    Match,
+    /// It cannot be approved.
+    Refuse,
+}
+
+/// How risky it is called on the phone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Nothing out of the ordinary.
+    Low,
+    /// Something is, and the phone warns.
+    Raised,
+}
+
+/// What is out of the ordinary: stable words that the phone turns into sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The code was opened by a long press.
+    LongPress,
+    /// The code came out of the album.
+    Album,
+    /// The code came as a forwarded card.
+    Card,
+    /// Nobody knows how the code was opened.
+    UnknownEntry,
+    /// Phone and browser are in different regions.
+    OtherRegion,
+    /// Phone and browser are on different networks.
+    OtherNetwork,
+    /// This person has not used this browser before.
+    NewBrowser,
+    /// This person has not signed in to this site before.
+    FirstTime,
+    /// The page says that it is on the phone itself.
+    PageSaysPhone,
+    /// Phone and browser run different systems, though the page says it is on the phone.
+    OtherSystem,
+    /// A terminal or a television asks.
+    Device,
+}
+
+/// All that is known when a phone scans.
+#[derive(Debug, Clone, Copy)]
+pub struct Signals {
+    /// How the code was opened.
+    pub entry: Entry,
+    /// What kind of page waits.
+    pub kind: Kind,
+    /// Phone and browser come from one address.
+    pub same_network: bool,
+    /// Both regions are known and differ.
+    pub other_region: bool,
+    /// The browser's system is of the phone's family; only asked of a page that says it is on the phone.
+    pub same_system: bool,
+    /// This person used this browser before.
+    pub known_browser: bool,
+    /// This person signed in to this site before.
+    pub known_site: bool,
+}
+
+/// What a scan asks, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Risk {
+    /// What must be done to approve.
+    pub ask: Ask,
+    /// What the phone calls it.
+    pub level: Level,
+    /// The reasons, all of them told.
+    pub why: BTreeSet<Why>,
+}
+
+impl Risk {
+    /// Judges a scan.
+    pub fn of(signals: Signals, policy: Policy, matching: Matching) -> Self {
+        let (asked_by_entry, raised_by_entry) = by_entry(signals, policy);
+        let mut why: BTreeSet<Why> = by_name(signals.entry).into_iter().collect();
+        let mut ask = asked_by_entry;
+        let mut raised = raised_by_entry;
+        let mut weigh = |seen: bool, reason: Why, raises: bool, asks: Ask| {
+            if seen {
+                why.insert(reason);
+                if raises {
+                    raised = true;
+                    ask = ask.max(asks);
+                }
+            }
+        };
+        let strict = policy == Policy::High;
+        let lax = policy == Policy::Low;
+        let on_phone = signals.kind == Kind::OnPhone;
+        let device = signals.kind == Kind::Device;
+        // A terminal has no way to show a number: there the warning is all.
+        let number = if device { Ask::Tap } else { Ask::Match };
+        weigh(signals.other_region, Why::OtherRegion, !lax, number);
+        // A phone on mobile data beside a desk on a cable is ordinary; on one and the same phone it is not.
+        weigh(!signals.same_network, Why::OtherNetwork, strict || on_phone || device, number);
+        weigh(on_phone && !signals.same_system, Why::OtherSystem, true, Ask::Match);
+        weigh(on_phone, Why::PageSaysPhone, false, Ask::Tap);
+        weigh(device, Why::Device, strict, Ask::Tap);
+        weigh(!signals.known_browser, Why::NewBrowser, strict, number);
+        weigh(!signals.known_site, Why::FirstTime, strict, number);
+        match (matching, ask) {
+            (Matching::Always, Ask::Tap) if !device => ask = Ask::Match,
+            (Matching::Never, Ask::Match) => ask = Ask::Tap,
+            _ => {}
+        }
+        Self { ask, level: if raised { Level::Raised } else { Level::Low }, why }
+    }
+
+    /// This scan's risk on a ticket that an earlier scan of the same person has marked already: the worse of both.
+    pub fn worse(mut self, earlier: &Self) -> Self {
+        self.ask = self.ask.max(earlier.ask);
+        if earlier.level == Level::Raised {
+            self.level = Level::Raised;
+        }
+        self.why.extend(&earlier.why);
+        self
+    }
+}
+
+fn by_entry(signals: Signals, policy: Policy) -> (Ask, bool) {
+    // On the phone itself nobody can scan: a picture saved and opened is the honest way there, but only where network and
+    // system say that it is the same phone. Who opens the ticket chooses its kind, so the kind alone lowers nothing.
+    let own_phone = signals.kind == Kind::OnPhone && signals.same_network && signals.same_system;
+    match (signals.entry, policy) {
+        (Entry::Live | Entry::Digits, _) => (Ask::Tap, false),
+        (Entry::LongPress | Entry::Album, _) if own_phone => (Ask::Tap, false),
+        (Entry::LongPress | Entry::Album | Entry::Unknown, Policy::High) => (Ask::Refuse, true),
+        (Entry::LongPress | Entry::Album | Entry::Unknown, _) => (Ask::Match, true),
+        (Entry::Card, Policy::Low) => (Ask::Match, true),
+        (Entry::Card, _) => (Ask::Refuse, true),
+    }
+}
+
+fn by_name(entry: Entry) -> Option<Why> {
+    match entry {
+        Entry::Live | Entry::Digits => None,
+        Entry::LongPress => Some(Why::LongPress),
+        Entry::Album => Some(Why::Album),
+        Entry::Unknown => Some(Why::UnknownEntry),
+        Entry::Card => Some(Why::Card),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDINARY: Signals = Signals {
+        entry: Entry::Live,
+        kind: Kind::Page,
+        same_network: true,
+        other_region: false,
+        same_system: false,
+        known_browser: true,
+        known_site: true,
+    };
+
+    fn ask(signals: Signals, policy: Policy) -> Ask {
+        Risk::of(signals, policy, Matching::Auto).ask
+    }
+
+    #[test]
+    fn an_ordinary_scan_asks_for_a_tap_and_says_nothing() {
+        let risk = Risk::of(ORDINARY, Policy::High, Matching::Auto);
+        assert_eq!((risk.ask, risk.level, risk.why.len()), (Ask::Tap, Level::Low, 0));
+    }
+
+    #[test]
+    fn how_the_code_was_opened_decides_by_policy() {
+        use Ask::{Match, Refuse, Tap};
+        for (entry, low, normal, high) in [
+            (Entry::Live, Tap, Tap, Tap),
+            (Entry::Digits, Tap, Tap, Tap),
+            (Entry::LongPress, Match, Match, Refuse),
+            (Entry::Album, Match, Match, Refuse),
+            (Entry::Unknown, Match, Match, Refuse),
+            (Entry::Card, Match, Refuse, Refuse),
+        ] {
+            let signals = Signals { entry, ..ORDINARY };
+            let asked =
+                [Policy::Low, Policy::Normal, Policy::High].map(|policy| ask(signals, policy));
+            assert_eq!(asked, [low, normal, high], "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_wechat_has_its_class() {
+        for (numbers, opened) in [
+            (&[1047, 1011, 1025, 1124][..], Opened::By(Entry::Live)),
+            (&[1048, 1012, 1031, 1125], Opened::By(Entry::LongPress)),
+            (&[1049, 1013, 1032, 1126], Opened::By(Entry::Album)),
+            (&[1007, 1008, 1044, 1096], Opened::By(Entry::Card)),
+            (&[1129, 1030, 1101, 1203], Opened::Robot),
+            (&[0, 1000, 1001, 1065, 1089, 1154, 9999], Opened::By(Entry::Unknown)),
+        ] {
+            for number in numbers {
+                assert_eq!(Opened::from_number(*number), opened, "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_says_it_is_on_the_phone_is_believed_only_where_network_and_system_agree() {
+        let own =
+            Signals { entry: Entry::LongPress, kind: Kind::OnPhone, same_system: true, ..ORDINARY };
+        assert_eq!(ask(own, Policy::Normal), Ask::Tap);
+        assert_eq!(ask(Signals { same_network: false, ..own }, Policy::Normal), Ask::Match);
+        assert_eq!(ask(Signals { same_system: false, ..own }, Policy::Normal), Ask::Match);
+        assert_eq!(ask(Signals { entry: Entry::Card, ..own }, Policy::Normal), Ask::Refuse);
+    }
+
+    #[test]
+    fn first_time_and_new_browser_are_told_and_raise_nothing_but_at_high() {
+        let stranger = Signals { known_browser: false, known_site: false, ..ORDINARY };
+        for (policy, level, asked) in [
+            (Policy::Low, Level::Low, Ask::Tap),
+            (Policy::Normal, Level::Low, Ask::Tap),
+            (Policy::High, Level::Raised, Ask::Match),
+        ] {
+            let risk = Risk::of(stranger, policy, Matching::Auto);
+            assert_eq!((risk.level, risk.ask), (level, asked));
+            assert!(risk.why.is_superset(&[Why::NewBrowser, Why::FirstTime].into()));
+        }
+    }
+
+    #[test]
+    fn the_setting_of_the_number_holds_over_the_rules_but_never_over_a_refusal() {
+        let judge =
+            |entry, matching| Risk::of(Signals { entry, ..ORDINARY }, Policy::Normal, matching);
+        assert_eq!(judge(Entry::Live, Matching::Always).ask, Ask::Match);
+        assert_eq!(judge(Entry::Album, Matching::Never).ask, Ask::Tap);
+        assert_eq!(judge(Entry::Album, Matching::Never).level, Level::Raised);
+        assert_eq!(judge(Entry::Card, Matching::Never).ask, Ask::Refuse);
+    }
+
+    #[test]
+    fn no_signal_ever_lowers_what_another_asks() {
+        let all = [false, true];
+        for entry in [
+            Entry::Live,
+            Entry::Digits,
+            Entry::LongPress,
+            Entry::Album,
+            Entry::Unknown,
+            Entry::Card,
+        ] {
+            for policy in [Policy::Low, Policy::Normal, Policy::High] {
+                for other_region in all {
+                    for known_browser in all {
+                        let calm = Signals { entry, known_browser, ..ORDINARY };
+                        let odd = Signals { other_region, ..calm };
+                        assert!(ask(odd, policy) >= ask(calm, policy));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_milder_second_scan_launders_nothing() {
+        let first = Risk::of(
+            Signals { entry: Entry::LongPress, ..ORDINARY },
+            Policy::Normal,
+            Matching::Auto,
+        );
+        let second = Risk::of(ORDINARY, Policy::Normal, Matching::Auto).worse(&first);
+        assert_eq!(second, first);
+    }
+}

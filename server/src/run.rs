@@ -1,0 +1,128 @@
+//! A running server: its listeners, its work in the background, and how it stops.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use wechat::Client;
+
+use crate::{
+    app::{App, SharedApp},
+    codes::Codes,
+    config::{EnvVersion, Settings, TokenEndpoint},
+    http,
+    keys::{self, Keys},
+    site::Sites,
+    store::{self, SharedStore},
+    tickets::{self, SharedTickets},
+    waiting::Waiting,
+    world::World,
+};
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The ticket store.
+    #[error(transparent)]
+    Tickets(#[from] tickets::Error),
+    /// The signing keys.
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// The client of WeChat's API.
+    #[error("wechat.base_url or the credentials cannot be used: {0}")]
+    Wechat(#[from] wechat::BuildError),
+}
+
+/// Puts a server together from its settings and its stores, and takes up the tickets that waited when the last one stopped.
+///
+/// # Errors
+/// If a store does not answer, keys cannot be opened, or the settings of WeChat's API cannot be used.
+pub async fn assemble(
+    settings: Settings,
+    world: World,
+    store: SharedStore,
+    tickets: SharedTickets,
+    waiting: Arc<Waiting>,
+) -> Result<SharedApp, Error> {
+    let endpoint = match settings.wechat.token {
+        TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
+        TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
+    };
+    let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
+        .base_url(&settings.wechat.base_url)
+        .token_endpoint(endpoint)
+        .build()?;
+    if settings.keys.secret.is_empty() && !settings.is_loopback() {
+        tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
+    }
+    let keys = Keys::load(&store, &settings.keys.secret, &world).await?;
+    let versions: BTreeSet<EnvVersion> =
+        settings.sites.iter().filter_map(|site| site.env_version).collect();
+    let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions);
+    let sites = Sites::new(settings.sites.clone(), &settings.public_url);
+    for parked in store.unpark().await? {
+        tickets.put(parked.ticket, parked.picture).await?;
+    }
+    tickets.purge(world.now()).await?;
+    Ok(Arc::new(App { settings, world, store, tickets, waiting, wechat, codes, keys, sites }))
+}
+
+/// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
+///
+/// # Errors
+/// If what waits cannot be written down.
+pub async fn run(
+    app: SharedApp,
+    listener: TcpListener,
+    public: Router,
+    operators: Option<TcpListener>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let wait = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        // The sender outlives every listener.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let background = tokio::spawn(work(app.clone()));
+    let operators = operators.map(|listener| {
+        tokio::spawn(http::serve(listener, http::operators(app.clone()), wait(stopped.clone())))
+    });
+    let signal = async move {
+        stop.await;
+        stopping.send_replace(true);
+    };
+    let serving = http::serve(listener, public, wait(stopped));
+    let ((), ()) = tokio::join!(signal, serving);
+    background.abort();
+    if let Some(operators) = operators {
+        // It was told to stop with the other; a panic in it has been logged.
+        let _ = operators.await;
+    }
+    app.store.park(app.tickets.park().await?).await?;
+    Ok(())
+}
+
+/// What goes on by itself: codes fetched ahead, and what is over forgotten.
+async fn work(app: SharedApp) {
+    tokio::join!(app.codes.keep_full(&app.world), forget(&app));
+}
+
+async fn forget(app: &App) {
+    let mut round: u32 = 0;
+    loop {
+        app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
+        let now = app.world.now();
+        if let Err(error) = app.tickets.purge(now).await {
+            tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer");
+        }
+        round = round.wrapping_add(1);
+        if round.is_multiple_of(60)
+            && let Err(error) = app.store.prune(now).await
+        {
+            tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! What is kept for good: decisions, people, logins, tokens, keys.
+//!
+//! Implementations hold memory, not rules. What must happen together is one call here and one transaction there; what may
+//! happen only once is an update that names the state it expects. The neighbour `tickets.rs` keeps what lives minutes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    audit,
+    grant::Scopes,
+    person::{Identity, Newcomer, Person},
+    secret::Hashed,
+    site::Alg,
+    ticket::{Browser, Decision},
+    tickets::Parked,
+    world::Timestamp,
+};
+
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod sqlite;
+
+/// The store cannot be reached, or holds what it should not.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the store does not answer: {0}")]
+pub struct Error(pub String);
+
+/// A decision to be written, with all the names that would be needed if it is the first.
+#[derive(Debug, Clone)]
+pub struct Decide {
+    /// Yes or no.
+    pub decision: Decision,
+    /// The hash of the authorization code.
+    pub code: Hashed,
+    /// The signed-in session that an approval with `remember` makes: its hash and its end.
+    pub session: Option<(Hashed, Timestamp)>,
+    /// The group whose `sub` is used.
+    pub group: String,
+    /// Who it would be, if nobody knows the identity.
+    pub newcomer: Newcomer,
+    /// The `sub`, if the group does not know the person yet.
+    pub sub: String,
+    /// The login that an approval makes, or goes on with.
+    pub login: LoginOf,
+}
+
+/// Which login an approval belongs to.
+#[derive(Debug, Clone)]
+pub enum LoginOf {
+    /// One of its own.
+    New {
+        /// Its id.
+        id: String,
+        /// When the phone approved: earlier than the decision where a browser skips the scan.
+        since: Timestamp,
+    },
+    /// One that this browser has at this site already.
+    Again(String),
+}
+
+/// A decision as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// Yes or no.
+    pub decision: Decision,
+    /// What an approval made.
+    pub login: Option<Login>,
+    /// When the code was redeemed, or burnt by a wrong proof.
+    pub redeemed: Option<Timestamp>,
+}
+
+/// One sign-in of a person at a site, until somebody ends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Random.
+    pub id: String,
+    /// Who.
+    pub person: String,
+    /// The site's `client_id`.
+    pub site: String,
+    /// Who the person is to the site.
+    pub sub: String,
+    /// What the site may know.
+    pub scopes: Scopes,
+    /// With which WeChat identity.
+    pub identity: Identity,
+    /// In which browser.
+    pub browser: Browser,
+    /// When a phone approved it.
+    pub since: Timestamp,
+    /// When a token of it was last used.
+    pub last_seen: Timestamp,
+    /// The signed-in session it belongs to.
+    pub session: Option<Hashed>,
+    /// Who ended it and when; none while it lives.
+    pub ended: Option<Timestamp>,
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// For userinfo.
+    Access,
+    /// For new access tokens.
+    Refresh,
+}
+
+/// A token as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The hash of the token.
+    pub hash: Hashed,
+    /// What it is good for.
+    pub kind: TokenKind,
+    /// The login it belongs to.
+    pub login: String,
+    /// What it may be used for.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub made: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// A token, the login it belongs to and whose it is, all still alive.
+#[derive(Debug, Clone)]
+pub struct LiveToken {
+    /// The token.
+    pub token: Token,
+    /// Its login.
+    pub login: Login,
+    /// Who it speaks of.
+    pub person: Person,
+}
+
+/// What a redemption did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Redemption {
+    /// This call consumed the code, and its tokens stand.
+    Consumed,
+    /// Somebody had consumed it before: what that gave has been revoked (RFC 6749 section 4.1.2).
+    Reused,
+}
+
+/// What is known of a person at a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Acquaintance {
+    /// The person has signed in with this browser before.
+    pub browser: bool,
+    /// The person has signed in to this site before.
+    pub site: bool,
+}
+
+/// A signing key as kept: the private half encrypted where `keys.secret` is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Its name in JWKS.
+    pub kid: String,
+    /// What it signs.
+    pub alg: Alg,
+    /// When it was made.
+    pub made: Timestamp,
+    /// The private half.
+    pub private: Vec<u8>,
+}
+
+/// What is kept for good, as the rest of the server uses it.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a decision, durable before this returns, with the person, identity, `sub`, login, session and audit row it
+    /// makes. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
+    async fn decide(&self, decide: Decide) -> Result<Decided, Error>;
+
+    /// The decision about the ticket of this hash.
+    async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error>;
+
+    /// The decision about the ticket of this public name.
+    async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error>;
+
+    /// The approval that this code's hash stands for.
+    async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error>;
+
+    /// Consumes a code and keeps the tokens it gives, in one step; of many racing calls one consumes.
+    async fn redeem(
+        &self,
+        code: Hashed,
+        tokens: Vec<Token>,
+        now: Timestamp,
+    ) -> Result<Redemption, Error>;
+
+    /// A token that lives, of a login that lives, of a person who is not blocked.
+    async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error>;
+
+    /// Whose identity this is, by openid or unionid.
+    async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error>;
+
+    /// A person.
+    async fn person(&self, id: &str) -> Result<Option<Person>, Error>;
+
+    /// How well a person is known here.
+    async fn acquaintance(
+        &self,
+        person: &str,
+        browser: Option<Hashed>,
+        site: &str,
+    ) -> Result<Acquaintance, Error>;
+
+    /// The living logins of a person, the latest first.
+    async fn logins(&self, person: &str) -> Result<Vec<Login>, Error>;
+
+    /// Ends a login with its tokens and its session's approval of it. None: this person has no such living login.
+    async fn end_login(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Option<Login>, Error>;
+
+    /// The living logins that a browser's session holds: what it may skip the scan for. Empty: not signed in.
+    async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
+
+    /// Ends a browser's session and the logins it holds.
+    async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
+
+    /// Keeps a token with which the mini program's own pages may ask about their person.
+    async fn open_phone(
+        &self,
+        token: Hashed,
+        identity: &Identity,
+        expires: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Whose phone token this is.
+    async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error>;
+
+    /// Changes what a person shows: the name, the picture (content type and bytes), each left as it is where none.
+    async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error>;
+
+    /// The picture of the person of this `username`: content type and bytes.
+    async fn avatar(&self, username: &str) -> Result<Option<(String, Vec<u8>)>, Error>;
+
+    /// Forgets a person: every row that names them.
+    async fn forget(&self, person: &str, now: Timestamp) -> Result<Vec<Login>, Error>;
+
+    /// All signing keys, oldest first.
+    async fn keys(&self) -> Result<Vec<StoredKey>, Error>;
+
+    /// Keeps a signing key.
+    async fn add_key(&self, key: StoredKey) -> Result<(), Error>;
+
+    /// The server's own secret of this name: `fresh` if there was none before.
+    async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
+
+    /// Writes one line of the audit log.
+    async fn audit(&self, entry: audit::Entry) -> Result<(), Error>;
+
+    /// Writes down tickets at a graceful stop.
+    async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error>;
+
+    /// Takes up what a graceful stop wrote down; it is there once.
+    async fn unpark(&self) -> Result<Vec<Parked>, Error>;
+
+    /// Forgets decisions, tokens and sessions that are over.
+    async fn prune(&self, now: Timestamp) -> Result<(), Error>;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// A change of what a person shows.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// The name; empty: none any more.
+    pub nickname: Option<String>,
+    /// The picture, as (content type, bytes); no bytes: none any more.
+    pub avatar: Option<(String, Vec<u8>)>,
+}
+
+/// The store behind its trait.
+pub type SharedStore = Arc<dyn Store>;

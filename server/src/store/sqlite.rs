@@ -1,0 +1,244 @@
+//! SQLite: the embedded default.
+//!
+//! One thread writes. It takes whatever has gathered, runs each piece in a savepoint, commits once with
+//! `synchronous=FULL`, and only then answers: many decisions share one trip to the disk, and none is told before it is
+//! safe. Readers have connections of their own; WAL lets them go on while the writer writes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::Error;
+
+mod keys;
+mod logins;
+mod people;
+mod rows;
+mod store;
+
+/// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
+const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql")];
+
+/// How many readers may look at once.
+const READERS: usize = 4;
+
+/// How many pieces of work share one commit at most: beyond this the first would wait for the last.
+const BATCH: usize = 256;
+
+/// A SQLite database.
+pub struct Sqlite {
+    writer: Sender<Job>,
+    readers: Arc<Readers>,
+}
+
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    free: Semaphore,
+}
+
+/// A piece of work inside the writer's transaction, and what to do once that is committed or lost.
+type Job = Box<dyn FnOnce(Result<&Connection, Error>) -> Done + Send>;
+type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Sqlite {
+    /// Opens the database, makes it if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or written, or was made by a newer saoma.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        keep_private(path)?;
+        let mut connection = connect(path, OpenFlags::default())?;
+        migrate(&mut connection)?;
+        let (writer, jobs) = channel();
+        thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_all(&connection, &jobs))
+            .map_err(|error| Error(format!("cannot start the writer thread: {error}")))?;
+        let readers = Readers {
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            free: Semaphore::new(READERS),
+        };
+        Ok(Self { writer, readers: Arc::new(readers) })
+    }
+
+    /// Runs `work` in the writer's transaction; what it wrote is on the disk when this returns, or none of it is.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = connection.and_then(|connection| in_savepoint(connection, work));
+            Box::new(move |committed| {
+                // Who asked may have gone away; the work stands all the same.
+                let _ = answer.send(committed.and(result));
+            })
+        });
+        self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
+        answered.await.map_err(|_| Error("the writer has stopped".to_owned()))?
+    }
+
+    /// Runs `look` on a reader's connection.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let readers = self.readers.clone();
+        let stopped = |_| Error("the readers have stopped".to_owned());
+        let _place = self.readers.free.acquire().await.map_err(stopped)?;
+        let looked = tokio::task::spawn_blocking(move || readers.with(look)).await;
+        looked.map_err(|error| Error(error.to_string()))?
+    }
+}
+
+impl Readers {
+    fn with<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(
+                &self.path,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?,
+        };
+        let result = look(&connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        result
+    }
+}
+
+/// Makes the file readable to its owner alone before anything is in it: it holds signing keys.
+fn keep_private(path: &Path) -> Result<(), Error> {
+    let mut file = std::fs::OpenOptions::new();
+    file.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    let failed = |error| {
+        Error(format!(
+            "cannot open {}: {error}; is the folder there and may saoma write it?",
+            path.display()
+        ))
+    };
+    file.open(path).map(drop).map_err(failed)
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    // NORMAL may lose the last commits in a power cut; a phone has been told of them.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+    if taken > MIGRATIONS.len() {
+        return Err(Error(format!(
+            "the database has schema {taken}, this saoma knows {}: install the newer saoma again, or restore a backup",
+            MIGRATIONS.len()
+        )));
+    }
+    for step in MIGRATIONS.iter().skip(taken) {
+        transaction.execute_batch(step)?;
+    }
+    let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    transaction.pragma_update(None, "user_version", steps)?;
+    Ok(transaction.commit()?)
+}
+
+/// The writer's life: until the last handle is dropped.
+fn write_all(connection: &Connection, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
+        let inside = begun.map(|()| connection);
+        let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
+        let committed =
+            inside.and_then(|_| connection.execute_batch("COMMIT").map_err(Error::from));
+        if committed.is_err() {
+            // A failed commit may leave the transaction open; the next batch needs a clean start.
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        done.into_iter().for_each(|tell| tell(committed.clone()));
+    }
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    connection.execute_batch("SAVEPOINT job")?;
+    let result = work(connection);
+    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
+    connection.execute_batch(end)?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sqlite_keeps_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let n = std::sync::atomic::AtomicU32::new(0);
+        super::super::contract::holds(|| {
+            let n = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Sqlite::open(&folder.path().join(format!("{n}.db"))).unwrap()
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_takes_back_only_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
+        let insert = |name: &'static str| {
+            store.write(move |connection| {
+                connection.execute("INSERT INTO server_secrets VALUES (?1, x'00')", [name])?;
+                if name == "bad" { Err(Error("on purpose".to_owned())) } else { Ok(()) }
+            })
+        };
+        let (good, bad, fine) = tokio::join!(insert("good"), insert("bad"), insert("fine"));
+        assert!(good.is_ok() && bad.is_err() && fine.is_ok());
+        let names = store.read(|connection| {
+            let mut names = connection.prepare("SELECT name FROM server_secrets ORDER BY name")?;
+            let names = names.query_map([], |row| row.get::<_, String>(0))?;
+            Ok(names.collect::<Result<Vec<_>, _>>()?)
+        });
+        assert_eq!(names.await.unwrap(), ["fine", "good"]);
+    }
+
+    #[test]
+    fn a_database_of_a_newer_saoma_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let refused = Sqlite::open(&path).err().unwrap().to_string();
+        assert!(refused.contains("schema 99"), "{refused}");
+    }
+}

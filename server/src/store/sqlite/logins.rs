@@ -1,0 +1,300 @@
+//! Decisions, the logins they make, and the tokens those give.
+
+use rusqlite::{Connection, params};
+
+use super::{
+    people,
+    rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
+};
+use crate::{
+    audit,
+    person::Identity,
+    secret::Hashed,
+    store::{Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Token, TokenKind},
+    ticket::{Denied, Verdict},
+    tickets::Parked,
+    world::Timestamp,
+};
+
+pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided, Error> {
+    let decision = &decide.decision;
+    if let Some(first) = decided(connection, "ticket", decision.ticket.as_bytes())? {
+        return Ok(first);
+    }
+    let (made, what) = match &decision.verdict {
+        Verdict::Approved { .. } => (Some(open(connection, decide)?), "ticket.approved"),
+        Verdict::Denied(Denied::ByPerson) => (None, "ticket.denied"),
+        Verdict::Denied(Denied::WrongMatch) => (None, "ticket.wrong_match"),
+    };
+    let code = made.is_some().then_some(*decide.code.as_bytes());
+    connection
+        .prepare_cached(
+            "INSERT INTO decisions (ticket, scene, code, login, body, at, claim_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            decision.ticket.as_bytes(),
+            decision.scene,
+            code,
+            made.as_ref().map(|login| &login.id),
+            json(decision)?,
+            decision.at.millis(),
+            decision.claim_until.millis(),
+        ])?;
+    let person = match &made {
+        Some(login) => Some(login.person.clone()),
+        None => people::of(connection, &decision.identity)?.map(|person| person.id),
+    };
+    write_audit(connection, &audit::Entry::of_decision(decision, what, person))?;
+    Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
+}
+
+/// The login that an approval makes or goes on with.
+fn open(connection: &Connection, decide: &Decide) -> Result<Login, Error> {
+    let Decide { decision, session, group, newcomer, sub, .. } = decide;
+    let Verdict::Approved { scopes, .. } = &decision.verdict else {
+        return Err(Error("only an approval opens a login".to_owned()));
+    };
+    let (id, since) = match &decide.login {
+        LoginOf::New { id, since } => (id, *since),
+        LoginOf::Again(id) => {
+            connection
+                .prepare_cached("UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL")?
+                .execute(params![id, decision.at.millis()])?;
+            let sql = format!("SELECT {LOGIN} FROM logins l WHERE l.id = ?1 AND l.ended IS NULL");
+            let again = one(connection, &sql, [id], login)?;
+            return again.ok_or_else(|| Error("the login to go on with has ended".to_owned()));
+        }
+    };
+    let person = people::settle(connection, &decision.identity, newcomer, decision.at)?;
+    let sub = people::sub(connection, group, &person, &decision.identity, sub)?;
+    if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
+        (session, &decision.owner)
+    {
+        // The same person again: what other sites this browser may enter goes along; somebody else's does not.
+        connection
+            .prepare_cached(
+                "UPDATE logins SET session = ?1, session_until = ?2 WHERE session = ?3 AND person = ?4 AND ended IS NULL",
+            )?
+            .execute(params![new.as_bytes(), until.millis(), old.as_bytes(), person])?;
+    }
+    let login = Login {
+        id: id.clone(),
+        person,
+        site: decision.request.site.clone(),
+        sub,
+        scopes: scopes.clone(),
+        identity: decision.identity.clone(),
+        browser: decision.browser.clone(),
+        since,
+        last_seen: decision.at,
+        session: session.map(|(hash, _)| hash),
+        ended: None,
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO logins (id, person, site, group_name, sub, scopes, appid, openid, browser, cookie, session,
+             session_until, since, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            login.id,
+            login.person,
+            login.site,
+            group,
+            login.sub,
+            login.scopes.to_string(),
+            decision.identity.appid,
+            decision.identity.openid,
+            json(&login.browser)?,
+            decision.owner.browser().map(|hash| *hash.as_bytes()),
+            session.map(|(hash, _)| *hash.as_bytes()),
+            session.map(|(_, until)| until.millis()),
+            login.since.millis(),
+            login.last_seen.millis(),
+        ])?;
+    Ok(login)
+}
+
+pub(super) fn redeem(
+    connection: &Connection,
+    code: Hashed,
+    tokens: &[Token],
+    now: Timestamp,
+) -> Result<Redemption, Error> {
+    let consumed = connection
+        .prepare_cached("UPDATE decisions SET redeemed = ?2 WHERE code = ?1 AND redeemed IS NULL")?
+        .execute(params![code.as_bytes(), now.millis()])?;
+    if consumed == 0 {
+        connection.execute(
+            "DELETE FROM tokens WHERE login = (SELECT login FROM decisions WHERE code = ?1)",
+            [code.as_bytes()],
+        )?;
+        return Ok(Redemption::Reused);
+    }
+    for token in tokens {
+        add_token(connection, token)?;
+    }
+    Ok(Redemption::Consumed)
+}
+
+fn add_token(connection: &Connection, token: &Token) -> Result<(), Error> {
+    let kind = match token.kind {
+        TokenKind::Access => "access",
+        TokenKind::Refresh => "refresh",
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO tokens (hash, kind, login, scopes, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            token.hash.as_bytes(),
+            kind,
+            token.login,
+            token.scopes.to_string(),
+            token.made.millis(),
+            token.expires.millis(),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn live_token(
+    connection: &Connection,
+    hash: Hashed,
+    now: Timestamp,
+) -> Result<Option<LiveToken>, Error> {
+    let sql = format!(
+        "SELECT t.hash, t.kind, t.scopes, t.made, t.expires, {LOGIN}, {PERSON}
+         FROM tokens t JOIN logins l ON l.id = t.login JOIN persons p ON p.id = l.person
+         WHERE t.hash = ?1 AND t.expires > ?2 AND l.ended IS NULL AND p.blocked = 0"
+    );
+    one(connection, &sql, params![hash.as_bytes(), now.millis()], |row| {
+        Ok(LiveToken { token: token(row)?, login: login(row)?, person: person(row)? })
+    })
+}
+
+pub(super) fn of_person(connection: &Connection, person: &str) -> Result<Vec<Login>, Error> {
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l WHERE l.person = ?1 AND l.ended IS NULL ORDER BY l.since DESC"
+    );
+    all(connection, &sql, [person], login)
+}
+
+pub(super) fn of_session(
+    connection: &Connection,
+    session: Hashed,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l JOIN persons p ON p.id = l.person
+         WHERE l.session = ?1 AND l.session_until > ?2 AND l.ended IS NULL AND p.blocked = 0 ORDER BY l.since DESC"
+    );
+    all(connection, &sql, params![session.as_bytes(), now.millis()], login)
+}
+
+/// Ends logins with their tokens; the sessions they held lose them.
+pub(super) fn end(
+    connection: &Connection,
+    by: &str,
+    params: &[&dyn rusqlite::ToSql],
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    let sql = format!("SELECT {LOGIN} FROM logins l WHERE {by} AND l.ended IS NULL");
+    let living = all(connection, &sql, params, login)?;
+    for login in &living {
+        connection.execute("DELETE FROM tokens WHERE login = ?1", [&login.id])?;
+        connection.execute(
+            "UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1",
+            params![login.id, now.millis()],
+        )?;
+        write_audit(
+            connection,
+            &audit::Entry {
+                at: now,
+                what: "login.ended".to_owned(),
+                person: Some(login.person.clone()),
+                site: Some(login.site.clone()),
+                address: None,
+                detail: serde_json::json!({ "login": login.id }),
+            },
+        )?;
+    }
+    Ok(living)
+}
+
+pub(super) fn write_audit(connection: &Connection, entry: &audit::Entry) -> Result<(), Error> {
+    connection
+        .prepare_cached("INSERT INTO audit (at, what, person, site, address, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+        .execute(params![
+            entry.at.millis(),
+            entry.what,
+            entry.person,
+            entry.site,
+            entry.address,
+            entry.detail.to_string(),
+        ])?;
+    Ok(())
+}
+
+pub(super) fn open_phone(
+    connection: &Connection,
+    token: Hashed,
+    identity: &Identity,
+    expires: Timestamp,
+) -> Result<(), Error> {
+    connection.execute(
+        "INSERT INTO phones (token, appid, openid, unionid, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            token.as_bytes(),
+            identity.appid,
+            identity.openid,
+            identity.unionid,
+            expires.millis()
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn phone(
+    connection: &Connection,
+    token: Hashed,
+    now: Timestamp,
+) -> Result<Option<Identity>, Error> {
+    let sql = "SELECT appid, openid, unionid FROM phones WHERE token = ?1 AND expires > ?2";
+    one(connection, sql, params![token.as_bytes(), now.millis()], |row| {
+        Ok(Identity {
+            appid: row.get("appid")?,
+            openid: row.get("openid")?,
+            unionid: row.get("unionid")?,
+        })
+    })
+}
+
+pub(super) fn park(connection: &Connection, tickets: &[Parked]) -> Result<(), Error> {
+    let mut insert = connection.prepare("INSERT INTO parked (body) VALUES (?1)")?;
+    for parked in tickets {
+        insert.execute([json(parked)?.into_bytes()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn unpark(connection: &Connection) -> Result<Vec<Parked>, Error> {
+    let parked = all(connection, "SELECT body FROM parked", [], |row| {
+        let body: Vec<u8> = row.get("body")?;
+        parsed(&String::from_utf8_lossy(&body))
+    })?;
+    connection.execute("DELETE FROM parked", [])?;
+    Ok(parked)
+}
+
+pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), Error> {
+    // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
+    let old = now.before(std::time::Duration::from_secs(3600)).millis();
+    connection.execute("DELETE FROM decisions WHERE claim_until < ?1", [old])?;
+    connection.execute("DELETE FROM tokens WHERE expires < ?1", [now.millis()])?;
+    connection.execute("DELETE FROM phones WHERE expires < ?1", [now.millis()])?;
+    Ok(())
+}
+
+/// The decision with this code.
+pub(super) fn by_code(connection: &Connection, code: Hashed) -> Result<Option<Decided>, Error> {
+    decided(connection, "code", code.as_bytes())
+}

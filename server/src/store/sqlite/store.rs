@@ -1,0 +1,164 @@
+//! Which piece of SQL answers which call of the trait.
+
+use async_trait::async_trait;
+use rusqlite::params;
+
+use super::{Sqlite, keys, logins, people, rows};
+use crate::{
+    audit,
+    person::{Identity, Person},
+    secret::Hashed,
+    store::{
+        Acquaintance, Decide, Decided, Error, LiveToken, Login, Profile, Redemption, Store,
+        StoredKey, Token,
+    },
+    tickets::Parked,
+    world::Timestamp,
+};
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn decide(&self, decide: Decide) -> Result<Decided, Error> {
+        self.write(move |db| logins::decide(db, &decide)).await
+    }
+
+    async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
+        self.read(move |db| rows::decided(db, "ticket", ticket.as_bytes())).await
+    }
+
+    async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error> {
+        let scene = scene.to_owned();
+        self.read(move |db| rows::decided(db, "scene", scene)).await
+    }
+
+    async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error> {
+        self.read(move |db| logins::by_code(db, code)).await
+    }
+
+    async fn redeem(
+        &self,
+        code: Hashed,
+        tokens: Vec<Token>,
+        now: Timestamp,
+    ) -> Result<Redemption, Error> {
+        self.write(move |db| logins::redeem(db, code, &tokens, now)).await
+    }
+
+    async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
+        self.read(move |db| logins::live_token(db, hash, now)).await
+    }
+
+    async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error> {
+        let identity = identity.clone();
+        self.read(move |db| people::of(db, &identity)).await
+    }
+
+    async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
+        let id = id.to_owned();
+        self.read(move |db| people::by_id(db, &id)).await
+    }
+
+    async fn acquaintance(
+        &self,
+        person: &str,
+        browser: Option<Hashed>,
+        site: &str,
+    ) -> Result<Acquaintance, Error> {
+        let (person, site) = (person.to_owned(), site.to_owned());
+        self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
+    }
+
+    async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| logins::of_person(db, &person)).await
+    }
+
+    async fn end_login(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Option<Login>, Error> {
+        let (person, login) = (person.to_owned(), login.to_owned());
+        let ended = self.write(move |db| {
+            logins::end(db, "l.id = ?1 AND l.person = ?2", params![login, person], now)
+        });
+        Ok(ended.await?.pop())
+    }
+
+    async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
+        self.read(move |db| logins::of_session(db, session, now)).await
+    }
+
+    async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
+        self.write(move |db| logins::end(db, "l.session = ?1", params![session.as_bytes()], now))
+            .await
+    }
+
+    async fn open_phone(
+        &self,
+        token: Hashed,
+        identity: &Identity,
+        expires: Timestamp,
+    ) -> Result<(), Error> {
+        let identity = identity.clone();
+        self.write(move |db| logins::open_phone(db, token, &identity, expires)).await
+    }
+
+    async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
+        self.read(move |db| logins::phone(db, token, now)).await
+    }
+
+    async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error> {
+        let person = person.to_owned();
+        self.write(move |db| people::set_profile(db, &person, &profile)).await
+    }
+
+    async fn avatar(&self, username: &str) -> Result<Option<(String, Vec<u8>)>, Error> {
+        let username = username.to_owned();
+        self.read(move |db| people::avatar(db, &username)).await
+    }
+
+    async fn forget(&self, person: &str, now: Timestamp) -> Result<Vec<Login>, Error> {
+        let person = person.to_owned();
+        self.write(move |db| {
+            let ended = logins::end(db, "l.person = ?1", params![person], now)?;
+            people::forget(db, &person)?;
+            Ok(ended)
+        })
+        .await
+    }
+
+    async fn keys(&self) -> Result<Vec<StoredKey>, Error> {
+        self.read(keys::all_keys).await
+    }
+
+    async fn add_key(&self, key: StoredKey) -> Result<(), Error> {
+        self.write(move |db| keys::add(db, &key)).await
+    }
+
+    async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let name = name.to_owned();
+        self.write(move |db| keys::server_secret(db, &name, &fresh)).await
+    }
+
+    async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {
+        self.write(move |db| logins::write_audit(db, &entry)).await
+    }
+
+    async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error> {
+        self.write(move |db| logins::park(db, &tickets)).await
+    }
+
+    async fn unpark(&self) -> Result<Vec<Parked>, Error> {
+        self.write(logins::unpark).await
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| logins::prune(db, now)).await
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+}

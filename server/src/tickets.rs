@@ -1,0 +1,114 @@
+//! What lives minutes: waiting and scanned tickets, their pictures, and small counters.
+//!
+//! Implementations hold memory, not rules: everything that may be done to a ticket stands in `ticket.rs`, and is written
+//! here with one compare-and-swap. The neighbour `store.rs` keeps what is kept for good.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{secret::Hashed, ticket::Ticket, world::Timestamp};
+
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod memory;
+
+/// The short-lived store cannot be reached, or does not answer sensibly.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the ticket store does not answer: {0}")]
+pub struct Error(pub String);
+
+/// A ticket as it was read: writing it back succeeds only if nobody wrote in between.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Counts its writes.
+    pub version: u64,
+}
+
+/// The picture of a mini program code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// "image/jpeg" or "image/png".
+    pub content_type: String,
+    /// What the browser is sent.
+    pub bytes: Bytes,
+}
+
+/// A ticket with its picture, as a graceful stop writes it down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Parked {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Its picture, where it has one.
+    pub picture: Option<Picture>,
+}
+
+/// The short-lived store, as `login.rs` uses it.
+#[async_trait]
+pub trait Tickets: Send + Sync + 'static {
+    /// Takes in a new ticket. Its id, scene and digits are fresh random names and meet no other's.
+    async fn put(&self, ticket: Ticket, picture: Option<Picture>) -> Result<(), Error>;
+
+    /// The ticket whose id has this hash; expired ones for a while yet.
+    async fn by_id(&self, id: Hashed) -> Result<Option<Seen>, Error>;
+
+    /// The ticket of this public name.
+    async fn by_scene(&self, scene: &str) -> Result<Option<Seen>, Error>;
+
+    /// The ticket that these eight digits stand for.
+    async fn by_digits(&self, digits: &str) -> Result<Option<Seen>, Error>;
+
+    /// Writes the next state of a ticket (the same id and scene), if it still stands as it was seen.
+    /// False: somebody else was quicker, or digits are taken; look again.
+    async fn swap(&self, seen: &Seen, next: Ticket) -> Result<bool, Error>;
+
+    /// Puts a renewed ticket in the place of the one seen, in one step.
+    /// False: somebody else was quicker; look again.
+    async fn replace(
+        &self,
+        seen: &Seen,
+        next: Ticket,
+        picture: Option<Picture>,
+    ) -> Result<bool, Error>;
+
+    /// Forgets a ticket with its picture and digits.
+    async fn remove(&self, id: Hashed) -> Result<(), Error>;
+
+    /// The picture of a ticket.
+    async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error>;
+
+    /// Notes when a decided ticket was first claimed, and says when that was.
+    async fn first_claim(&self, id: Hashed, now: Timestamp) -> Result<Timestamp, Error>;
+
+    /// When a decided ticket was first claimed, if that is still known.
+    async fn claimed(&self, id: Hashed) -> Result<Option<Timestamp>, Error>;
+
+    /// Adds to a counter that forgets after `window`, or takes back, and says what it stands at.
+    async fn count(
+        &self,
+        what: &str,
+        add: i32,
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<u32, Error>;
+
+    /// Says "look again" to whichever node holds the page of this ticket.
+    async fn nudge(&self, id: Hashed) -> Result<(), Error>;
+
+    /// Forgets what has been over for as long as it lived.
+    async fn purge(&self, now: Timestamp) -> Result<(), Error>;
+
+    /// Takes everything that still waits out of this node's memory, for a graceful stop; nothing where the store
+    /// outlives the node.
+    async fn park(&self) -> Result<Vec<Parked>, Error>;
+
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), Error>;
+}
+
+/// The short-lived store behind its trait.
+pub type SharedTickets = Arc<dyn Tickets>;

@@ -1,0 +1,125 @@
+//! Everything in one process, to play with: the pretend WeChat, saoma, a demo site, and a phone to hold.
+//!
+//! Each speaks real HTTP on a port of its own, as it would on machines of its own.
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use wechat::pretend::{self, Pretend};
+
+use crate::{
+    app::SharedApp,
+    config::{Faults, Settings},
+    http,
+};
+
+pub mod actors;
+mod demo;
+pub mod once;
+mod screen;
+
+/// An AppID that WeChat never gave anybody.
+pub const APPID: &str = "wx0000000000000000";
+const SECRET: &str = "a pretend secret";
+
+/// Where everything listens.
+pub struct Stage {
+    /// saoma.
+    pub saoma: TcpListener,
+    /// The pretend WeChat, and the phone.
+    pub wechat: TcpListener,
+    /// The demo site.
+    pub demo: TcpListener,
+}
+
+impl Stage {
+    /// Listens on 127.0.0.1: on these ports, or on any that are free where a port is 0.
+    ///
+    /// # Errors
+    /// If a port is taken, with what to do about it.
+    pub async fn open(ports: [u16; 3]) -> Result<Self, String> {
+        let [saoma, wechat, demo] = ports;
+        Ok(Self {
+            saoma: listen(saoma).await?,
+            wechat: listen(wechat).await?,
+            demo: listen(demo).await?,
+        })
+    }
+
+    /// What saoma runs by on this stage.
+    ///
+    /// # Errors
+    /// If the settings do not fit together, which a test would have noticed.
+    pub fn settings(&self, more: &[(&str, &str)]) -> Result<Settings, Faults> {
+        let own = [
+            ("SAOMA_PUBLIC_URL".to_owned(), url(&self.saoma)),
+            ("SAOMA_WECHAT__APPID".to_owned(), APPID.to_owned()),
+            ("SAOMA_WECHAT__SECRET".to_owned(), SECRET.to_owned()),
+            ("SAOMA_WECHAT__BASE_URL".to_owned(), url(&self.wechat)),
+        ];
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let mut settings = Settings::load(None, own.into_iter().chain(more))?;
+        settings.sites.push(demo::site(&url(&self.demo)));
+        Ok(settings)
+    }
+
+    /// The pretend WeChat of this stage. What its codes hold is the address of the phone's page.
+    pub fn pretend(&self) -> Pretend {
+        let phone_url = format!("{}/phone?scene={{scene}}&path={{path}}", url(&self.wechat));
+        Pretend::new(pretend::Settings {
+            appid: APPID.to_owned(),
+            secret: SECRET.to_owned(),
+            phone_url: Some(phone_url),
+            ..pretend::Settings::default()
+        })
+    }
+
+    /// The addresses, before the listeners are given away.
+    pub fn addresses(&self) -> Addresses {
+        Addresses { saoma: url(&self.saoma), wechat: url(&self.wechat), demo: url(&self.demo) }
+    }
+}
+
+/// Where everything can be reached.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// saoma.
+    pub saoma: String,
+    /// The pretend WeChat; below `/phone` the phone.
+    pub wechat: String,
+    /// The demo site.
+    pub demo: String,
+}
+
+/// Plays until `stop` is done.
+///
+/// # Errors
+/// If saoma cannot stop cleanly.
+pub async fn play(
+    stage: Stage,
+    pretend: &Pretend,
+    app: SharedApp,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), crate::run::Error> {
+    let addresses = stage.addresses();
+    let screen = Arc::new(screen::Screen::new(app.clone(), addresses.clone()));
+    let wechat = pretend.router().merge(screen::phone(screen.clone()));
+    let demo = demo::router(addresses.clone());
+    let wechat = tokio::spawn(http::serve(stage.wechat, wechat, std::future::pending()));
+    let demo = tokio::spawn(http::serve(stage.demo, demo, std::future::pending()));
+    let public = screen::watched(screen, http::public(app.clone()));
+    let ended = crate::run::run(app, stage.saoma, public, None, stop).await;
+    wechat.abort();
+    demo.abort();
+    ended
+}
+
+async fn listen(port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind(("127.0.0.1", port)).await.map_err(|error| {
+        format!("cannot listen on 127.0.0.1:{port}: {error}; stop what uses it, or choose others with --ports")
+    })
+}
+
+fn url(listener: &TcpListener) -> String {
+    listener.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}"))
+}

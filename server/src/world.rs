@@ -1,0 +1,226 @@
+//! Time and dice.
+//!
+//! Nothing else in the server may ask the machine for either: rules take both as parameters, so that a test can hold the
+//! clock still, throw seeded dice, and see the same story every time.
+
+use std::{
+    fmt,
+    ops::Add,
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// A moment, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment `millis` milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch: what the stores keep.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch: what JWTs carry.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// How long from `earlier` to this moment; nothing where the clock went back.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The moment `span` before this one.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(millis(span)))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(millis(span)))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:03}", self.seconds(), self.0.rem_euclid(1000))
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Where time and randomness come from.
+pub struct World {
+    clock: Clock,
+    dice: Dice,
+}
+
+enum Clock {
+    Real,
+    /// Stands still until a test moves it; sleepers wake as it passes them.
+    Held(watch::Sender<Timestamp>),
+}
+
+enum Dice {
+    Real,
+    Seeded(Box<Mutex<StdRng>>),
+}
+
+impl World {
+    /// The machine's clock and the system's randomness.
+    pub fn real() -> Self {
+        Self { clock: Clock::Real, dice: Dice::Real }
+    }
+
+    /// A clock that stands at `now` until [`World::advance`] moves it, and dice that fall the same way for the same `seed`.
+    pub fn held(now: Timestamp, seed: u64) -> Self {
+        Self {
+            clock: Clock::Held(watch::Sender::new(now)),
+            dice: Dice::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
+        }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        match &self.clock {
+            Clock::Real => real_now(),
+            Clock::Held(now) => *now.borrow(),
+        }
+    }
+
+    /// Moves a held clock forward; a real one cannot be moved and stays as it is.
+    pub fn advance(&self, span: Duration) {
+        if let Clock::Held(now) = &self.clock {
+            now.send_modify(|now| *now = *now + span);
+        }
+    }
+
+    /// Returns once the clock has reached `moment`.
+    pub async fn sleep_until(&self, moment: Timestamp) {
+        match &self.clock {
+            Clock::Real => sleep_real(moment.since(real_now())).await,
+            Clock::Held(now) => {
+                // The sender lives as long as this world, so waiting cannot fail while anybody awaits us.
+                let _ = now.subscribe().wait_for(|now| *now >= moment).await;
+            }
+        }
+    }
+
+    /// `N` random bytes, fit for secrets.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match &self.dice {
+            Dice::Real => fill_real(&mut bytes),
+            Dice::Seeded(dice) => {
+                dice.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
+            }
+        }
+        bytes
+    }
+
+    /// A number below `end`, each as likely as the other.
+    pub fn below(&self, end: u32) -> u32 {
+        let end = u64::from(end.max(1));
+        // What is left of the range after the last whole multiple would make small numbers likelier: it is thrown again.
+        let fair = (1 << 32) / end * end;
+        loop {
+            let thrown = u64::from(u32::from_le_bytes(self.bytes()));
+            if thrown < fair {
+                return u32::try_from(thrown % end).unwrap_or(0);
+            }
+        }
+    }
+
+    /// `len` letters and digits, each of 62 as likely as the other: 22 of them are more than 128 bits.
+    pub fn base62(&self, len: usize) -> String {
+        const LETTERS: &[u8; 62] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut text = String::with_capacity(len);
+        while text.len() < len {
+            for byte in self.bytes::<32>() {
+                // 248 is the last multiple of 62 in a byte; what is above would make some letters likelier.
+                if byte < 248
+                    && text.len() < len
+                    && let Some(letter) = LETTERS.get(usize::from(byte % 62))
+                {
+                    text.push(char::from(*letter));
+                }
+            }
+        }
+        text
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+fn real_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(millis(since))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that sleeps by the machine's clock")]
+async fn sleep_real(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for randomness")]
+fn fill_real(bytes: &mut [u8]) {
+    rand::rng().fill_bytes(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn ten_thousand_names_are_all_different_and_all_letters_as_likely() {
+        let world = World::real();
+        let mut seen = BTreeSet::new();
+        let mut letters: BTreeMap<char, f64> = BTreeMap::new();
+        for _ in 0..10_000 {
+            let name = world.base62(22);
+            assert_eq!(name.len(), 22);
+            name.chars().for_each(|letter| *letters.entry(letter).or_default() += 1.0);
+            assert!(seen.insert(name), "a name was given twice");
+        }
+        assert_eq!(letters.len(), 62);
+        // Chi-square with 61 degrees of freedom exceeds 120 once in a hundred thousand fair runs.
+        let expected = 220_000.0 / 62.0;
+        let chi: f64 = letters.values().map(|n| (n - expected) * (n - expected) / expected).sum();
+        assert!(chi < 120.0, "letters are not equally likely: chi-square {chi}");
+    }
+
+    #[tokio::test]
+    async fn a_held_clock_moves_only_when_told_and_wakes_who_sleeps() {
+        let world = World::held(Timestamp::from_millis(1_000), 7);
+        assert_eq!(world.now(), world.now());
+        let nap = world.sleep_until(Timestamp::from_millis(2_000));
+        tokio::pin!(nap);
+        assert!(futures_util::poll!(nap.as_mut()).is_pending());
+        world.advance(Duration::from_secs(1));
+        nap.await;
+    }
+
+    #[test]
+    fn seeded_dice_fall_the_same_way() {
+        let (one, other) = (World::held(real_now(), 7), World::held(real_now(), 7));
+        assert_eq!(one.base62(22), other.base62(22));
+        assert!((0..1000).all(|_| one.below(100) < 100));
+    }
+}

@@ -1,0 +1,274 @@
+//! One HTTP call to WeChat, and how its answer is told apart.
+//!
+//! The answer's Content-Type means nothing (wechat-api.md section 0): a picture is known by its
+//! first bytes, an error by its JSON.
+
+use std::error::Error as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::breaker::Breakers;
+use crate::code::{Picture, PictureKind};
+use crate::error::{Api, Error, RestReason, Unreachable, Unreadable};
+use crate::quota::Counts;
+use crate::refusal::{Act, Refusal};
+
+/// How long a call may take in all: waiting for a token, retries and all.
+pub(crate) const CALL_TIME: Duration = Duration::from_secs(10);
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Pictures reach some 200 kB (wechat-api.md section 2).
+const LARGEST_ANSWER: usize = 4 << 20;
+
+/// WeChat, as seen from here.
+pub(crate) struct Upstream {
+    http: reqwest::Client,
+    base: String,
+    breakers: Breakers,
+    pub(crate) counts: Counts,
+    dice: Mutex<fastrand::Rng>,
+}
+
+/// What is sent.
+pub(crate) struct Request<'a> {
+    pub(crate) api: Api,
+    pub(crate) query: Vec<(&'static str, &'a str)>,
+    pub(crate) body: Option<String>,
+    /// What must not be seen in an error, should the answer repeat it.
+    pub(crate) secrets: Vec<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn get(api: Api, query: Vec<(&'static str, &'a str)>) -> Self {
+        Self { api, query, body: None, secrets: Vec::new() }
+    }
+
+    pub(crate) fn post(api: Api, query: Vec<(&'static str, &'a str)>, body: &Value) -> Self {
+        Self { api, query, body: Some(body.to_string()), secrets: Vec::new() }
+    }
+
+    pub(crate) fn hiding(mut self, secret: &'a str) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+}
+
+/// What came back, read whole.
+struct Answer {
+    status: u16,
+    used: Option<u64>,
+    body: Bytes,
+}
+
+/// An answer without an error in it.
+pub(crate) struct Success {
+    api: Api,
+    used: Option<u64>,
+    body: Bytes,
+    json: Option<Value>,
+}
+
+impl Upstream {
+    pub(crate) fn new(http: reqwest::Client, base: String, dice: fastrand::Rng) -> Self {
+        let dice = Mutex::new(dice);
+        Self { http, base, breakers: Breakers::new(), counts: Counts::default(), dice }
+    }
+
+    /// How a `reqwest` client must be set up: no redirect may carry a token elsewhere, and nothing
+    /// is sent twice behind our back.
+    pub(crate) fn http() -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIME)
+            .user_agent(concat!("saoma-wechat/", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// A random share between 0 and 1.
+    pub(crate) fn roll(&self) -> f64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+
+    /// Calls, up to three times where that can help, until `deadline`.
+    pub(crate) async fn call(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+    ) -> Result<Success, Error> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..ATTEMPTS {
+            let error = match self.attempt(request, deadline).await {
+                Err(error) if error.is_ailing() && request.api.repeatable() => error,
+                outcome => return outcome,
+            };
+            let jittered = pause.mul_f64(0.5 + self.roll());
+            if Instant::now() + jittered >= deadline {
+                return Err(error);
+            }
+            sleep(jittered).await;
+            pause *= 2;
+        }
+        self.attempt(request, deadline).await
+    }
+
+    async fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<Success, Error> {
+        let api = request.api;
+        let pass = self.breakers.pass(api)?;
+        self.counts.admit(api, Instant::now())?;
+        let outcome = match timeout_at(deadline, self.exchange(request)).await {
+            Ok(answer) => answer.and_then(|answer| sort(request, answer)),
+            Err(_) => Err(Error::Unreachable {
+                api,
+                why: Unreachable::Timeout,
+                detail: "the call's time was up".to_owned(),
+            }),
+        };
+        self.counts.record(api, &outcome);
+        match &outcome {
+            Err(error) if error.is_ailing() => pass.failed(self.roll()),
+            _ => pass.answered(),
+        }
+        if let Err(Error::Refused(refusal)) = &outcome {
+            self.heed_quota(refusal);
+        }
+        outcome
+    }
+
+    /// A used-up quota is not asked again until it may have filled. The exchange of js_codes is
+    /// left out: its limit is of one person, not of all.
+    fn heed_quota(&self, refusal: &Refusal) {
+        let used_up = matches!(refusal.errcode, 45009 | 45011);
+        if let Act::Later { after } = refusal.act()
+            && used_up
+            && refusal.api != Api::Code2Session
+        {
+            // Somebody may clear the quota by hand, so look again every ten minutes.
+            let time = after.min(Duration::from_secs(600));
+            self.breakers.rest(refusal.api, time, RestReason::Refused(refusal.errcode));
+        }
+    }
+
+    async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
+        let api = request.api;
+        let broke = |error: reqwest::Error| unreachable(request, error);
+        let url = format!("{}{}", self.base, api.path());
+        let builder = match &request.body {
+            None => self.http.get(url),
+            Some(body) => self
+                .http
+                .post(url)
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(body.clone()),
+        };
+        let mut response = builder.query(&request.query).send().await.map_err(broke)?;
+        let status = response.status().as_u16();
+        let used = response
+            .headers()
+            .get("Num-Used")
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(broke)? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                let (len, why) = (body.len() + chunk.len(), Unreadable::TooLarge);
+                return Err(Error::Unreadable { api, status, len, why });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, used, body: body.freeze() })
+    }
+}
+
+/// Tells success, refusal and nonsense apart.
+fn sort(request: &Request<'_>, answer: Answer) -> Result<Success, Error> {
+    let api = request.api;
+    let Answer { status, used, body } = answer;
+    let unreadable = |why| Error::Unreadable { api, status, len: body.len(), why };
+    if status != 200 {
+        return Err(unreadable(Unreadable::Status));
+    }
+    let looks_like_json = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{');
+    let json = if looks_like_json {
+        Some(serde_json::from_slice(&body).map_err(|_| unreadable(Unreadable::NotJson))?)
+    } else {
+        None
+    };
+    let errcode = json.as_ref().and_then(|json: &Value| json.get("errcode"));
+    match errcode.map_or(Some(0), Value::as_i64) {
+        Some(0) if api.draws() && PictureKind::sniff(&body).is_none() => {
+            Err(unreadable(Unreadable::NotAPicture))
+        }
+        Some(0) if !api.draws() && json.is_none() => Err(unreadable(Unreadable::NotJson)),
+        Some(0) => Ok(Success { api, used, body, json }),
+        Some(errcode) => {
+            let text = json.as_ref().and_then(|json| json.get("errmsg")?.as_str());
+            let text = mask(text.unwrap_or_default(), &request.secrets);
+            Err(Refusal::new(api, errcode, &text).into())
+        }
+        None => Err(unreadable(Unreadable::Fields)),
+    }
+}
+
+impl Success {
+    fn unreadable(&self, why: Unreadable) -> Error {
+        Error::Unreadable { api: self.api, status: 200, len: self.body.len(), why }
+    }
+
+    /// What `Num-Used` said.
+    pub(crate) fn used(&self) -> Option<u64> {
+        self.used
+    }
+
+    /// The answer's JSON.
+    pub(crate) fn json<T: DeserializeOwned>(mut self) -> Result<T, Error> {
+        let json = self.json.take().ok_or_else(|| self.unreadable(Unreadable::NotJson))?;
+        serde_json::from_value(json).map_err(|_| self.unreadable(Unreadable::Fields))
+    }
+
+    /// The answer's JSON, if it makes sense.
+    pub(crate) fn json_where<T: DeserializeOwned>(
+        self,
+        makes_sense: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Error> {
+        let nonsense = self.unreadable(Unreadable::Fields);
+        self.json().and_then(|json| if makes_sense(&json) { Ok(json) } else { Err(nonsense) })
+    }
+
+    /// The answer's picture.
+    pub(crate) fn picture(self) -> Result<Picture, Error> {
+        let kind = PictureKind::sniff(&self.body)
+            .ok_or_else(|| self.unreadable(Unreadable::NotAPicture))?;
+        Ok(Picture { kind, used: self.used, bytes: self.body })
+    }
+}
+
+/// What broke, in words. A `reqwest` error carries the URL, and the URL carries the token.
+fn unreachable(request: &Request<'_>, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let why = if error.is_timeout() {
+        Unreachable::Timeout
+    } else if error.is_connect() {
+        Unreachable::Connect
+    } else {
+        Unreachable::Cut
+    };
+    let mut detail = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        detail = format!("{detail}: {cause}");
+        source = cause.source();
+    }
+    Error::Unreachable { api: request.api, why, detail: mask(&detail, &request.secrets) }
+}
+
+fn mask(text: &str, secrets: &[&str]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| !secret.is_empty())
+        .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}

@@ -1,0 +1,4 @@
+//! The client and the pretend WeChat, over real HTTP.
+
+mod client;
+mod support;
