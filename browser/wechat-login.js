@@ -1,6 +1,5 @@
 // <wechat-login>, explained in wechat-login.d.ts. Apache-2.0
 
-// For each state a sentence and its button.
 const WORDS = {
   zh: {
     alt: '小程序码，请用微信扫描',
@@ -36,13 +35,13 @@ const sheet = new CSSStyleSheet();
 sheet.replaceSync(`:host{--t:#1b211d;--c:#fff;--l:#dde3df;display:inline-block;text-align:center}
 @media(prefers-color-scheme:dark){:host(:not([theme=light]))${dark}}
 :host([theme=dark])${dark}
-:host([hidden]),[hidden],span:empty,b:empty{display:none!important}
-[part=frame]{display:grid;justify-items:center;gap:14px;outline:0}
+:host([hidden]),[hidden],span:empty{display:none!important}
+[part=frame],[part=cover]{display:grid;justify-items:center;gap:12px;outline:0}
 [part=qr]{position:relative;box-sizing:border-box;width:var(--saoma-size,232px);aspect-ratio:1;padding:16px;background:#fff;border-radius:var(--saoma-radius,18px);box-shadow:0 0 0 1px var(--l);overflow:hidden}
 img,::slotted(img){display:block;width:100%;height:100%}
-[part=cover]{position:absolute;inset:0;display:grid;place-content:center;justify-items:center;gap:10px;color:var(--t);background:var(--saoma-surface,var(--c))}
-[part=icon],[part=avatar]{width:56px;height:56px;border-radius:50%;font-size:26px;line-height:56px;background:var(--l)}
-[part=match]{font-size:56px;line-height:1}
+[part=cover]{position:absolute;inset:0;place-content:center;color:var(--t);background:var(--saoma-surface,var(--c))}
+[part=icon],[part=avatar]{width:2em;height:2em;border-radius:50%;font-size:28px;line-height:2;background:var(--l)}
+[part=match]{font-size:56px}
 [part=status]{margin:0}
 button,a{font:inherit;border:0;border-radius:99px;padding:10px 22px;color:#fff;background:var(--saoma-accent,#07803f);text-decoration:none}
 :host([data-state=scanned]) button{background:none;color:inherit;text-decoration:underline}`);
@@ -85,7 +84,7 @@ const login = (element, internals) => {
     cover.replaceChildren(
       person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : match ? '' : make('span', { part: 'icon' }, ICONS[now] ?? ''),
       make('span', { part: 'name' }, person?.nickname ?? ''),
-      make('b', { part: 'match' }, match ?? ''),
+      make('span', { part: 'match' }, match ?? ''),
     );
     cover.hidden = now === 'waiting';
     link.hidden = now !== 'phone';
