@@ -35,6 +35,7 @@ pub struct Settings {
     pub session: Session,
     pub keys: Keys,
     pub limits: Limits,
+    pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
 }
@@ -84,6 +85,22 @@ pub struct Keys {
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Limits {
     pub off: bool,
+}
+
+/// `[miniprogram]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Miniprogram {
+    pub name: String,
+    pub name_en: String,
+    pub color: String,
+    pub on_color: String,
+    pub logo: String,
+    pub operator: String,
+    pub contact: String,
+    pub filing: String,
+    pub version: String,
+    pub profile: bool,
 }
 
 /// Which of WeChat's two token endpoints is asked.

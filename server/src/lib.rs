@@ -12,6 +12,7 @@ pub mod grant;
 pub mod http;
 pub mod keys;
 pub mod login;
+pub mod miniprogram;
 pub mod oidc;
 pub mod person;
 pub mod risk;

@@ -45,7 +45,11 @@ pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
 }
 
 /// Which other origins may read an answer. A layer around all routes, so that it meets preflights too, which no route takes.
-pub(super) async fn cross_origin(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub(super) async fn cross_origin(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return next.run(request).await;
     };
@@ -62,7 +66,9 @@ pub(super) async fn cross_origin(State(app): State<SharedApp>, request: Request,
         }
         "/oauth2/jwks" => allow(request, next, HeaderValue::from_static("*"), "GET").await,
         // Public sites whose pages redeem the code themselves.
-        "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke" if app.sites.any_allows_origin(text) => {
+        "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke"
+            if app.sites.any_allows_origin(text) =>
+        {
             allow(request, next, origin, "GET, POST").await
         }
         _ => next.run(request).await,
