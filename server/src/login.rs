@@ -401,7 +401,7 @@ impl Scanned {
 ///
 /// # Errors
 /// [`Code::NoSuchTicket`] (also for WeChat's robots), [`Code::TicketExpired`], [`Code::TakenByAnotherPhone`],
-/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::Blocked`], and what WeChat says.
+/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::PersonBlocked`], and what WeChat says.
 pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Result<Scanned, Error> {
     let Opened::By(entry) = opened else {
         return Err(Refusal::NoSuchTicket.into());
@@ -462,7 +462,7 @@ async fn take(
 ) -> Result<Scanned, Error> {
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let ticket = &seen.ticket;
     let known = match &person {
@@ -564,7 +564,7 @@ async fn decide(
     };
     let person = app.store.person_of(&decision.identity).await?;
     if person.is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
     let ticket = decision.ticket;
@@ -705,7 +705,7 @@ pub async fn open_phone(
     let identity = who(app, js_code).await?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let token = Secret::new(&app.world);
     app.store.open_phone(token.hashed(), &identity, app.world.now() + LIFE).await?;
