@@ -9,6 +9,7 @@ use crate::{
     app::App,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
+    limits::What,
     person::{Identity, Newcomer, Person},
     risk::{Ask, Entry, Level, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -65,10 +66,11 @@ pub async fn open(
     kind: Kind,
     browser: Browser,
 ) -> Result<Opening, Error> {
+    let now = app.world.now();
+    admit(app, site, browser.address, now).await?;
     let (scene, picture) = code_for(app, site, kind).await?;
     let has_code = picture.is_some();
     let (id, key, owner) = names(app, opener);
-    let now = app.world.now();
     let life = app.settings.ticket.life;
     let ticket = Ticket {
         id: id.hashed(),
@@ -85,6 +87,12 @@ pub async fn open(
     };
     app.tickets.put(ticket, picture).await?;
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
+}
+
+/// Whether one more ticket may be opened from here, for this site, and at all: asked before a code is spent on it.
+async fn admit(app: &App, site: &Site, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+    app.limits.of_address(What::Ticket, address, now)?;
+    app.limits.of_ticket(&site.id, app.tickets.how_many().await?, now)
 }
 
 fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
@@ -240,16 +248,28 @@ pub fn check_origin(app: &App, owner: &Owner, origin: Option<&str>) -> Result<()
     if origin == Some(home) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }
 
-/// The picture of a ticket that still waits.
+/// The picture of a ticket that still waits. Pictures are fetched without an `Origin`, but where one is sent it must be right.
 ///
 /// # Errors
-/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers.
-pub async fn picture(app: &App, id: Hashed, presented: Presented) -> Result<Picture, Error> {
-    let waiting = match find(app, id).await? {
-        Standing::Living(seen) if seen.ticket.owner.may_watch(presented) => {
+/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers; [`Code::OriginNotAllowed`] from another site's page.
+pub async fn picture(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Picture, Error> {
+    let standing = find(app, id).await?;
+    if !standing.owner().may_watch(presented) {
+        return Err(Refusal::NoSuchTicket.into());
+    }
+    if origin.is_some() {
+        check_origin(app, standing.owner(), origin)?;
+    }
+    let waiting = match standing {
+        Standing::Living(seen) => {
             matches!(seen.ticket.stage, Stage::Waiting) && !seen.ticket.is_expired(app.world.now())
         }
-        _ => false,
+        Standing::Decided(_) => false,
     };
     let picture = if waiting { app.tickets.picture(id).await? } else { None };
     picture.ok_or_else(|| Refusal::NoSuchTicket.into())
@@ -277,6 +297,7 @@ pub async fn renew(
     // Asked before a code is spent on it.
     seen.ticket.clone().renew(fresh(String::new()), now, life)?;
     let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
+    admit(app, site, seen.ticket.browser.address, now).await?;
     let (scene, picture) = code_for(app, site, seen.ticket.kind).await?;
     let has_code = picture.is_some();
     let next = seen.ticket.clone().renew(fresh(scene), now, life)?;
@@ -460,6 +481,7 @@ async fn take(
     address: IpAddr,
     system: System,
 ) -> Result<Scanned, Error> {
+    app.limits.of_person(&identity, app.world.now())?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
         return Err(Code::PersonBlocked.into());
