@@ -44,6 +44,7 @@ pub struct Settings {
     pub retention: Retention,
     pub tokens: Tokens,
     pub limits: Limits,
+    pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
 }
@@ -137,6 +138,22 @@ pub struct Limits {
     pub body_time: Duration,
     #[serde(with = "humantime_serde")]
     pub stalled_time: Duration,
+}
+
+/// `[miniprogram]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Miniprogram {
+    pub name: String,
+    pub name_en: String,
+    pub color: String,
+    pub on_color: String,
+    pub logo: String,
+    pub operator: String,
+    pub contact: String,
+    pub filing: String,
+    pub version: String,
+    pub profile: bool,
 }
 
 /// Which of WeChat's two token endpoints is asked.

@@ -14,6 +14,7 @@ pub mod http;
 pub mod keys;
 pub mod limits;
 pub mod login;
+pub mod miniprogram;
 pub mod oidc;
 pub mod person;
 pub mod region;
