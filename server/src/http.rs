@@ -26,6 +26,8 @@ mod serve;
 mod watch;
 
 pub use serve::{Door, serve, serve_at};
+#[cfg(target_os = "linux")]
+pub use watch::attend;
 
 /// Bodies over this are 413. Pictures have a limit of their own.
 const BODY: usize = 64 * 1024;

@@ -252,16 +252,28 @@ pub fn check_origin(app: &App, owner: &Owner, origin: Option<&str>) -> Result<()
     if origin == Some(home) { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }
 
-/// The picture of a ticket that still waits.
+/// The picture of a ticket that still waits. Pictures are fetched without an `Origin`, but where one is sent it must be right.
 ///
 /// # Errors
-/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers.
-pub async fn picture(app: &App, id: Hashed, presented: Presented) -> Result<Picture, Error> {
-    let waiting = match find(app, id).await? {
-        Standing::Living(seen) if seen.ticket.owner.may_watch(presented) => {
+/// [`Code::NoSuchTicket`] once it has been scanned, and for strangers; [`Code::OriginNotAllowed`] from another site's page.
+pub async fn picture(
+    app: &App,
+    id: Hashed,
+    presented: Presented,
+    origin: Option<&str>,
+) -> Result<Picture, Error> {
+    let standing = find(app, id).await?;
+    if !standing.owner().may_watch(presented) {
+        return Err(Refusal::NoSuchTicket.into());
+    }
+    if origin.is_some() {
+        check_origin(app, standing.owner(), origin)?;
+    }
+    let waiting = match standing {
+        Standing::Living(seen) => {
             matches!(seen.ticket.stage, Stage::Waiting) && !seen.ticket.is_expired(app.world.now())
         }
-        _ => false,
+        Standing::Decided(_) => false,
     };
     let picture = if waiting { app.tickets.picture(id).await? } else { None };
     picture.ok_or_else(|| Refusal::NoSuchTicket.into())
@@ -432,7 +444,7 @@ impl Scanned {
 ///
 /// # Errors
 /// [`Code::NoSuchTicket`] (also for WeChat's robots), [`Code::TicketExpired`], [`Code::TakenByAnotherPhone`],
-/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::Blocked`], and what WeChat says.
+/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::PersonBlocked`], and what WeChat says.
 pub async fn scan(
     app: &App,
     scene: &str,
@@ -537,7 +549,7 @@ async fn take(
     let (address, system) = (phone.address, phone.system);
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let ticket = &seen.ticket;
     let known = match &person {
@@ -639,7 +651,7 @@ async fn decide(
     };
     let person = app.store.person_of(&decision.identity).await?;
     if person.is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
     let ticket = decision.ticket;
@@ -780,7 +792,7 @@ pub async fn open_phone(
     let identity = who(app, js_code).await?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let token = Secret::new(&app.world);
     app.store.open_phone(token.hashed(), &identity, app.world.now() + LIFE).await?;

@@ -125,6 +125,8 @@ pub async fn run(
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
+    #[cfg(target_os = "linux")]
+    app.waiting.close_all();
     if let Some(operators) = operators {
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
@@ -135,7 +137,11 @@ pub async fn run(
 
 /// What goes on by itself: codes fetched ahead, and what is over forgotten.
 async fn work(app: SharedApp) {
-    tokio::join!(app.codes.keep_full(&app.world), forget(&app));
+    #[cfg(target_os = "linux")]
+    let attending = http::attend(app.clone());
+    #[cfg(not(target_os = "linux"))]
+    let attending = std::future::ready(());
+    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app));
 }
 
 async fn forget(app: &App) {

@@ -116,7 +116,8 @@ pub(super) async fn code(
     caller: Caller,
     Piece(ticket): Piece,
 ) -> Result<Response, Error> {
-    let picture = login::picture(&app, Hashed::of(ticket), caller.presents(None)).await?;
+    let (presented, origin) = (caller.presents(None), caller.origin.as_deref());
+    let picture = login::picture(&app, Hashed::of(ticket), presented, origin).await?;
     let headers = [
         (header::CONTENT_TYPE, picture.content_type),
         (header::CACHE_CONTROL, "no-store".to_owned()),

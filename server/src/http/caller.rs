@@ -211,7 +211,7 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         let bytes = Bytes::from_request(request, app).await.map_err(|refused| {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             let error = if too_large {
-                Code::TooLarge.into()
+                Code::PayloadTooLarge.into()
             } else if is_late(&refused) {
                 Code::RequestTimeout.into()
             } else {

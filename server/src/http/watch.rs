@@ -1,25 +1,40 @@
 //! The waiting of a page, in three ways that speak the same JSON: WebSocket, server-sent events, long poll.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use axum::{
     Json,
-    extract::{
-        State,
-        ws::{
-            CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
-        },
-    },
+    body::Body,
+    extract::{Request, State},
     http::header,
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(target_os = "linux")]
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        handshake::server::create_response,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
+};
 
 use super::caller::{Asked, Caller, Piece};
+#[cfg(target_os = "linux")]
+use crate::waiting::Told;
 use crate::{
     app::SharedApp,
     error::{Code, Error},
@@ -94,10 +109,7 @@ impl Look {
     }
 
     fn is_news(&self, shown: &Shown) -> bool {
-        let same = |last: &Shown| {
-            (last.state, &last.number, &last.person) == (shown.state, &shown.number, &shown.person)
-        };
-        !self.last.as_ref().is_some_and(same)
+        self.last.as_ref().map(news) != Some(news(shown))
     }
 }
 
@@ -127,20 +139,120 @@ pub(super) async fn socket(
     State(app): State<SharedApp>,
     caller: Caller,
     Piece(ticket): Piece,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
     let place = admit(&app, &caller, id, true).await?;
-    let upgrade = upgrade.map_err(|refused| Error::invalid(refused.body_text()))?;
-    // The library would keep 128 KiB a socket for pages that say nothing.
-    let upgrade =
-        upgrade.read_buffer_size(LARGEST).write_buffer_size(0).max_message_size(4 * LARGEST);
-    let watcher = app.waiting.watch_as_socket(id);
-    Ok(upgrade.on_upgrade(move |socket| keep(socket, Look::new(app, id, watcher, place))))
+    let upgrade = hyper::upgrade::on(&mut request);
+    let accepted =
+        create_response(&request.map(drop)).map_err(|error| Error::invalid(error.to_string()))?;
+    tokio::spawn(async move {
+        // Who goes away in the middle of a handshake is not missed.
+        if let Ok(upgraded) = upgrade.await {
+            attend_socket(app, id, upgraded, place).await;
+        }
+    });
+    Ok(accepted.map(|()| Body::empty()))
 }
 
-async fn keep(mut socket: WebSocket, mut look: Look) {
-    let app = look.app.clone();
+/// A socket is parked where that can be: a plain TCP connection on Linux that has said nothing yet. Else it has a task.
+async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Place) {
+    #[cfg(target_os = "linux")]
+    let (upgraded, place) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => {
+            match app.waiting.park(id, parts.io.into_inner(), place, &app.world) {
+                Ok(()) => return,
+                Err((stream, place)) => return keep(app, id, stream, Bytes::new(), place).await,
+            }
+        }
+        Ok(parts) => return keep(app, id, parts.io.into_inner(), parts.read_buf, place).await,
+        Err(upgraded) => (upgraded, place),
+    };
+    keep(app, id, TokioIo::new(upgraded), Bytes::new(), place).await;
+}
+
+/// Reads the tickets of parked sockets when they are nudged, hears what the sockets say, and turns their wheel. Runs as
+/// long as the server.
+#[cfg(target_os = "linux")]
+pub async fn attend(app: SharedApp) {
+    let mut looks = match app.waiting.open(app.world.now()) {
+        Ok(Some(looks)) => looks,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(name: "waiting.open", %error, "waiting sockets cost more memory than they need to");
+            return;
+        }
+    };
+    let mut turned = app.world.now();
+    loop {
+        tokio::select! {
+            heard = app.waiting.hear() => if let Err(error) = heard {
+                tracing::error!(name: "waiting.hear", %error, "waiting sockets are not heard; restart the server");
+                return;
+            },
+            Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
+            () = app.world.sleep_until(turned + Duration::from_secs(1)) => {
+                turned = app.world.now();
+                app.waiting.turn(&app.world);
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn look_for_parked(app: SharedApp, id: Hashed) {
+    loop {
+        app.waiting.begin(id);
+        match login::find(&app, id).await {
+            Ok(standing) => {
+                let shown = standing.state(app.world.now());
+                let told = Told {
+                    text: serde_json::to_string(&shown).unwrap_or_default(),
+                    news: news(&shown),
+                    ends: standing.ends(),
+                    is_final: shown.is_final(),
+                };
+                if !app.waiting.tell(id, &told) {
+                    return;
+                }
+            }
+            Err(error) if error.code == Code::NoSuchTicket => return app.waiting.gone(id),
+            // A store that is away comes back; the page keeps waiting meanwhile.
+            Err(_) => return app.waiting.later(id, app.world.now() + Duration::from_secs(1)),
+        }
+    }
+}
+
+/// What of a state is news, as a hash; never zero, which stands for nothing told yet.
+fn news(shown: &Shown) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (shown.state, &shown.number, &shown.person).hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// A socket with a task of its own.
+async fn keep(
+    app: SharedApp,
+    id: Hashed,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    said_already: Bytes,
+    place: Place,
+) {
+    // The library would keep 128 KiB a socket for pages that say nothing.
+    let config = WebSocketConfig::default()
+        .read_buffer_size(LARGEST)
+        .write_buffer_size(0)
+        .max_message_size(Some(4 * LARGEST))
+        .max_frame_size(Some(4 * LARGEST));
+    let mut socket = WebSocketStream::from_partially_read(
+        stream,
+        said_already.to_vec(),
+        Role::Server,
+        Some(config),
+    )
+    .await;
+    let watcher = app.waiting.watch_as_socket(id);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let pause = || Duration::from_millis(u64::from(PING.0 + app.world.below(PING.1)));
     let mut quiet_until = app.world.now() + pause();
     let mut asked = false;
@@ -160,7 +272,7 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
                 None if look.watcher.is_replaced() => break 4001,
                 None => break 1000,
             },
-            said = socket.recv() => match said {
+            said = socket.next() => match said {
                 None | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(Message::Text(text))) if text.len() > LARGEST => break 1009,
                 Some(Ok(Message::Binary(bytes))) if bytes.len() > LARGEST => break 1009,
@@ -170,12 +282,15 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                     chatter += 1;
                     asked = false;
+                    chatter += 1;
                     quiet_until = app.world.now() + pause();
                 }
-                Some(Err(error)) => break if error.to_string().contains("too long") { 1009 } else { 1002 },
+                Some(Ok(_)) => break 1008,
+                Some(Err(tungstenite::Error::Capacity(_))) => break 1009,
+                Some(Err(_)) => break 1002,
             },
             () = app.world.sleep_until(quiet_until) => {
-                if asked || socket.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
+                if asked || socket.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }
                 asked = true;
@@ -184,7 +299,9 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
         }
     };
     // Who does not take the farewell loses nothing by it.
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
+    let _ = socket
+        .send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })))
+        .await;
 }
 
 pub(super) async fn events(

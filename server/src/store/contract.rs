@@ -1,14 +1,535 @@
 //! What every store must do: run by each implementation's own tests.
 
-use super::Store;
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{
+    Decide, Decided, Login, LoginOf, Profile, Redemption, Store, StoredKey, Token, TokenKind,
+};
+use crate::{
+    audit,
+    grant::Scopes,
+    person::{Identity, Newcomer, Person},
+    risk::{Ask, Level, Risk},
+    secret::Hashed,
+    site::Alg,
+    ticket::{Decision, Denied, Owner, Verdict},
+    tickets::{Parked, contract::ticket},
+    world::Timestamp,
+};
 
 /// Runs every rule against a fresh store each.
 pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
+    a_decision_is_found_by_each_of_its_names(fresh()).await;
+    of_fifty_decisions_the_first_wins(Arc::new(fresh())).await;
+    of_fifty_redemptions_one_consumes_and_the_others_revoke(Arc::new(fresh())).await;
+    a_burnt_code_gives_nothing(fresh()).await;
+    a_code_nobody_knows_revokes_nothing(fresh()).await;
+    a_token_lives_as_long_as_its_time_and_its_login(fresh()).await;
+    a_person_is_found_again_and_keeps_their_sub(fresh()).await;
+    a_unionid_joins_and_changes_no_sub(fresh()).await;
+    two_who_are_one_keep_every_sub_a_group_knows(fresh()).await;
+    three_who_are_one_keep_every_sub_too(fresh()).await;
+    a_session_carries_over_for_the_same_person_alone(fresh()).await;
+    a_login_that_goes_on_is_the_same_login(fresh()).await;
+    a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh()).await;
+    a_session_ends_with_all_its_logins(fresh()).await;
+    who_is_known_with_which_browser_and_where(fresh()).await;
+    a_phone_token_has_its_time(fresh()).await;
+    a_person_shows_what_they_chose(fresh()).await;
+    who_is_forgotten_is_nowhere(fresh()).await;
+    tickets_are_parked_once(fresh()).await;
+    keys_come_oldest_first(fresh()).await;
     a_server_secret_is_made_once(fresh()).await;
+    what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
+}
+
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The person behind `openid` at the mini program `appid`.
+pub(crate) fn identity(appid: &str, openid: &str, unionid: Option<&str>) -> Identity {
+    Identity {
+        appid: appid.to_owned(),
+        openid: openid.to_owned(),
+        unionid: unionid.map(ToOwned::to_owned),
+    }
+}
+
+/// An approval of the ticket called `name`, with every name that it would need made from that.
+pub(crate) fn approval(name: &str, identity: &Identity) -> Decide {
+    let ticket = ticket(name, NOW);
+    let decision = Decision {
+        ticket: ticket.id,
+        scene: ticket.scene,
+        owner: ticket.owner,
+        request: ticket.request,
+        kind: ticket.kind,
+        browser: ticket.browser,
+        identity: identity.clone(),
+        token: Hashed::of(format!("token of {name}")),
+        risk: Risk { ask: Ask::Tap, level: Level::Low, why: [].into() },
+        verdict: Verdict::Approved { scopes: Scopes::parse("openid profile"), remember: false },
+        at: NOW,
+        claim_until: NOW + 2 * MINUTE,
+    };
+    Decide {
+        decision,
+        code: code(name),
+        session: None,
+        group: "blog".to_owned(),
+        newcomer: Newcomer { id: format!("person of {name}"), username: format!("u{name}") },
+        sub: format!("sub of {name}"),
+        login: LoginOf::New { id: format!("login of {name}"), since: NOW },
+    }
+}
+
+pub(crate) fn denial(name: &str, identity: &Identity) -> Decide {
+    let mut decide = approval(name, identity);
+    decide.decision.verdict = Verdict::Denied(Denied::ByPerson);
+    decide
+}
+
+fn code(name: &str) -> Hashed {
+    Hashed::of(format!("code of {name}"))
+}
+
+/// An access token of a login, good for an hour.
+fn token(name: &str, login: &str) -> Token {
+    Token {
+        hash: Hashed::of(name),
+        kind: TokenKind::Access,
+        login: login.to_owned(),
+        scopes: Scopes::parse("openid profile"),
+        made: NOW,
+        expires: NOW + 60 * MINUTE,
+    }
+}
+
+async fn decide(store: &impl Store, decide: Decide) -> Decided {
+    store.decide(decide).await.unwrap()
+}
+
+/// Approves, and returns the login that makes.
+async fn sign_in(store: &impl Store, approval: Decide) -> Login {
+    decide(store, approval).await.login.unwrap()
+}
+
+async fn person(store: &impl Store, identity: &Identity) -> Option<Person> {
+    store.person_of(identity).await.unwrap()
+}
+
+async fn is_live(store: &impl Store, name: &str) -> bool {
+    store.live_token(Hashed::of(name), NOW).await.unwrap().is_some()
+}
+
+async fn a_decision_is_found_by_each_of_its_names(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let yes = decide(&store, approval("yes", &ann)).await;
+    let no = decide(&store, denial("no", &ann)).await;
+    assert_eq!((yes.login.is_some(), no.login.is_some()), (true, false));
+    for decided in [&yes, &no] {
+        let (ticket, scene) = (decided.decision.ticket, &decided.decision.scene);
+        assert_eq!(store.decision_by_ticket(ticket).await.unwrap().as_ref(), Some(decided));
+        assert_eq!(store.decision_by_scene(scene).await.unwrap().as_ref(), Some(decided));
+    }
+    assert_eq!(store.decision_by_code(code("yes")).await.unwrap(), Some(yes));
+    assert_eq!(store.decision_by_code(code("no")).await.unwrap(), None, "a no has no code");
+    assert_eq!(store.decision_by_ticket(Hashed::of("other")).await.unwrap(), None);
+    assert_eq!(store.decision_by_scene("other").await.unwrap(), None);
+    store.ping().await.unwrap();
+}
+
+async fn of_fifty_decisions_the_first_wins<S: Store>(store: Arc<S>) {
+    let mut racers = JoinSet::new();
+    for n in 0..50 {
+        let store = store.clone();
+        let racer = identity("wx1", &format!("racer {n}"), None);
+        racers.spawn(async move {
+            let mut decide =
+                if n % 2 == 0 { approval("race", &racer) } else { denial("race", &racer) };
+            decide.newcomer.id = format!("person {n}");
+            decide.newcomer.username = format!("u{n}");
+            store.decide(decide).await.unwrap()
+        });
+    }
+    let told = racers.join_all().await;
+    let stands = store.decision_by_ticket(Hashed::of("race")).await.unwrap().unwrap();
+    assert!(told.iter().all(|decided| *decided == stands), "everybody hears of the first");
+    for n in 0..50 {
+        let racer = identity("wx1", &format!("racer {n}"), None);
+        let made = stands.decision.is_approved() && stands.decision.identity == racer;
+        assert_eq!(
+            person(&*store, &racer).await.is_some(),
+            made,
+            "the others have written nothing"
+        );
+    }
+}
+
+async fn of_fifty_redemptions_one_consumes_and_the_others_revoke<S: Store>(store: Arc<S>) {
+    let login = sign_in(&*store, approval("race", &identity("wx1", "ann", None))).await;
+    let mut racers = JoinSet::new();
+    for n in 0..50 {
+        let (store, token) = (store.clone(), token(&format!("token {n}"), &login.id));
+        racers.spawn(async move { store.redeem(code("race"), vec![token], NOW).await.unwrap() });
+    }
+    let told = racers.join_all().await;
+    let consumed = told.iter().filter(|told| **told == Redemption::Consumed).count();
+    assert_eq!(consumed, 1);
+    for n in 0..50 {
+        assert!(!is_live(&*store, &format!("token {n}")).await, "what the one got is revoked");
+    }
+    let stands = store.decision_by_code(code("race")).await.unwrap().unwrap();
+    assert_eq!(stands.redeemed, Some(NOW));
+}
+
+async fn a_burnt_code_gives_nothing(store: impl Store) {
+    let login = sign_in(&store, approval("burnt", &identity("wx1", "ann", None))).await;
+    assert_eq!(store.redeem(code("burnt"), Vec::new(), NOW).await.unwrap(), Redemption::Consumed);
+    let late = store.redeem(code("burnt"), vec![token("late", &login.id)], NOW).await.unwrap();
+    assert_eq!(late, Redemption::Reused);
+    assert!(!is_live(&store, "late").await);
+}
+
+async fn a_code_nobody_knows_revokes_nothing(store: impl Store) {
+    let login = sign_in(&store, approval("one", &identity("wx1", "ann", None))).await;
+    store.redeem(code("one"), vec![token("access", &login.id)], NOW).await.unwrap();
+    decide(&store, denial("no", &identity("wx1", "ann", None))).await;
+    for unknown in ["no", "never"] {
+        let told = store.redeem(code(unknown), vec![token("x", &login.id)], NOW).await.unwrap();
+        assert_eq!(told, Redemption::Reused);
+    }
+    assert!(is_live(&store, "access").await && !is_live(&store, "x").await);
+}
+
+async fn a_token_lives_as_long_as_its_time_and_its_login(store: impl Store) {
+    let login = sign_in(&store, approval("one", &identity("wx1", "ann", None))).await;
+    store.redeem(code("one"), vec![token("access", &login.id)], NOW).await.unwrap();
+    let live = async |now| store.live_token(Hashed::of("access"), now).await.unwrap();
+    let found = live(NOW + 59 * MINUTE).await.unwrap();
+    assert_eq!(found.token, token("access", &login.id));
+    assert_eq!((found.login, found.person.id), (login, "person of one".to_owned()));
+    assert!(live(NOW + 60 * MINUTE).await.is_none());
+}
+
+async fn a_person_is_found_again_and_keeps_their_sub(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    assert_eq!(person(&store, &ann).await, None);
+    let first = sign_in(&store, approval("1", &ann)).await;
+    let again = sign_in(&store, approval("2", &ann)).await;
+    let mut elsewhere = approval("3", &ann);
+    elsewhere.group = "shop".to_owned();
+    let elsewhere = sign_in(&store, elsewhere).await;
+    let bobs = sign_in(&store, approval("4", &bob)).await;
+    assert_eq!([&first.person, &again.person, &elsewhere.person], ["person of 1"; 3]);
+    let subs = [&first.sub, &again.sub, &elsewhere.sub, &bobs.sub];
+    assert_eq!(subs, ["sub of 1", "sub of 1", "sub of 3", "sub of 4"]);
+    let found = person(&store, &ann).await.unwrap();
+    assert_eq!((found.username.as_str(), found.since, found.nickname), ("u1", NOW, None));
+    assert_eq!(store.person("person of 4").await.unwrap().unwrap().username, "u4");
+    assert!(store.person("person of 2").await.unwrap().is_none(), "nobody was made in vain");
+}
+
+async fn a_unionid_joins_and_changes_no_sub(store: impl Store) {
+    let first = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await;
+    let with = identity("wx1", "ann", Some("everywhere"));
+    assert_eq!(sign_in(&store, approval("2", &with)).await.sub, first.sub);
+    let other_program = identity("wx2", "ann there", Some("everywhere"));
+    assert_eq!(person(&store, &other_program).await.unwrap().id, first.person);
+    let joined = sign_in(&store, approval("3", &other_program)).await;
+    assert_eq!((joined.person, joined.sub), (first.person.clone(), first.sub.clone()));
+    let without = sign_in(&store, approval("4", &identity("wx1", "ann", None))).await;
+    assert_eq!((&without.person, &without.sub), (&first.person, &first.sub), "it never splits");
+    let found = store.logins(&without.person).await.unwrap();
+    let unionid =
+        found.iter().find(|login| login.id == without.id).unwrap().identity.unionid.clone();
+    assert_eq!(unionid, with.unionid, "and is not forgotten");
+}
+
+/// Signs in at a site of `group`, `age` minutes after the story began.
+async fn at(store: &impl Store, name: &str, identity: &Identity, group: &str, age: u32) -> Login {
+    let mut approval = approval(name, identity);
+    approval.group = group.to_owned();
+    approval.decision.at = NOW + age * MINUTE;
+    sign_in(store, approval).await
+}
+
+async fn two_who_are_one_keep_every_sub_a_group_knows(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx2", "bob", Some("one")));
+    let anns = at(&store, "ann", &ann, "both", 0).await;
+    let bobs = at(&store, "bob", &bob, "both", 1).await;
+    let only = at(&store, "only", &bob, "bob's alone", 2).await;
+    assert_ne!(anns.person, bobs.person);
+    store.redeem(code("bob"), vec![token("bob's", &bobs.id)], NOW).await.unwrap();
+
+    let ann = identity("wx1", "ann", Some("one"));
+    let merged = at(&store, "merged", &ann, "both", 3).await;
+    assert_eq!((&merged.person, &merged.sub), (&anns.person, &anns.sub), "the older stays");
+    let again = at(&store, "again", &bob, "both", 4).await;
+    assert_eq!((&again.person, &again.sub), (&anns.person, &bobs.sub), "bob is bob to this group");
+    assert_eq!(at(&store, "ann there", &ann, "bob's alone", 5).await.sub, only.sub);
+    assert!(store.person(&bobs.person).await.unwrap().is_none());
+    assert_eq!(store.logins(&anns.person).await.unwrap().len(), 6, "every login went along");
+    assert!(is_live(&store, "bob's").await, "and nobody was signed out");
+}
+
+async fn three_who_are_one_keep_every_sub_too(store: impl Store) {
+    let cat = identity("wx3", "cat", None);
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx2", "bob", Some("one")));
+    let cats = at(&store, "cat", &cat, "all", 0).await;
+    let anns = at(&store, "ann", &ann, "all", 1).await;
+    let bobs = at(&store, "bob", &bob, "all", 2).await;
+    let ann = identity("wx1", "ann", Some("one"));
+    at(&store, "ann and bob", &ann, "all", 3).await;
+    let cat = identity("wx3", "cat", Some("one"));
+    at(&store, "all three", &cat, "all", 4).await;
+    for (name, identity, sub) in
+        [("a", &ann, anns.sub), ("b", &bob, bobs.sub), ("c", &cat, cats.sub)]
+    {
+        let login = at(&store, name, identity, "all", 5).await;
+        assert_eq!((login.person, login.sub), (cats.person.clone(), sub));
+    }
+}
+
+/// An approval that makes this session, in a browser that has `old` already.
+fn remembered(name: &str, identity: &Identity, session: &str, old: Option<&str>) -> Decide {
+    let mut approval = approval(name, identity);
+    approval.session = Some((Hashed::of(session), NOW + 60 * MINUTE));
+    let (cookie, session) = (Hashed::of("cookie"), old.map(Hashed::of));
+    approval.decision.owner = Owner::Browser { cookie, session };
+    approval
+}
+
+async fn held(store: &impl Store, session: &str, now: Timestamp) -> Vec<String> {
+    let logins = store.session(Hashed::of(session), now).await.unwrap();
+    let mut names: Vec<String> = logins.into_iter().map(|login| login.id).collect();
+    names.sort();
+    names
+}
+
+async fn a_session_carries_over_for_the_same_person_alone(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    sign_in(&store, remembered("1", &ann, "first", None)).await;
+    sign_in(&store, remembered("2", &ann, "second", Some("first"))).await;
+    assert_eq!(held(&store, "second", NOW).await, ["login of 1", "login of 2"]);
+    assert!(held(&store, "first", NOW).await.is_empty());
+    sign_in(&store, remembered("3", &bob, "bob's", Some("second"))).await;
+    assert_eq!(held(&store, "bob's", NOW).await, ["login of 3"]);
+    sign_in(&store, approval("4", &ann)).await;
+    assert_eq!(held(&store, "second", NOW + 59 * MINUTE).await.len(), 2, "4 is not remembered");
+    assert!(held(&store, "second", NOW + 60 * MINUTE).await.is_empty());
+}
+
+async fn a_login_that_goes_on_is_the_same_login(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let first = sign_in(&store, remembered("1", &ann, "session", None)).await;
+    let mut again = approval("2", &ann);
+    again.login = LoginOf::Again(first.id.clone());
+    again.decision.at = NOW + MINUTE;
+    let went_on = sign_in(&store, again.clone()).await;
+    assert_eq!(went_on, Login { last_seen: NOW + MINUTE, ..first.clone() });
+    assert_eq!(store.logins(&first.person).await.unwrap().len(), 1);
+    store.end_login(&first.person, &first.id, NOW).await.unwrap();
+    again.decision.ticket = Hashed::of("3");
+    again.decision.scene = "scene-3".to_owned();
+    assert!(store.decide(again).await.is_err(), "what has ended does not go on");
+}
+
+async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    let one = sign_in(&store, remembered("1", &ann, "session", None)).await;
+    let mut later = remembered("2", &ann, "session", None);
+    later.login = LoginOf::New { id: "login of 2".to_owned(), since: NOW + MINUTE };
+    let two = sign_in(&store, later).await;
+    let bobs = sign_in(&store, approval("3", &bob)).await;
+    for (name, login) in [("1", &one), ("2", &two)] {
+        store.redeem(code(name), vec![token(name, &login.id)], NOW).await.unwrap();
+    }
+    let listed = store.logins(&one.person).await.unwrap();
+    assert_eq!(listed, [two.clone(), one.clone()], "the latest first");
+
+    assert_eq!(store.end_login(&bobs.person, &one.id, NOW).await.unwrap(), None);
+    assert!(is_live(&store, "1").await);
+    let ended = store.end_login(&one.person, &one.id, NOW + MINUTE).await.unwrap();
+    assert_eq!(ended.map(|login| login.id), Some(one.id.clone()));
+    assert!(!is_live(&store, "1").await && is_live(&store, "2").await);
+    assert_eq!(held(&store, "session", NOW).await, ["login of 2"]);
+    assert_eq!(store.logins(&one.person).await.unwrap(), [two]);
+    assert_eq!(store.end_login(&one.person, &one.id, NOW).await.unwrap(), None, "it ends once");
+    let decided = store.decision_by_code(code("1")).await.unwrap().unwrap();
+    assert_eq!(decided.login.unwrap().ended, Some(NOW + MINUTE));
+}
+
+async fn a_session_ends_with_all_its_logins(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let one = sign_in(&store, remembered("1", &ann, "session", None)).await;
+    sign_in(&store, remembered("2", &ann, "session", None)).await;
+    let other = sign_in(&store, remembered("3", &ann, "other", None)).await;
+    store.redeem(code("1"), vec![token("1", &one.id)], NOW).await.unwrap();
+    assert_eq!(store.end_session(Hashed::of("session"), NOW).await.unwrap().len(), 2);
+    assert!(!is_live(&store, "1").await);
+    assert!(held(&store, "session", NOW).await.is_empty());
+    assert_eq!(store.logins(&one.person).await.unwrap(), [other]);
+    assert!(store.end_session(Hashed::of("session"), NOW).await.unwrap().is_empty());
+}
+
+async fn who_is_known_with_which_browser_and_where(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let login = sign_in(&store, approval("1", &ann)).await;
+    let known = async |browser: Option<&str>, site: &str| {
+        let browser = browser.map(Hashed::of);
+        let known = store.acquaintance(&login.person, browser, site).await.unwrap();
+        (known.browser, known.site)
+    };
+    assert_eq!(known(Some("cookie"), "blog").await, (true, true));
+    assert_eq!(known(Some("another"), "shop").await, (false, false));
+    assert_eq!(known(None, "blog").await, (false, true));
+    let nobody = store.acquaintance("nobody", Some(Hashed::of("cookie")), "blog").await.unwrap();
+    assert_eq!((nobody.browser, nobody.site), (false, false));
+}
+
+async fn a_phone_token_has_its_time(store: impl Store) {
+    let ann = identity("wx1", "ann", Some("everywhere"));
+    store.open_phone(Hashed::of("phone"), &ann, NOW + MINUTE).await.unwrap();
+    let phone = async |name: &str, now| store.phone(Hashed::of(name), now).await.unwrap();
+    assert_eq!(phone("phone", NOW).await, Some(ann));
+    assert_eq!(phone("phone", NOW + MINUTE).await, None);
+    assert_eq!(phone("another", NOW).await, None);
+}
+
+async fn a_person_shows_what_they_chose(store: impl Store) {
+    let id = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await.person;
+    let set = async |nickname: Option<&str>, avatar: Option<&[u8]>| {
+        let avatar = avatar.map(|bytes| ("image/jpeg".to_owned(), bytes.to_vec()));
+        let profile = Profile { nickname: nickname.map(ToOwned::to_owned), avatar };
+        let shown = store.set_profile(&id, profile).await.unwrap().unwrap();
+        (shown.nickname, shown.avatar)
+    };
+    let ann = Some("Ann".to_owned());
+    assert_eq!(set(Some("Ann"), None).await, (ann.clone(), None));
+    let (_, first) = set(None, Some(b"one")).await;
+    let (name, second) = set(None, Some(b"two")).await;
+    assert!(first.is_some() && second.is_some() && first != second, "a new picture, a new address");
+    assert_eq!(name, ann, "what is not given stays");
+    let picture = store.avatar("u1").await.unwrap().unwrap();
+    assert_eq!(picture, ("image/jpeg".to_owned(), b"two".to_vec()));
+    assert_eq!(set(Some(""), Some(b"")).await, (None, None));
+    assert_eq!(store.avatar("u1").await.unwrap(), None);
+    assert_eq!(store.avatar("nobody").await.unwrap(), None);
+    assert!(store.set_profile("nobody", Profile::default()).await.unwrap().is_none());
+}
+
+/// Somebody with everything that a person can leave behind, besides a bystander who has the same.
+pub(crate) async fn a_life(store: &impl Store, openid: &str) -> Person {
+    let here = identity("wx1", openid, Some(&format!("{openid} everywhere")));
+    let there = identity("wx2", &format!("{openid} there"), here.unionid.as_deref());
+    let named = |what: &str| format!("{openid}'s {what}");
+    let first = sign_in(store, remembered(&named("first"), &here, &named("session"), None)).await;
+    let access = token(&named("access"), &first.id);
+    store.redeem(code(&named("first")), vec![access], NOW).await.unwrap();
+    sign_in(store, approval(&named("second"), &there)).await;
+    decide(store, denial(&named("denied"), &here)).await;
+    for identity in [&here, &there] {
+        let phone = Hashed::of(named(&identity.appid));
+        store.open_phone(phone, identity, NOW + MINUTE).await.unwrap();
+    }
+    let nickname = Some(format!("{openid} the Great"));
+    let avatar = Some(("image/jpeg".to_owned(), named("face").into_bytes()));
+    store.set_profile(&first.person, Profile { nickname, avatar }).await.unwrap().unwrap()
+}
+
+async fn who_is_forgotten_is_nowhere(store: impl Store) {
+    let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
+    let ended = store.forget(&ann.id, NOW).await.unwrap();
+    assert_eq!(ended.len(), 2, "whom the sites may have to be told of");
+
+    for (person, name, there) in [(&ann, "ann", false), (&bob, "bob", true)] {
+        let named = |what: &str| format!("{name}'s {what}");
+        assert_eq!(store.person(&person.id).await.unwrap().is_some(), there);
+        assert_eq!(is_live(&store, &named("access")).await, there);
+        assert_eq!(!held(&store, &named("session"), NOW).await.is_empty(), there);
+        assert_eq!(store.avatar(&person.username).await.unwrap().is_some(), there);
+        assert_eq!(!store.logins(&person.id).await.unwrap().is_empty(), there);
+        for appid in ["wx1", "wx2"] {
+            let phone = store.phone(Hashed::of(named(appid)), NOW).await.unwrap();
+            assert_eq!(phone.is_some(), there);
+        }
+        for decision in ["first", "second", "denied"] {
+            let found = store.decision_by_ticket(Hashed::of(named(decision))).await.unwrap();
+            assert_eq!(found.is_some(), there, "{name}'s {decision}");
+        }
+    }
+    let back = sign_in(&store, approval("back", &identity("wx1", "ann", None))).await;
+    assert_eq!((back.person.as_str(), back.sub.as_str()), ("person of back", "sub of back"));
+}
+
+async fn tickets_are_parked_once(store: impl Store) {
+    let picture = crate::tickets::Picture {
+        content_type: "image/png".to_owned(),
+        bytes: bytes::Bytes::from_static(&[0, 255, 7]),
+    };
+    let parked = |name: &str, picture| Parked { ticket: ticket(name, NOW), picture };
+    let given = vec![parked("one", Some(picture.clone())), parked("two", None)];
+    store.park(given).await.unwrap();
+    let mut taken = store.unpark().await.unwrap();
+    taken.sort_by_key(|parked| parked.ticket.scene.clone());
+    assert_eq!(taken[0].ticket, ticket("one", NOW));
+    assert_eq!(taken[0].picture, Some(picture));
+    assert_eq!((&taken[1].ticket, &taken[1].picture), (&ticket("two", NOW), &None));
+    assert!(store.unpark().await.unwrap().is_empty(), "it is there once");
+}
+
+async fn keys_come_oldest_first(store: impl Store) {
+    let key = |kid: &str, alg, made| StoredKey {
+        kid: kid.to_owned(),
+        alg,
+        made,
+        private: kid.as_bytes().to_vec(),
+    };
+    let (older, newer) = (key("z", Alg::ES256, NOW), key("a", Alg::RS256, NOW + MINUTE));
+    for key in [&newer, &older] {
+        store.add_key(key.clone()).await.unwrap();
+    }
+    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer]);
+    assert!(store.add_key(older).await.is_err(), "a kid is one key's");
 }
 
 async fn a_server_secret_is_made_once(store: impl Store) {
     let first = store.server_secret("derive", vec![1]).await.unwrap();
     let second = store.server_secret("derive", vec![2]).await.unwrap();
     assert_eq!((first, second), (vec![1], vec![1]));
+}
+
+async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let login = sign_in(&store, approval("1", &ann)).await;
+    store.redeem(code("1"), vec![token("access", &login.id)], NOW).await.unwrap();
+    store.open_phone(Hashed::of("phone"), &ann, NOW + 60 * MINUTE).await.unwrap();
+    let entry = audit::Entry {
+        at: NOW,
+        what: "test.line".to_owned(),
+        person: None,
+        site: None,
+        address: None,
+        detail: serde_json::json!({}),
+    };
+    store.audit(entry).await.unwrap();
+
+    store.prune(NOW + 59 * MINUTE).await.unwrap();
+    assert!(store.decision_by_code(code("1")).await.unwrap().is_some(), "a reused code is noticed");
+    assert!(is_live(&store, "access").await);
+    assert!(store.phone(Hashed::of("phone"), NOW).await.unwrap().is_some());
+
+    store.prune(NOW + 63 * MINUTE).await.unwrap();
+    assert!(store.decision_by_code(code("1")).await.unwrap().is_none());
+    assert!(!is_live(&store, "access").await);
+    assert!(store.phone(Hashed::of("phone"), NOW).await.unwrap().is_none());
+    assert!(person(&store, &ann).await.is_some());
+    assert_eq!(
+        store.logins(&login.person).await.unwrap(),
+        [login],
+        "a login ends when somebody ends it"
+    );
 }

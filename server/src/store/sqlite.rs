@@ -200,13 +200,19 @@ fn in_savepoint<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{
+            Store as _,
+            contract::{self, NOW, a_life, approval, identity},
+        },
+        *,
+    };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn sqlite_keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
         let n = std::sync::atomic::AtomicU32::new(0);
-        super::super::contract::holds(|| {
+        contract::holds(|| {
             let n = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Sqlite::open(&folder.path().join(format!("{n}.db"))).unwrap()
         })
@@ -231,6 +237,78 @@ mod tests {
             Ok(names.collect::<Result<Vec<_>, _>>()?)
         });
         assert_eq!(names.await.unwrap(), ["fine", "good"]);
+    }
+
+    #[tokio::test]
+    async fn no_row_of_any_table_names_who_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
+        let ann = a_life(&store, "ann").await;
+        let traces = [ann.id.as_str(), ann.username.as_str(), "ann", "192.0.2.1"];
+        let before = everything(&store).await;
+        for trace in traces {
+            assert!(before.contains(trace), "{trace} was never there: {before}");
+        }
+        store.forget(&ann.id, NOW).await.unwrap();
+        let after = everything(&store).await;
+        for trace in traces {
+            assert!(!after.contains(trace), "{trace} is still there: {after}");
+        }
+        assert!(
+            after.contains("ticket.approved"),
+            "that something happened stays in the audit log"
+        );
+    }
+
+    #[tokio::test]
+    async fn who_is_kept_out_stays_out_when_two_turn_out_to_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
+        let (here, there) = (identity("wx1", "ann", None), identity("wx2", "ann", Some("one")));
+        for (name, identity) in [("older", &here), ("younger", &there)] {
+            store.decide(approval(name, identity)).await.unwrap();
+        }
+        let block = |db: &Connection| {
+            Ok(db.execute("UPDATE persons SET blocked = 1 WHERE id = 'person of younger'", [])?)
+        };
+        assert_eq!(store.write(block).await.unwrap(), 1);
+        let here = identity("wx1", "ann", Some("one"));
+        store.decide(approval("merged", &here)).await.unwrap();
+        assert!(store.person_of(&here).await.unwrap().unwrap().blocked);
+    }
+
+    /// Every row of every table, as text.
+    async fn everything(store: &Sqlite) -> String {
+        let read = store.read(|connection| {
+            let mut tables =
+                connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+            let tables =
+                tables.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+            let mut text = String::new();
+            for table in tables {
+                let mut rows = connection.prepare(&format!("SELECT * FROM {table}"))?;
+                let columns = rows.column_count();
+                let mut rows = rows.query([])?;
+                while let Some(row) = rows.next()? {
+                    text.push_str(&table);
+                    for column in 0..columns {
+                        use rusqlite::types::ValueRef::{Blob, Integer, Null, Real, Text};
+                        let value = match row.get_ref(column)? {
+                            Text(bytes) | Blob(bytes) => {
+                                String::from_utf8_lossy(bytes).into_owned()
+                            }
+                            Integer(n) => n.to_string(),
+                            Real(n) => n.to_string(),
+                            Null => String::new(),
+                        };
+                        text.extend([" | ", &value]);
+                    }
+                    text.push('\n');
+                }
+            }
+            Ok(text)
+        });
+        read.await.unwrap()
     }
 
     #[test]

@@ -33,7 +33,11 @@ pub struct Reply {
 }
 
 impl Reply {
-    async fn of(request: RequestBuilder) -> Told<Self> {
+    /// Sends a request and reads its answer whole.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn of(request: RequestBuilder) -> Told<Self> {
         let response = request.send().await.map_err(told)?;
         Ok(Self {
             status: response.status(),

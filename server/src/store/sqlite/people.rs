@@ -81,7 +81,7 @@ fn by_unionid(connection: &Connection, identity: &Identity) -> Result<Option<Str
 }
 
 /// Makes two people one. A group that knows both by different names goes on hearing each name from the identity it knows
-/// by it: a `sub` never changes for a site.
+/// by it: a `sub` never changes for a site. An identity that has such a name of its own from an earlier merge keeps that.
 fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> {
     let known_to_both = "s.person = ?2 AND s.appid = '' AND EXISTS
         (SELECT 1 FROM subs o WHERE o.group_name = s.group_name AND o.person = ?1 AND o.appid = '')";
@@ -89,7 +89,9 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
         &format!(
             "INSERT INTO subs (group_name, person, appid, openid, sub)
              SELECT s.group_name, ?1, i.appid, i.openid, s.sub
-             FROM subs s JOIN identities i ON i.person = ?2 WHERE {known_to_both} ON CONFLICT DO NOTHING"
+             FROM subs s JOIN identities i ON i.person = ?2 WHERE {known_to_both} AND NOT EXISTS
+                 (SELECT 1 FROM subs own WHERE own.group_name = s.group_name AND own.person = ?2
+                  AND own.appid = i.appid AND own.openid = i.openid)"
         ),
         [stays, goes],
     )?;
@@ -102,6 +104,11 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
     // What both gave in the same moment is there already.
     connection
         .execute("UPDATE OR IGNORE consents SET person = ?1 WHERE person = ?2", [stays, goes])?;
+    // Whom the operator keeps out stays out, whichever of the two it was.
+    connection.execute(
+        "UPDATE persons SET blocked = 1 WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",
+        [stays, goes],
+    )?;
     connection.execute("DELETE FROM persons WHERE id = ?1", [goes])?;
     Ok(())
 }
@@ -175,11 +182,11 @@ pub(super) fn forget(connection: &Connection, id: &str) -> Result<(), Error> {
         "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         [id],
     )?;
-    // A denial names nobody but by the identity in its body.
+    // A no makes no login, and names who said it all the same.
     connection.execute(
         "DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)
-         OR (json_extract(body, '$.identity.appid'), json_extract(body, '$.identity.openid')) IN
-         (SELECT appid, openid FROM identities WHERE person = ?1)",
+         OR (json_extract(body, '$.identity.appid'), json_extract(body, '$.identity.openid'))
+             IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         [id],
     )?;
     // Identities, subs, logins and tokens go along by their foreign keys.

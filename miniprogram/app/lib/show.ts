@@ -1,0 +1,106 @@
+// From what the server said to what stands on the screen. Pure: words in, lines out.
+import type { Ask, Browser, Scope } from './api'
+import type { Failure } from './failure'
+import { fill, type Words } from './words'
+
+export interface FailureLines {
+  code: string
+  title: string
+  say: string
+  /** What whoever runs the server does about it; empty where there is nothing to do. */
+  owner: string
+}
+
+/** A failure in words, with the host it is about. A code we do not know yet shows the server's own sentence. */
+export function failureLines(failure: Failure, t: Words, server: string): FailureLines {
+  const known = t.failures[failure.code]
+  const { title, say, owner = '' } = known ?? { ...t.failureOther, ...(failure.detail && { say: failure.detail }) }
+  const values = {
+    server,
+    host: hostOf(server),
+    detail: failure.detail || failure.code,
+    raw: failure.raw || failure.code,
+    after: failure.after || 60,
+  }
+  return { code: failure.code, title: fill(title, values), say: fill(say, values), owner: owner && t.failure.owner + fill(owner, values) }
+}
+
+export interface AskLines {
+  site: string
+  /** The site's own host, where the page does not stand on it. */
+  siteHost: string
+  host: string
+  hostLabel: string
+  logo: string
+  rows: { label: string; value: string }[]
+  /** Reasons for doubt, shown before everything else where risk is raised. */
+  warnings: string[]
+  /** Reasons that raise nothing and stand in no row. */
+  notes: string[]
+  raised: boolean
+  refuse: boolean
+  match: boolean
+  scopes: { name: Scope; label: string }[]
+  canRemember: boolean
+  person: string
+}
+
+/** What the login page shows. Signals warn and never reassure, so a good sign is a plain line like any other. */
+export function askLines(ask: Ask, t: Words, server: string): AskLines {
+  const { browser } = ask
+  const l = t.login
+  const sentence = (why: string) => l.why[why] ?? fill(l.whyOther, { why })
+  const doubtful = ask.risk === 'raised' || ask.ask === 'refuse'
+  return {
+    site: ask.site.name,
+    siteHost: ask.site.host === ask.page.host ? '' : ask.site.host,
+    host: ask.page.host,
+    hostLabel: ask.kind === 'device' ? l.deviceCode : l.addressBar,
+    logo: ask.site.logo ? server + ask.site.logo : '',
+    rows: [
+      { label: l.browser, value: browserName(browser, t) },
+      ...(browser.known === null ? [] : [{ label: l.known, value: browser.known ? l.knownYes : l.knownNo }]),
+      { label: l.region, value: browser.region ?? l.unknownRegion },
+      { label: l.network, value: browser.same_network === null ? l.unknownNetwork : browser.same_network ? l.sameNetwork : l.otherNetwork },
+      { label: l.age, value: ago(ask.age, t) },
+    ],
+    warnings: doubtful ? ask.why.map(sentence) : [],
+    notes: doubtful ? [] : ask.why.filter((why) => why !== 'new_browser' && why !== 'other_network').map(sentence),
+    raised: ask.risk === 'raised',
+    refuse: ask.ask === 'refuse',
+    match: ask.ask === 'match',
+    scopes: ask.scopes.flatMap((name) => (name === 'openid' ? [] : [{ name, label: l.scopes[name] ?? name }])),
+    canRemember: ask.kind !== 'device' && ask.risk === 'low' && ask.ask !== 'refuse',
+    person: ask.person?.nickname ?? '',
+  }
+}
+
+export function browserName(browser: Browser, t: Words): string {
+  const { name, os } = browser
+  if (name && os) return fill(t.login.on, { name, os })
+  return name ?? os ?? t.login.unknownBrowser
+}
+
+export function ago(seconds: number, t: Words): string {
+  if (seconds < 5) return t.login.ageNow
+  return seconds < 120
+    ? fill(t.login.ageSeconds, { n: Math.round(seconds) })
+    : fill(t.login.ageMinutes, { n: Math.round(seconds / 60) })
+}
+
+/** Minutes and seconds that are left, e.g. 1:05. */
+export function left(milliseconds: number): string {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1000))
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+}
+
+/** A moment in the phone's own time zone, e.g. 2026-11-22 21:05. */
+export function moment(unixSeconds: number): string {
+  const at = new Date(unixSeconds * 1000)
+  const two = (n: number) => String(n).padStart(2, '0')
+  return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`
+}
+
+export function hostOf(server: string): string {
+  return server.replace(/^https?:\/\//, '')
+}

@@ -1,0 +1,259 @@
+//! The real server is killed, asked to stop, and overheard.
+
+use reqwest::Method;
+use saoma::try_it::actors::{Browser, Page, Reply, Told};
+use serde_json::json;
+
+use crate::{
+    process::Process,
+    site::{VERIFIER, challenge},
+    support::{SECRET, claims, goes_next, param, reads_scene, sees_to_the_end},
+};
+
+const CALLBACK: &str = "https://blog.example.com/callback";
+
+/// Where the blog sends a browser, here as a plain text: its site is known to another process.
+fn asks() -> String {
+    let challenge = challenge(VERIFIER);
+    format!(
+        "/oauth2/authorize?client_id=blog&redirect_uri={CALLBACK}&response_type=code&scope=openid%20wechat&state=s&nonce=n\
+         &code_challenge={challenge}&code_challenge_method=S256"
+    )
+}
+
+async fn redeems(saoma: &Process, code: &str) -> Reply {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", CALLBACK),
+        ("client_id", "blog"),
+        ("code_verifier", VERIFIER),
+    ];
+    let url = format!("{}/oauth2/token", saoma.url);
+    Reply::of(reqwest::Client::new().post(url).form(&form)).await.unwrap()
+}
+
+/// The page's state after a restart; an error is a ticket that is gone.
+async fn state(browser: &Browser, page: &Page) -> Told<String> {
+    let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await?.good()?;
+    Ok(state["state"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn what_the_phone_was_told_survives_kill_9() {
+    let mut saoma = Process::starts("info").await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let page = browser.opens(&asks()).await.unwrap();
+    let asked = phone.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
+    phone.approves(&asked).await.unwrap();
+    saoma.is_killed().await;
+    saoma.starts_again().await;
+
+    phone
+        .approves(&asked)
+        .await
+        .expect("a lost reply may be asked for again, of the next life too");
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(sees_to_the_end(&mut watch).await, ["approved", "closed 1000"]);
+    let code = claims(&browser, &page).await;
+    saoma.is_killed().await;
+    saoma.starts_again().await;
+
+    assert_eq!(claims(&browser, &page).await, code, "the same claim has the same answer");
+    let tokens = redeems(&saoma, &code).await.good().unwrap();
+    saoma.is_killed().await;
+    saoma.starts_again().await;
+
+    assert_eq!(
+        redeems(&saoma, &code).await.problem(),
+        "400 invalid_grant",
+        "redeemed once is redeemed for ever"
+    );
+    let token = tokens["access_token"].as_str().unwrap();
+    let userinfo =
+        reqwest::Client::new().get(format!("{}/oauth2/userinfo", saoma.url)).bearer_auth(token);
+    assert_eq!(Reply::of(userinfo).await.unwrap().status, 401, "and the second try revokes");
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_around_the_tap_nothing_is_half_done() {
+    let mut saoma = Process::starts("info").await;
+    let (mut decided, mut lost) = (0, 0);
+    for moment in 0..12_u32 {
+        let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+        let page = browser.opens(&asks()).await.unwrap();
+        let asked = phone.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
+        let tap = async {
+            let told = phone.approves(&asked).await;
+            // The odd rounds die after the answer at the latest, the even ones at the same time as the question.
+            (told.is_ok(), moment)
+        };
+        let kill = async {
+            for _ in 0..moment * 40 {
+                tokio::task::yield_now().await;
+            }
+            saoma.is_killed().await;
+        };
+        let ((told, _), ()) = tokio::join!(tap, kill);
+        saoma.starts_again().await;
+        match state(&browser, &page).await {
+            Ok(state) => {
+                assert_eq!(state, "approved");
+                decided += 1;
+                let code = claims(&browser, &page).await;
+                assert!(redeems(&saoma, &code).await.good().is_ok());
+                assert_eq!(redeems(&saoma, &code).await.problem(), "400 invalid_grant");
+            }
+            Err(problem) => {
+                assert_eq!(problem, "404 no_such_ticket");
+                assert!(!told, "the phone was told yes, and it is lost");
+                lost += 1;
+            }
+        }
+    }
+    assert_eq!(decided + lost, 12);
+}
+
+#[tokio::test]
+async fn a_waiting_page_finds_nothing_after_kill_9_and_opens_anew() {
+    let mut saoma = Process::starts("info").await;
+    let browser = saoma.browser();
+    let page = browser.opens(&asks()).await.unwrap();
+    saoma.is_killed().await;
+    saoma.starts_again().await;
+    assert_eq!(state(&browser, &page).await.unwrap_err(), "404 no_such_ticket");
+    assert!(browser.opens(&asks()).await.is_ok());
+}
+
+#[tokio::test]
+async fn who_asks_it_to_stop_loses_no_waiting_page() {
+    let mut saoma = Process::starts("info").await;
+    let (ann, bob) = (saoma.phone("ann"), saoma.phone("bob"));
+    let (one, two) = (saoma.browser(), saoma.browser());
+    let (waiting, scanned) = (one.opens(&asks()).await.unwrap(), two.opens(&asks()).await.unwrap());
+    let scene = reads_scene(&one, &waiting).await;
+    let asked = bob.scans(&reads_scene(&two, &scanned).await, 1047).await.unwrap();
+    let minted = saoma.wechat.pretend.count("/wxa/getwxacodeunlimit");
+    let picture = one.get(&format!("/api/tickets/{}/code", waiting.ticket)).await.unwrap();
+    let mut watch = one.watches(&waiting).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
+
+    saoma.is_asked_to_stop().await;
+    saoma.starts_again().await;
+
+    let again = one.get(&format!("/api/tickets/{}/code", waiting.ticket)).await.unwrap();
+    assert_eq!(again.body, picture.body, "the same code stands on the page");
+    assert_eq!(
+        saoma.wechat.pretend.count("/wxa/getwxacodeunlimit"),
+        minted,
+        "no new one was fetched"
+    );
+    let mut watch = one.watches(&waiting).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
+    let fresh = ann.scans(&scene, 1047).await.unwrap();
+    ann.approves(&fresh).await.unwrap();
+    bob.approves(&asked).await.expect("a token of before the stop is good after it");
+    for (browser, page) in [(&one, &waiting), (&two, &scanned)] {
+        let code = claims(browser, page).await;
+        assert!(redeems(&saoma, &code).await.good().is_ok());
+    }
+}
+
+#[tokio::test]
+async fn not_even_the_most_talkative_log_tells_a_secret() {
+    let mut saoma = Process::starts("trace").await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann").with_unionid("ann-everywhere"));
+    let mut secrets = vec![SECRET.to_owned(), VERIFIER.to_owned()];
+
+    let page = browser.opens(&asks()).await.unwrap();
+    let scene = reads_scene(&browser, &page).await;
+    let digits = browser.calls(&page, "digits").await.unwrap().json();
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
+    let js_code = phone.logs_in().await.unwrap();
+    let body = json!({ "js_code": js_code, "entry": 1048, "protocol": 1 });
+    let path = format!("tickets/{scene}/scan");
+    let asked = phone.calls(Method::POST, &path, None, &body).await.unwrap().good().unwrap();
+    let refused = phone.calls(Method::POST, &path, None, &body).await.unwrap();
+    assert_eq!(refused.problem(), "422 js_code_refused");
+    let number = watch.sees().await.unwrap()["match"].clone();
+    let token = asked["token"].as_str().unwrap();
+    let approval = json!({ "match": number, "remember": true, "scopes": ["wechat"] });
+    let path = format!("tickets/{scene}/approve");
+    phone.calls(Method::POST, &path, Some(token), &approval).await.unwrap().good().unwrap();
+    let next = goes_next(&browser, &page).await;
+    let code = param(&next, "code");
+    let tokens = redeems(&saoma, &code).await.good().unwrap();
+    let access = tokens["access_token"].as_str().unwrap();
+    let client = reqwest::Client::new();
+    let who = client.get(format!("{}/oauth2/userinfo", saoma.url)).bearer_auth(access);
+    assert_eq!(Reply::of(who).await.unwrap().status, 200);
+    let wrong = client.post(format!("{}/oauth2/token", saoma.url));
+    let wrong =
+        wrong.form(&[("client_id", "shop"), ("client_secret", "a wrong secret of the shop")]);
+    assert_eq!(Reply::of(wrong).await.unwrap().status, 401);
+
+    let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+    let session = phone.calls(Method::POST, "session", None, &fresh).await.unwrap().json();
+    let session = session["token"].as_str().unwrap();
+    let me = phone.calls(Method::GET, "me", Some(session), &json!({})).await.unwrap();
+    assert_eq!(me.status, 200);
+    let home = browser.opens("/login").await.unwrap();
+    let at_home = phone.scans(&reads_scene(&browser, &home).await, 1047).await.unwrap();
+    phone.approves(&at_home).await.unwrap();
+    let claimed = browser.calls(&home, "claim").await.unwrap();
+    let cookie = claimed.header("set-cookie").split(['=', ';']).nth(1).unwrap().to_owned();
+    assert_eq!(cookie.len(), 43, "{}", claimed.header("set-cookie"));
+    let upstream = json!({
+        "grant_type": "client_credential", "appid": crate::support::APPID, "secret": SECRET,
+    });
+    let upstream =
+        client.post(format!("{}/cgi-bin/stable_token", saoma.wechat.url)).json(&upstream);
+    let upstream = Reply::of(upstream).await.unwrap().json();
+
+    saoma.wechat.pretend.trouble(wechat::pretend::Trouble::on("*").cut().times(3));
+    assert!(phone.scans(&reads_scene_of_another(&browser).await, 1047).await.is_err());
+    saoma.is_asked_to_stop().await;
+
+    let openid = saoma.wechat.pretend.openid("ann");
+    let others = [
+        &page.ticket,
+        &scene,
+        &js_code,
+        token,
+        &code,
+        access,
+        session,
+        &cookie,
+        &openid,
+        "ann-everywhere",
+        digits["digits"].as_str().unwrap(),
+        tokens["id_token"].as_str().unwrap(),
+        fresh["js_code"].as_str().unwrap(),
+        upstream["access_token"].as_str().unwrap(),
+        "a wrong secret of the shop",
+        "a secret of the shop",
+        &at_home.token,
+        &home.ticket,
+    ];
+    secrets.extend(others.map(ToOwned::to_owned));
+    let log = saoma.log();
+    assert!(log.contains(" TRACE ") || log.contains(" DEBUG "), "it was to be talkative: {log}");
+    for secret in secrets {
+        let line = log.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "a secret stands in the log");
+    }
+    let database = std::fs::read(saoma.database()).unwrap();
+    for secret in [token, &code, access, session, &cookie, &page.ticket] {
+        let found = database.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!found, "a secret stands in the database, not its hash");
+    }
+}
+
+/// The scene of a fresh page, opened while WeChat still draws; its scan meets the trouble.
+async fn reads_scene_of_another(browser: &Browser) -> String {
+    match browser.opens(&asks()).await {
+        Ok(page) => reads_scene(browser, &page).await,
+        Err(_) => "no code was to be had".to_owned(),
+    }
+}

@@ -1,0 +1,30 @@
+//! Stories of whole sign-ins: browsers, phones and sites against a real saoma and a pretend WeChat, over real HTTP.
+//!
+//! The clock is held: time passes when a story says so. `support.rs` has who plays, one file a topic has the stories.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a story that cannot go on has failed"
+)]
+
+mod bad_input;
+mod claims;
+mod clocks;
+#[cfg(target_os = "linux")]
+mod crashes;
+mod owners;
+mod phones;
+#[cfg(target_os = "linux")]
+mod process;
+mod profile;
+mod races;
+mod remember;
+mod requests;
+mod sign_in;
+mod site;
+mod starting;
+mod support;
+mod surface;
+mod upstream;
+mod watching;

@@ -1,0 +1,231 @@
+//! Signed-in browsers: when the scan may be skipped, and saoma's own page.
+
+use saoma::try_it::actors::{Browser, Phone};
+use serde_json::{Value, json};
+
+use crate::{
+    site::Site,
+    support::{Saoma, claims, goes_next, param},
+};
+
+/// A sign-in by scan with "remember this browser" ticked.
+async fn remembers(saoma: &Saoma, browser: &Browser, site: &Site, phone: &Phone) -> Value {
+    let approval = json!({ "remember": true, "scopes": ["profile", "wechat"] });
+    saoma.signs_in_with(browser, site, phone, &approval).await
+}
+
+/// Where a browser is sent that must not be shown a page.
+async fn asks_silently(browser: &Browser, site: &Site) -> String {
+    let reply = browser.get(&site.asks_with(&[("prompt", "none")])).await.unwrap();
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    reply.header("location").to_owned()
+}
+
+#[tokio::test]
+async fn a_remembered_browser_skips_the_scan() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let first = remembers(&saoma, &browser, &blog, &phone).await;
+    saoma.passes(3600 * 24);
+
+    let reply = browser.get(&blog.asks()).await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.header("cache-control")), (303, "no-store"));
+    let next = reply.header("location");
+    assert!(next.starts_with("https://blog.example.com/callback?"), "{next}");
+    let again = blog.redeems(&param(next, "code")).await.good().unwrap();
+    let id_token = |tokens: &Value| tokens["id_token"].as_str().unwrap().to_owned();
+    let algorithm = jsonwebtoken::Algorithm::RS256;
+    let first = blog.checks(&id_token(&first), algorithm).await;
+    let again = blog.checks(&id_token(&again), algorithm).await;
+    assert_eq!((&first["sub"], &first["sid"]), (&again["sub"], &again["sid"]));
+    assert_eq!(first["auth_time"], again["auth_time"], "the phone approved when it did");
+
+    let next = asks_silently(&browser, &blog).await;
+    assert!(blog.redeems(&param(&next, "code")).await.good().is_ok());
+    assert_eq!(saoma.wechat.pretend.count("/sns/jscode2session"), 1);
+}
+
+#[tokio::test]
+async fn a_browser_skips_nothing_that_a_phone_did_not_approve_there() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let nobody = asks_silently(&browser, &blog).await;
+    assert_eq!(param(&nobody, "error"), "login_required");
+    assert_eq!(param(&nobody, "iss"), saoma.url);
+
+    saoma.signs_in(&browser, &blog, &phone).await;
+    let unticked = asks_silently(&browser, &blog).await;
+    assert_eq!(param(&unticked, "error"), "login_required", "remember was not ticked");
+
+    remembers(&saoma, &browser, &blog, &phone).await;
+    let elsewhere = asks_silently(&browser, &saoma.site("shop")).await;
+    assert_eq!(param(&elsewhere, "error"), "login_required", "one site opens no other");
+    let other_browser = asks_silently(&saoma.browser(), &blog).await;
+    assert_eq!(param(&other_browser, "error"), "login_required");
+    let more = browser
+        .get(&blog.asks_with(&[("prompt", "none"), ("scope", "openid email")]))
+        .await
+        .unwrap();
+    assert_eq!(
+        param(more.header("location"), "error"),
+        "login_required",
+        "more is asked than was ticked"
+    );
+    for prompt in ["login", "consent", "select_account"] {
+        assert!(browser.opens(&blog.asks_with(&[("prompt", prompt)])).await.is_ok(), "{prompt}");
+    }
+}
+
+#[tokio::test]
+async fn sites_of_one_group_share_the_sign_in() {
+    let saoma = Saoma::starts().await;
+    let (forum, chat, browser) = (saoma.site("forum"), saoma.site("chat"), saoma.browser());
+    let first = remembers(&saoma, &browser, &forum, &saoma.phone("ann")).await;
+    let next = asks_silently(&browser, &chat).await;
+    let second = chat.redeems(&param(&next, "code")).await.good().unwrap();
+    let who = async |site: &Site, tokens: &Value| {
+        site.asks_who(tokens["access_token"].as_str().unwrap()).await.json()["sub"].clone()
+    };
+    assert_eq!(who(&forum, &first).await, who(&chat, &second).await);
+}
+
+#[tokio::test]
+async fn how_old_a_sign_in_may_be_says_the_site() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    remembers(&saoma, &browser, &blog, &saoma.phone("ann")).await;
+    saoma.passes(60);
+    let asks = |age: &str| blog.asks_with(&[("max_age", age)]);
+    assert_eq!(browser.get(&asks("60")).await.unwrap().status, 303);
+    assert!(browser.opens(&asks("59")).await.is_ok(), "too old: a page with a code");
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_after_thirty_days() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    remembers(&saoma, &browser, &blog, &saoma.phone("ann")).await;
+    saoma.passes(30 * 24 * 3600 - 1);
+    assert_ne!(param(&asks_silently(&browser, &blog).await, "code"), "");
+    saoma.passes(1);
+    assert_eq!(param(&asks_silently(&browser, &blog).await, "error"), "login_required");
+}
+
+#[tokio::test]
+async fn a_risky_sign_in_is_not_remembered() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let page = browser.opens(&blog.asks()).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1048).await.unwrap();
+    let shown = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
+    let approval =
+        json!({ "match": shown["match"], "remember": true, "scopes": ["profile", "wechat"] });
+    phone.approves_with(&asked, &approval).await.unwrap();
+    claims(&browser, &page).await;
+    assert_eq!(param(&asks_silently(&browser, &blog).await, "error"), "login_required");
+}
+
+#[tokio::test]
+async fn an_embedded_sign_in_is_not_remembered() {
+    let saoma = Saoma::starts().await;
+    let (blog, phone) = (saoma.site("blog"), saoma.phone("ann"));
+    let element = blog.embeds().await;
+    let asked = phone.scans(&saoma.scene(&element.page.ticket).await, 1047).await.unwrap();
+    phone
+        .approves_with(&asked, &json!({ "remember": true, "scopes": ["profile", "wechat"] }))
+        .await
+        .unwrap();
+    let claimed = element.calls("claim").await;
+    assert_eq!(claimed.header("set-cookie"), "");
+    assert_eq!(param(&asks_silently(&element.browser, &blog).await, "error"), "login_required");
+}
+
+#[tokio::test]
+async fn what_a_browser_may_skip_goes_along_for_the_same_person_alone() {
+    let saoma = Saoma::starts().await;
+    let (blog, shop, browser) = (saoma.site("blog"), saoma.site("shop"), saoma.browser());
+    let (ann, bob) = (saoma.phone("ann"), saoma.phone("bob"));
+    remembers(&saoma, &browser, &blog, &ann).await;
+    remembers(&saoma, &browser, &shop, &ann).await;
+    for site in [&blog, &shop] {
+        assert_ne!(param(&asks_silently(&browser, site).await, "code"), "", "{}", site.id);
+    }
+    let page = browser.opens(&shop.asks_with(&[("prompt", "login")])).await.unwrap();
+    let asked = bob.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    bob.approves_with(&asked, &json!({ "remember": true, "scopes": ["profile", "wechat"] }))
+        .await
+        .unwrap();
+    claims(&browser, &page).await;
+    let next = asks_silently(&browser, &shop).await;
+    let tokens = shop.redeems_with(&param(&next, "code"), &[]).await.good().unwrap();
+    let who = shop.asks_who(tokens["access_token"].as_str().unwrap()).await.json();
+    assert_eq!(who["wechat_openid"], saoma.wechat.pretend.openid("bob"));
+    let not_bobs = asks_silently(&browser, &blog).await;
+    assert_eq!(param(&not_bobs, "error"), "login_required", "ann's sign-in is not bob's");
+}
+
+/// Signs in to saoma's own page.
+async fn signs_in_at_home(saoma: &Saoma, browser: &Browser, phone: &Phone) {
+    let page = browser.opens("/login").await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    assert_eq!(asked.shown["scopes"], json!([]));
+    phone.approves(&asked).await.unwrap();
+    assert_eq!(goes_next(browser, &page).await, format!("{}/", saoma.url));
+}
+
+#[tokio::test]
+async fn a_person_sees_at_home_where_they_are_signed_in_and_signs_out() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    assert!(browser.get("/").await.unwrap().text().contains("href=\"/login\""));
+    remembers(&saoma, &browser, &blog, &phone).await;
+    let home = browser.get("/").await.unwrap().text();
+    assert!(home.contains("href=\"/login\""), "a sign-in at a site opens nothing here");
+
+    signs_in_at_home(&saoma, &browser, &phone).await;
+    let home = browser.get("/").await.unwrap().text();
+    assert!(home.contains("guest u") && home.contains("My blog"), "{home}");
+
+    let foreign =
+        saoma.http.post(format!("{}/sign-out", saoma.url)).header("origin", "https://evil.example");
+    assert_eq!(foreign.send().await.unwrap().status(), 403);
+    assert!(browser.get("/").await.unwrap().text().contains("My blog"));
+
+    let out = browser.submits("/sign-out", &[]).await.unwrap();
+    assert_eq!((out.status.as_u16(), out.header("location")), (303, "/"));
+    assert!(browser.get("/").await.unwrap().text().contains("href=\"/login\""));
+    let silent = asks_silently(&browser, &blog).await;
+    assert_eq!(param(&silent, "error"), "login_required", "the whole session has ended");
+}
+
+#[tokio::test]
+async fn a_sign_in_elsewhere_is_ended_from_home() {
+    let saoma = Saoma::starts().await;
+    let (blog, phone) = (saoma.site("blog"), saoma.phone("ann"));
+    let (office, home) = (saoma.browser(), saoma.browser());
+    let tokens = remembers(&saoma, &office, &blog, &phone).await;
+    let token = tokens["access_token"].as_str().unwrap();
+    signs_in_at_home(&saoma, &home, &phone).await;
+    let text = home.get("/").await.unwrap().text();
+    let ends: Vec<&str> = text
+        .split("action=\"")
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|path| path.ends_with("/end"))
+        .collect();
+    assert_eq!(ends.len(), 2, "the blog's and its own");
+    let who =
+        blog.checks(tokens["id_token"].as_str().unwrap(), jsonwebtoken::Algorithm::RS256).await;
+    let end = format!("/logins/{}/end", who["sid"].as_str().unwrap());
+    assert!(ends.contains(&end.as_str()));
+
+    let stranger = saoma.browser().submits(&end, &[]).await.unwrap();
+    assert_eq!(stranger.status, 401);
+    let somebody = saoma.browser();
+    signs_in_at_home(&saoma, &somebody, &saoma.phone("bob")).await;
+    assert_eq!(somebody.submits(&end, &[]).await.unwrap().status, 404, "it is not bob's to end");
+    assert!(blog.asks_who(token).await.good().is_ok());
+
+    assert_eq!(home.submits(&end, &[]).await.unwrap().status, 303);
+    assert_eq!(blog.asks_who(token).await.problem(), "401 invalid_token");
+    assert_eq!(param(&asks_silently(&office, &blog).await, "error"), "login_required");
+}

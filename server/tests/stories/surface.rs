@@ -1,0 +1,160 @@
+//! What every answer carries, whoever asks: headers, addresses, languages, what is published.
+
+use reqwest::Method;
+use saoma::try_it::actors::Reply;
+use serde_json::json;
+
+use crate::support::Saoma;
+
+#[tokio::test]
+async fn no_page_can_be_framed_nor_run_what_is_not_its_own() {
+    let saoma = Saoma::starts().await;
+    let browser = saoma.browser();
+    let pages =
+        [saoma.site("blog").asks(), "/".to_owned(), "/login".to_owned(), "/nowhere".to_owned()];
+    for path in pages {
+        let page = browser.get(&path).await.unwrap();
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+        assert_eq!(page.header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(page.header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(page.header("cache-control"), "no-store", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_of_a_person_is_text_and_never_markup() {
+    let saoma = Saoma::starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let page = browser.opens("/login").await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    phone.approves(&asked).await.unwrap();
+    browser.calls(&page, "claim").await.unwrap().good().unwrap();
+    let body = json!({ "js_code": phone.logs_in().await.unwrap() });
+    let opened = phone.calls(Method::POST, "session", None, &body).await.unwrap().json();
+    let name = json!({ "nickname": "<script>alert(1)</script>\"" });
+    phone
+        .calls(Method::PUT, "profile", opened["token"].as_str(), &name)
+        .await
+        .unwrap()
+        .good()
+        .unwrap();
+    let home = browser.get("/").await.unwrap().text();
+    assert!(home.contains("&#60;script&#62;") && !home.contains("<script>alert"), "{home}");
+}
+
+#[tokio::test]
+async fn addresses_are_made_from_public_url_whatever_the_request_says() {
+    let saoma = Saoma::starts().await;
+    let url = format!("{}/.well-known/openid-configuration", saoma.url);
+    let honest = Reply::of(saoma.http.get(&url)).await.unwrap();
+    let lie = |request: reqwest::RequestBuilder| {
+        let request = request.header("x-forwarded-host", "evil.example");
+        let request = request.header("forwarded", "host=evil.example;proto=https");
+        request.header("x-forwarded-proto", "https").header("host", "evil.example")
+    };
+    let poisoned = Reply::of(lie(saoma.http.get(&url))).await.unwrap();
+    assert_eq!(honest.body, poisoned.body);
+    assert_eq!(honest.json()["issuer"], saoma.url);
+    let page =
+        Reply::of(lie(saoma.http.get(format!("{}{}", saoma.url, saoma.site("blog").asks()))))
+            .await
+            .unwrap();
+    assert_eq!(page.status, 200, "Host is ignored, never refused");
+    assert!(!page.text().contains("evil.example"));
+}
+
+#[tokio::test]
+async fn an_address_is_believed_from_trusted_proxies_alone() {
+    let same_network = async |trusted: &str, forwarded: &str| {
+        let saoma = Saoma::starts_with(&[("SAOMA_TRUSTED_PROXIES", trusted)]).await;
+        let page = saoma.browser().opens(&saoma.site("blog").asks()).await.unwrap();
+        let url =
+            format!("{}/api/phone/tickets/{}/scan", saoma.url, saoma.scene(&page.ticket).await);
+        let js_code = saoma.phone("ann").logs_in().await.unwrap();
+        let body = json!({ "js_code": js_code, "entry": 1047, "protocol": 1 });
+        let request = saoma.http.post(url).header("x-forwarded-for", forwarded).json(&body);
+        let shown = Reply::of(request).await.unwrap().good().unwrap();
+        shown["browser"]["same_network"].as_bool().unwrap()
+    };
+    assert!(same_network("[]", "203.0.113.9").await, "from nobody's proxy it is ignored");
+    let trusted = "[\"127.0.0.1\", \"10.0.0.0/8\"]";
+    assert!(!same_network(trusted, "203.0.113.9").await);
+    assert!(
+        !same_network(trusted, "127.0.0.1, 203.0.113.9, 10.1.2.3").await,
+        "what stands left of it anybody could write"
+    );
+    assert!(same_network(trusted, "garbage").await);
+}
+
+#[tokio::test]
+async fn behind_tls_the_cookies_are_of_this_host_alone() {
+    let saoma = Saoma::starts_with(&[("SAOMA_PUBLIC_URL", "https://login.example.com")]).await;
+    let page = Reply::of(saoma.http.get(format!("{}{}", saoma.url, saoma.site("blog").asks())))
+        .await
+        .unwrap();
+    let cookie = page.header("set-cookie");
+    assert!(cookie.starts_with("__Host-saoma="), "{cookie}");
+    for part in ["; HttpOnly", "; Secure", "; SameSite=Lax", "; Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Domain"), "{cookie}");
+    let value = cookie.split(['=', ';']).nth(1).unwrap();
+    assert_eq!(value.len(), 43, "256 bits");
+    assert!(!page.text().contains(value), "the page does not say what its cookie is");
+    assert!(page.header("strict-transport-security").starts_with("max-age="));
+}
+
+#[tokio::test]
+async fn what_is_published_is_what_there_is() {
+    let saoma = Saoma::starts().await;
+    let browser = saoma.browser();
+    let oidc = browser.get("/.well-known/openid-configuration").await.unwrap();
+    let oauth = browser.get("/.well-known/oauth-authorization-server").await.unwrap();
+    assert_eq!(oidc.body, oauth.body);
+    let discovery = oidc.json();
+    for name in ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"] {
+        let reply = browser.get(discovery[name].as_str().unwrap()).await.unwrap();
+        assert_ne!(reply.status, 404, "{name}");
+    }
+    assert_eq!(discovery["code_challenge_methods_supported"], json!(["S256"]));
+    let jwks = browser.get(discovery["jwks_uri"].as_str().unwrap()).await.unwrap().json();
+    for key in jwks["keys"].as_array().unwrap() {
+        for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+            assert!(key.get(private).is_none(), "a private key is published");
+        }
+        assert_eq!(key["use"], "sig");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_told_in_the_callers_language() {
+    let saoma = Saoma::starts().await;
+    let url = format!("{}/api/tickets/unknown", saoma.url);
+    for (language, word) in [("en", "Reload the page"), ("zh-CN", "刷新网页"), ("fr", "刷新网页")]
+    {
+        let reply =
+            Reply::of(saoma.http.get(&url).header("accept-language", language)).await.unwrap();
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        let problem = reply.json();
+        assert_eq!(
+            (&problem["status"], &problem["title"]),
+            (&json!(404), &json!("No such ticket"))
+        );
+        assert!(problem["detail"].as_str().unwrap().contains(word), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn operators_pages_are_not_for_the_public() {
+    let saoma = Saoma::starts().await;
+    let browser = saoma.browser();
+    for path in ["/metrics", "/console", "/admin"] {
+        assert_eq!(browser.get(path).await.unwrap().problem(), "404 not_found", "{path}");
+    }
+}
