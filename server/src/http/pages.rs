@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -301,8 +301,9 @@ pub(super) async fn end_login(
 /// A person's picture, by a name that says nothing and a number that changes with it.
 pub(super) async fn avatar(
     State(app): State<SharedApp>,
-    Path((name, _version)): Path<(String, String)>,
+    names: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Error> {
+    let Path((name, _version)) = names.map_err(|_| Code::NotFound)?;
     let (content_type, bytes) = app.store.avatar(&name).await?.ok_or(Code::NotFound)?;
     let content_type = HeaderValue::from_str(&content_type).map_err(|_| Code::NotFound)?;
     let headers = [
