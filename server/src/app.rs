@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, keys::Keys, site::Sites, store::SharedStore,
+    codes::Codes, config::Settings, keys::Keys, limits::Limits, site::Sites, store::SharedStore,
     tickets::SharedTickets, waiting::Waiting, world::World,
 };
 
@@ -27,6 +27,8 @@ pub struct App {
     pub keys: Keys,
     /// The sites that people sign in to.
     pub sites: Sites,
+    /// How much of everything.
+    pub limits: Limits,
 }
 
 /// The app as requests hold it.

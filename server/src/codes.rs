@@ -41,6 +41,8 @@ pub struct Codes {
     pools: Mutex<BTreeMap<EnvVersion, VecDeque<Minted>>>,
     taken: Notify,
     minting: Semaphore,
+    /// How many may be asked for in a minute.
+    a_minute: u32,
 }
 
 /// Why there is no code.
@@ -55,6 +57,9 @@ pub enum Error {
     /// Too many pages are waiting for one already.
     #[error("too many codes are being fetched")]
     Busy,
+    /// As many were asked for in this minute as `limits.codes` allows.
+    #[error("limits.codes is reached: WeChat makes 5,000 codes a minute for everybody together")]
+    Spent,
 }
 
 impl Error {
@@ -75,7 +80,20 @@ impl Codes {
             .chain([settings.env_version])
             .map(|version| (version, VecDeque::new()));
         let pools = Mutex::new(pools.collect());
-        Self { client, settings, pools, taken: Notify::new(), minting: Semaphore::new(AT_ONCE) }
+        Self {
+            client,
+            settings,
+            pools,
+            taken: Notify::new(),
+            minting: Semaphore::new(AT_ONCE),
+            a_minute: u32::MAX,
+        }
+    }
+
+    /// The same, asking for no more than this in a minute: a flood must leave some to other nodes and to tools.
+    #[must_use]
+    pub fn at_most(self, a_minute: u32) -> Self {
+        Self { a_minute, ..self }
     }
 
     /// A code for one page: out of the pool, or asked for now where the pool is empty or there is none.
@@ -136,6 +154,9 @@ impl Codes {
     }
 
     async fn mint(&self, version: EnvVersion, world: &World) -> Result<Minted, Error> {
+        if self.client.quota().unlimited_last_minute >= self.a_minute {
+            return Err(Error::Spent);
+        }
         let scene = world.base62(22);
         let picture = self.fetch(&scene, version).await?;
         let content_type = picture.kind.content_type().to_owned();

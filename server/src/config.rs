@@ -3,7 +3,13 @@
 //! One TOML file, with `SAOMA_*` of the environment over it. Defaults stand in `saoma.toml`, which is embedded and is the
 //! documentation; an unknown key stops the start, because a misspelt limit is no limit.
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::Path,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -34,6 +40,7 @@ pub struct Settings {
     pub ticket: Ticket,
     pub session: Session,
     pub keys: Keys,
+    pub retention: Retention,
     pub limits: Limits,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
@@ -79,11 +86,41 @@ pub struct Keys {
     pub secret: Secret,
 }
 
+/// `[retention]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Retention {
+    #[serde(with = "humantime_serde")]
+    pub network: Duration,
+    #[serde(with = "humantime_serde")]
+    pub audit: Duration,
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Limits {
     pub off: bool,
+    pub requests_per_address: NonZeroU32,
+    pub tickets_per_address: NonZeroU32,
+    pub tickets_per_site: NonZeroU32,
+    pub tickets_held: usize,
+    pub codes: u32,
+    pub watches_per_address: NonZeroU32,
+    pub scans_per_address: NonZeroU32,
+    pub scans_per_person: NonZeroU32,
+    pub digits_per_address: NonZeroU32,
+    pub tokens_per_address: NonZeroU32,
+    pub tokens_per_site: NonZeroU32,
+    pub wrong_secrets_per_address: NonZeroU32,
+    pub sockets: usize,
+    pub sockets_per_address: usize,
+    #[serde(with = "humantime_serde")]
+    pub head_time: Duration,
+    #[serde(with = "humantime_serde")]
+    pub body_time: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stalled_time: Duration,
 }
 
 /// Which of WeChat's two token endpoints is asked.
@@ -217,6 +254,11 @@ impl Settings {
         Url::parse(&self.public_url).is_ok_and(|url| site::is_loopback(&url))
     }
 
+    /// Whether what this address says of others' addresses counts.
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.0.contains(&address))
+    }
+
     /// The host that the address bar reads on saoma's own pages.
     pub fn host(&self) -> String {
         let url = Url::parse(&self.public_url).ok();
@@ -274,6 +316,12 @@ impl Settings {
             faults.push(
                 "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
             );
+        }
+        if self.retention.audit < self.retention.network {
+            faults.push("retention.audit must be at least retention.network: an audit line without its address is what is kept longer".to_owned());
+        }
+        if self.limits.codes > wechat::QuotaUse::UNLIMITED_A_MINUTE {
+            faults.push("limits.codes must be at most 5000: WeChat makes no more in a minute and refuses everybody when asked for more".to_owned());
         }
         if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
             faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());

@@ -12,7 +12,7 @@ use crate::{store, ticket::Refusal, tickets};
 pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
-    TooLarge,
+    PayloadTooLarge,
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
@@ -30,7 +30,7 @@ pub enum Code {
     Refused,
     JsCodeRefused,
     BlockedByWechat,
-    Blocked,
+    PersonBlocked,
     UpdateRequired,
     TooManyRequests,
     TooManyRenewals,
@@ -76,7 +76,7 @@ table! {
         "请求格式不正确。" "The request is not of the right form."
     UnsupportedMediaType 415 "unsupported_media_type" "Unsupported media type"
         "请以 application/json 发送。" "Send application/json."
-    TooLarge 413 "too_large" "Too large"
+    PayloadTooLarge 413 "payload_too_large" "Too large"
         "请求内容过大。" "The request is too large."
     NotFound 404 "not_found" "Not found"
         "没有这个地址。" "There is nothing at this address."
@@ -112,7 +112,7 @@ table! {
         "微信没有接受这次验证，请重试。" "WeChat did not accept the proof. Try again."
     BlockedByWechat 403 "blocked_by_wechat" "Blocked by WeChat"
         "微信阻止了这次登录，请稍后再试或联系微信客服。" "WeChat blocked this sign-in. Try later, or ask WeChat's support."
-    Blocked 403 "blocked" "Blocked"
+    PersonBlocked 403 "person_blocked" "Blocked"
         "您已被本站管理员停用。请联系管理员。" "The operator of this server has blocked you. Ask them."
     UpdateRequired 426 "update_required" "Update required"
         "小程序版本过旧，请关闭微信后重新打开以更新。" "This mini program is too old. Close WeChat and open it again to update."

@@ -10,7 +10,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::app::SharedApp;
+use crate::{app::SharedApp, limits::What};
 
 mod admin;
 mod assets;
@@ -24,30 +24,37 @@ mod reply;
 mod serve;
 mod watch;
 
-pub use serve::serve;
+pub use serve::{Door, serve, serve_at};
+#[cfg(target_os = "linux")]
+pub use watch::attend;
 
 /// Bodies over this are 413. Pictures have a limit of their own.
 const BODY: usize = 64 * 1024;
 
 /// What people, pages, phones and sites reach.
 pub fn public(app: SharedApp) -> Router {
+    let limited = |what| from_fn_with_state((app.clone(), what), guard::limit);
+
     let tickets = Router::new()
         .route("/", post(browser::open))
-        .route("/{ticket}", get(watch::poll))
+        .route("/{ticket}", get(watch::poll).layer(limited(What::Watch)))
         .route("/{ticket}/code", get(browser::code))
-        .route("/{ticket}/ws", get(watch::socket))
-        .route("/{ticket}/events", get(watch::events))
+        .route("/{ticket}/ws", get(watch::socket).layer(limited(What::Watch)))
+        .route("/{ticket}/events", get(watch::events).layer(limited(What::Watch)))
         .route("/{ticket}/claim", post(browser::claim))
         .route("/{ticket}/renew", post(browser::renew))
-        .route("/{ticket}/digits", post(browser::digits))
+        .route("/{ticket}/digits", post(browser::digits).layer(limited(What::Digits)))
         .route("/{ticket}/cancel", post(browser::cancel));
 
     let phone = Router::new()
-        .route("/tickets/{scene}/scan", post(phone::scan))
+        .route("/tickets/{scene}/scan", post(phone::scan).layer(limited(What::Scan)))
         .route("/tickets/{scene}/approve", post(phone::approve))
         .route("/tickets/{scene}/deny", post(phone::deny))
-        .route("/codes/{digits}/scan", post(phone::scan_digits))
-        .route("/session", post(phone::session))
+        .route(
+            "/codes/{digits}/scan",
+            post(phone::scan_digits).layer(limited(What::Scan)).layer(limited(What::Digits)),
+        )
+        .route("/session", post(phone::session).layer(limited(What::Scan)))
         .route("/logins", get(phone::logins))
         .route("/logins/{id}", delete(phone::end_login))
         .route(
@@ -55,12 +62,14 @@ pub fn public(app: SharedApp) -> Router {
             axum::routing::put(phone::set_profile)
                 .layer(DefaultBodyLimit::max(phone::PROFILE_BODY)),
         )
-        .route("/me", get(phone::me).delete(phone::forget));
+        .route("/me", get(phone::me))
+        .route("/me", delete(phone::forget).layer(limited(What::Scan)));
 
     let site = Router::new()
-        .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
         .route("/token", post(oidc::token))
         .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
+        .layer(from_fn_with_state(app.clone(), guard::limit_sites))
+        .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
         .route("/jwks", get(oidc::jwks));
 
     Router::new()
@@ -82,6 +91,7 @@ pub fn public(app: SharedApp) -> Router {
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(limited(What::Request))
         .layer(from_fn_with_state(app.clone(), guard::cross_origin))
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))

@@ -11,6 +11,7 @@ pub mod error;
 pub mod grant;
 pub mod http;
 pub mod keys;
+pub mod limits;
 pub mod login;
 pub mod oidc;
 pub mod person;

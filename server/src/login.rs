@@ -9,6 +9,7 @@ use crate::{
     app::App,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
+    limits::What,
     person::{Identity, Newcomer, Person},
     risk::{Ask, Entry, Level, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -65,10 +66,11 @@ pub async fn open(
     kind: Kind,
     browser: Browser,
 ) -> Result<Opening, Error> {
+    let now = app.world.now();
+    admit(app, site, browser.address, now).await?;
     let (scene, picture) = code_for(app, site, kind).await?;
     let has_code = picture.is_some();
     let (id, key, owner) = names(app, opener);
-    let now = app.world.now();
     let life = app.settings.ticket.life;
     let ticket = Ticket {
         id: id.hashed(),
@@ -85,6 +87,12 @@ pub async fn open(
     };
     app.tickets.put(ticket, picture).await?;
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
+}
+
+/// Whether one more ticket may be opened from here, for this site, and at all: asked before a code is spent on it.
+async fn admit(app: &App, site: &Site, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+    app.limits.of_address(What::Ticket, address, now)?;
+    app.limits.of_ticket(&site.id, app.tickets.how_many().await?, now)
 }
 
 fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
@@ -289,6 +297,7 @@ pub async fn renew(
     // Asked before a code is spent on it.
     seen.ticket.clone().renew(fresh(String::new()), now, life)?;
     let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
+    admit(app, site, seen.ticket.browser.address, now).await?;
     let (scene, picture) = code_for(app, site, seen.ticket.kind).await?;
     let has_code = picture.is_some();
     let next = seen.ticket.clone().renew(fresh(scene), now, life)?;
@@ -413,7 +422,7 @@ impl Scanned {
 ///
 /// # Errors
 /// [`Code::NoSuchTicket`] (also for WeChat's robots), [`Code::TicketExpired`], [`Code::TakenByAnotherPhone`],
-/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::Blocked`], and what WeChat says.
+/// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::PersonBlocked`], and what WeChat says.
 pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Result<Scanned, Error> {
     let Opened::By(entry) = opened else {
         return Err(Refusal::NoSuchTicket.into());
@@ -472,9 +481,10 @@ async fn take(
     address: IpAddr,
     system: System,
 ) -> Result<Scanned, Error> {
+    app.limits.of_person(&identity, app.world.now())?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let ticket = &seen.ticket;
     let known = match &person {
@@ -576,7 +586,7 @@ async fn decide(
     };
     let person = app.store.person_of(&decision.identity).await?;
     if person.is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
     let ticket = decision.ticket;
@@ -717,7 +727,7 @@ pub async fn open_phone(
     let identity = who(app, js_code).await?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::Blocked.into());
+        return Err(Code::PersonBlocked.into());
     }
     let token = Secret::new(&app.world);
     app.store.open_phone(token.hashed(), &identity, app.world.now() + LIFE).await?;

@@ -230,12 +230,14 @@ pub struct OauthError {
     pub error: &'static str,
     /// What is wrong, for who writes the application.
     pub description: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl OauthError {
     /// An error by OAuth's word.
     pub fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self { error, description: description.into() }
+        Self { error, description: description.into(), retry_after: None }
     }
 }
 
@@ -247,6 +249,13 @@ impl From<RedeemError> for OauthError {
 
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
+        if error.code == Code::TooManyRequests {
+            let after = error.retry_after.unwrap_or_default();
+            return Self {
+                retry_after: Some(after),
+                ..Self::new("too_many_requests", "that was too often; see Retry-After")
+            };
+        }
         tracing::error!(name: "oauth.failed", cause = ?error, "a site could not be answered");
         Self::new("temporarily_unavailable", "try again shortly")
     }
@@ -287,7 +296,13 @@ pub fn authenticate<'a>(app: &'a App, auth: &ClientAuth) -> Result<&'a Site, Oau
         None => site.is_public(),
         Some(secret) => !site.is_public() && secret.hashed() == site.secret.hashed(),
     };
-    if proven { Ok(site) } else { Err(refused()) }
+    if !proven {
+        return Err(refused());
+    }
+    if !site.is_public() {
+        app.limits.of_site(&site.id, app.world.now())?;
+    }
+    Ok(site)
 }
 
 /// What a site sends to redeem a code.

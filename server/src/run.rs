@@ -12,12 +12,16 @@ use crate::{
     config::{EnvVersion, Settings, TokenEndpoint},
     http,
     keys::{self, Keys},
+    limits::{Limits, Places},
     site::Sites,
     store::{self, SharedStore},
     tickets::{self, SharedTickets},
     waiting::Waiting,
     world::World,
 };
+
+/// Open connections at the operators' listener: consoles and monitors.
+const OPERATORS: usize = 256;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +65,26 @@ pub async fn assemble(
     let keys = Keys::load(&store, &settings.keys.secret, &world).await?;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
-    let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions);
+    let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
+        .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     for parked in store.unpark().await? {
         tickets.put(parked.ticket, parked.picture).await?;
     }
     tickets.purge(world.now()).await?;
-    Ok(Arc::new(App { settings, world, store, tickets, waiting, wechat, codes, keys, sites }))
+    let limits = Limits::new(&settings.limits);
+    Ok(Arc::new(App {
+        settings,
+        world,
+        store,
+        tickets,
+        waiting,
+        wechat,
+        codes,
+        keys,
+        sites,
+        limits,
+    }))
 }
 
 /// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
@@ -87,16 +104,23 @@ pub async fn run(
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let background = tokio::spawn(work(app.clone()));
+    let door = |places| http::Door::new(&app.settings, places);
     let operators = operators.map(|listener| {
-        tokio::spawn(http::serve(listener, http::operators(app.clone()), wait(stopped.clone())))
+        // A flood at the public door must not keep the operators out.
+        let own = door(Arc::new(Places::new(OPERATORS, OPERATORS)));
+        let router = http::operators(app.clone());
+        tokio::spawn(http::serve_at(own, listener, router, wait(stopped.clone())))
     });
     let signal = async move {
         stop.await;
         stopping.send_replace(true);
     };
-    let serving = http::serve(listener, public, wait(stopped));
+    let sockets = door(app.limits.sockets.clone());
+    let serving = http::serve_at(sockets, listener, public, wait(stopped));
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
+    #[cfg(target_os = "linux")]
+    app.waiting.close_all();
     if let Some(operators) = operators {
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
@@ -107,7 +131,11 @@ pub async fn run(
 
 /// What goes on by itself: codes fetched ahead, and what is over forgotten.
 async fn work(app: SharedApp) {
-    tokio::join!(app.codes.keep_full(&app.world), forget(&app));
+    #[cfg(target_os = "linux")]
+    let attending = http::attend(app.clone());
+    #[cfg(not(target_os = "linux"))]
+    let attending = std::future::ready(());
+    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app));
 }
 
 async fn forget(app: &App) {
@@ -118,6 +146,7 @@ async fn forget(app: &App) {
         if let Err(error) = app.tickets.purge(now).await {
             tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer");
         }
+        app.limits.forget(now);
         round = round.wrapping_add(1);
         if round.is_multiple_of(60)
             && let Err(error) = app.store.prune(now).await

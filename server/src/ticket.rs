@@ -161,7 +161,7 @@ pub struct Scan {
 }
 
 /// What a person chose to show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Face {
     /// The chosen name, if any.
     pub nickname: Option<String>,

@@ -99,6 +99,9 @@ pub trait Tickets: Send + Sync + 'static {
     /// Says "look again" to whichever node holds the page of this ticket.
     async fn nudge(&self, id: Hashed) -> Result<(), Error>;
 
+    /// How many tickets it holds, about: what must stay bounded under a flood.
+    async fn how_many(&self) -> Result<usize, Error>;
+
     /// Forgets what has been over for as long as it lived.
     async fn purge(&self, now: Timestamp) -> Result<(), Error>;
 

@@ -1,7 +1,8 @@
 //! The pages that wait.
 //!
 //! A page watches its ticket and is told "look again", never what changed: nudges may be merged on their way, the last one
-//! always arrives. What stands is read from the stores by who was nudged.
+//! always arrives. What stands is read from the stores by who was nudged. Sockets on Linux are parked (`parked.rs`); all
+//! others, event streams and polls watch with a task of their own.
 
 use std::{
     collections::HashMap,
@@ -10,12 +11,33 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::secret::Hashed;
+use crate::{secret::Hashed, world::Timestamp};
+
+#[cfg(target_os = "linux")]
+mod frame;
+#[cfg(target_os = "linux")]
+pub mod parked;
+#[cfg(target_os = "linux")]
+mod wheel;
 
 /// Who waits on which ticket.
 #[derive(Default)]
 pub struct Waiting {
     pages: Mutex<HashMap<Hashed, Page>>,
+    #[cfg(target_os = "linux")]
+    parked: std::sync::OnceLock<parked::Parked>,
+}
+
+/// A state on its way to a page.
+pub struct Told {
+    /// The text of its frame.
+    pub text: String,
+    /// A hash of what counts as news in it: not the seconds that are left.
+    pub news: u64,
+    /// When it changes by the clock.
+    pub ends: Timestamp,
+    /// Whether nothing comes after it.
+    pub is_final: bool,
 }
 
 /// All that watch one ticket. The value counts nudges; a watcher only ever learns that it moved.
@@ -44,10 +66,13 @@ impl Waiting {
 
     /// The same for a WebSocket, which from now on is the ticket's live one.
     pub fn watch_as_socket(self: &Arc<Self>, ticket: Hashed) -> Watcher {
+        #[cfg(target_os = "linux")]
+        if let Some(parked) = self.parked.get() {
+            parked.replaced(ticket);
+        }
         let mut pages = self.pages();
         let page = pages.entry(ticket).or_insert_with(Page::new);
-        page.socket += 1;
-        page.nudges.send_modify(|n| *n += 1);
+        page.replace_socket();
         let nudges = page.nudges.subscribe();
         Watcher { room: self.clone(), ticket, nudges, socket: Some(page.socket) }
     }
@@ -57,6 +82,10 @@ impl Waiting {
         if let Some(page) = self.pages().get(&ticket) {
             page.nudges.send_modify(|n| *n += 1);
         }
+        #[cfg(target_os = "linux")]
+        if let Some(parked) = self.parked.get() {
+            parked.nudge(ticket);
+        }
     }
 
     /// Tells everybody to look again: after a lost connection to the store, or at a stop.
@@ -64,11 +93,18 @@ impl Waiting {
         for page in self.pages().values() {
             page.nudges.send_modify(|n| *n += 1);
         }
+        #[cfg(target_os = "linux")]
+        if let Some(parked) = self.parked.get() {
+            parked.nudge_all();
+        }
     }
 
     /// How many tickets are watched.
     pub fn len(&self) -> usize {
-        self.pages().len()
+        let watched = self.pages().len();
+        #[cfg(target_os = "linux")]
+        let watched = watched + self.parked.get().map_or(0, parked::Parked::len);
+        watched
     }
 
     /// Whether nobody waits.
@@ -84,6 +120,12 @@ impl Waiting {
 impl Page {
     fn new() -> Self {
         Self { nudges: watch::Sender::new(0), socket: 0 }
+    }
+
+    /// Whoever was the live socket learns that it no longer is.
+    fn replace_socket(&mut self) {
+        self.socket += 1;
+        self.nudges.send_modify(|n| *n += 1);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client: what it is built from, and one method for each of WeChat's APIs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use crate::code::{Code, Picture, QrCode, UnlimitedCode};
 use crate::crypto;
 use crate::error::{Api, Error, Unreachable};
 use crate::quota::{Quota, QuotaUse, Tally};
+use crate::refusal::Refusal;
 use crate::safety::{TextCheck, Verdict, VerdictAnswer};
 use crate::secret::{AccessToken, AppSecret, JsCode, SessionKey};
 use crate::session::{Session, SessionAnswer};
-use crate::token::{Fetch, Fetched, MemoryStore, Sharing, TokenStatus, TokenStore, Tokens};
+use crate::token::{Fetch, Fetched, MemoryStore, TokenStatus, TokenStore, Tokens};
 
 /// WeChat's server API for one mini program. Cloning is cheap, and clones share everything: token,
 /// connections, breakers, counts.
@@ -59,6 +61,12 @@ pub enum BuildError {
     Http(String),
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("appid", &self.appid()).finish_non_exhaustive()
+    }
+}
+
 /// Builds a [`Client`].
 pub struct ClientBuilder {
     appid: String,
@@ -85,7 +93,37 @@ impl ClientBuilder {
         self
     }
 
-    /// Where the token is kept; in this process alone if nothing is said.
+    /// Where the token is kept; in this process alone if nothing is said. Clients that share a store
+    /// share their token, and only one of them fetches it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use wechat::{Api, Client, TokenEndpoint};
+    /// # use wechat::pretend::{Pretend, Settings};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pretend = Pretend::new(Settings::default());
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let url = format!("http://{}", listener.local_addr()?);
+    /// # let router = pretend.router();
+    /// # tokio::spawn(async move { axum::serve(listener, router).await });
+    /// # let (appid, secret) = (Settings::default().appid, Settings::default().secret);
+    /// use wechat::token::MemoryStore;
+    ///
+    /// let store = Arc::new(MemoryStore::new());
+    /// let node = || {
+    ///     Client::builder(&appid, &secret)
+    ///         .base_url(&url)
+    ///         .token_endpoint(TokenEndpoint::Plain)
+    ///         .token_store(store.clone())
+    ///         .build()
+    /// };
+    /// let (one, two) = (node()?, node()?);
+    /// assert_eq!(one.access_token().await?, two.access_token().await?);
+    /// assert_eq!(pretend.count(Api::Token.path()), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn token_store(mut self, store: Arc<dyn TokenStore>) -> Self {
         self.store = Some(store);
@@ -123,16 +161,16 @@ impl ClientBuilder {
         let upstream = Arc::new(Upstream::new(http, self.base_url, dice));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
-        let (name, sharing) = match self.endpoint {
-            TokenEndpoint::Stable => ("stable", Sharing::Harmless),
-            TokenEndpoint::Plain => ("plain", Sharing::OneAtATime),
+        let (name, api) = match self.endpoint {
+            TokenEndpoint::Stable => ("stable", Api::StableToken),
+            TokenEndpoint::Plain => ("plain", Api::Token),
         };
         let key = format!("wechat:{name}:{}", credentials.appid);
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let fetch = fetcher(Arc::clone(&upstream), Arc::clone(&credentials), self.endpoint);
         let rolled = Arc::clone(&upstream);
         let dice = Box::new(move || rolled.roll());
-        let tokens = Tokens::new(key, store, sharing, fetch, dice);
+        let tokens = Tokens::new(key, store, api, fetch, dice);
         Ok(Client(Arc::new(Inner { credentials, upstream, tokens })))
     }
 }
@@ -323,7 +361,7 @@ impl Client {
     /// [`Error`]; 40013, 40125 and 40164 are for the operator to mend.
     pub async fn access_token(&self) -> Result<AccessToken, Error> {
         let deadline = Instant::now() + CALL_TIME;
-        self.token_by(Api::StableToken, deadline).await
+        self.token_by(self.0.tokens.api(), deadline).await
     }
 
     /// Whether there is a token. It calls nobody.
@@ -351,41 +389,57 @@ impl Client {
         key: &SessionKey,
     ) -> Result<Success, Error> {
         let signature = crypto::hmac_sha256("", key);
-        let query = [("openid", openid), ("signature", &signature), ("sig_method", "hmac_sha256")];
-        self.with_token(Call { api, query: &query, body: None, secret: Some(&signature) }).await
+        let query =
+            [("openid", openid), ("signature", signature.as_str()), ("sig_method", "hmac_sha256")];
+        self.with_token(api, &query, None).await
     }
 
     async fn post(&self, api: Api, body: &serde_json::Value) -> Result<Success, Error> {
-        self.with_token(Call { api, query: &[], body: Some(body), secret: None }).await
+        self.with_token(api, &[], Some(body)).await
     }
 
     /// Calls with a token; if WeChat says that the token is what is wrong, once more with a fresh
     /// one, and never a third time.
-    async fn with_token(&self, call: Call<'_>) -> Result<Success, Error> {
+    async fn with_token(
+        &self,
+        api: Api,
+        query: &[(&'static str, &str)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<Success, Error> {
         let deadline = Instant::now() + CALL_TIME;
-        let token = self.token_by(call.api, deadline).await?;
-        let outcome = self.0.upstream.call(&call.with(&token), deadline).await;
-        match self.learn(&token, outcome) {
+        let outcome = self.once_with_token(api, query, body, deadline).await;
+        match outcome {
             Err(Error::Refused(refusal)) if refusal.is_stale_token() => {
-                let token = self.token_by(call.api, deadline).await?;
-                let outcome = self.0.upstream.call(&call.with(&token), deadline).await;
-                self.learn(&token, outcome)
+                self.once_with_token(api, query, body, deadline).await
             }
             outcome => outcome,
         }
     }
 
-    /// Tells what an outcome says about the token it was made with.
-    fn learn(
+    /// Calls with a token, and learns from the outcome whether the token is good.
+    async fn once_with_token(
         &self,
-        token: &AccessToken,
-        outcome: Result<Success, Error>,
+        api: Api,
+        query: &[(&'static str, &str)],
+        body: Option<&serde_json::Value>,
+        deadline: Instant,
     ) -> Result<Success, Error> {
+        let token = self.token_by(api, deadline).await?;
+        let mut full = vec![("access_token", token.expose())];
+        full.extend_from_slice(query);
+        let request = match body {
+            None => Request::get(api, full),
+            Some(body) => Request::post(api, full, body),
+        };
+        let secret = self.0.credentials.secret.expose();
+        let request = request.hiding(token.expose()).hiding(secret);
+        let outcome = self.0.upstream.call(&request, deadline).await;
         match &outcome {
-            Err(error) if error.refusal().is_some_and(|r| r.is_stale_token()) => {
-                self.0.tokens.reject(token, error);
+            Err(error) if error.refusal().is_some_and(Refusal::is_stale_token) => {
+                self.0.tokens.reject(&token, error);
             }
-            Ok(_) | Err(Error::Refused(_)) => self.0.tokens.accept(token),
+            Err(error) if error.is_ailing() => {}
+            Ok(_) | Err(Error::Refused(_)) => self.0.tokens.accept(&token),
             Err(_) => {}
         }
         outcome
@@ -396,30 +450,5 @@ impl Client {
             let detail = "no access token in time".to_owned();
             Err(Error::Unreachable { api, why: Unreachable::Timeout, detail })
         })
-    }
-}
-
-/// A call that wants a token, so that it can be made a second time with another.
-#[derive(Clone, Copy)]
-struct Call<'a> {
-    api: Api,
-    query: &'a [(&'static str, &'a str)],
-    body: Option<&'a serde_json::Value>,
-    /// What must not show in an error, besides the token.
-    secret: Option<&'a str>,
-}
-
-impl<'a> Call<'a> {
-    fn with(self, token: &'a AccessToken) -> Request<'a> {
-        let query = [&[("access_token", token.expose())], self.query].concat();
-        let request = match self.body {
-            Some(body) => Request::post(self.api, query, body),
-            None => Request::get(self.api, query),
-        };
-        let request = request.hiding(token.expose());
-        match self.secret {
-            Some(secret) => request.hiding(secret),
-            None => request,
-        }
     }
 }

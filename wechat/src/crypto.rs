@@ -124,6 +124,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_official_encrypted_data_is_read() {
+        let data = concat!(
+            "CiyLU1Aw2KjvrjMdj8YKliAjtP4gsMZMQmRzooG2xrDcvSnxIMXFufNstNGTyaGS9uT5geRa0W4oTOb1WT7fJlAC",
+            "+oNPdbB+3hVbJSRgv+4lGOETKUQz6OYStslQ142dNCuabNPGBzlooOmB231qMM85d2/fV6ChevvXvQP8Hkue1poO",
+            "FtnEtpyxVLW1zAo6/1Xx1COxFvrc2d7UL/lmHInNlxuacJXwu0fjpXfz/YqYzBIBzD6WUfTIF9GRHpOn/Hz7saL8",
+            "xz+W//FRAUid1OksQaQx4CMs8LOddcQhULW4ucetDf96JcR3g0gfRK4PC7E/r7Z6xNrXd2UIeorGj5Ef7b1pJAYB",
+            "6Y5anaHqZ9J6nKEBvB4DnNLIVWSgARns/8wR2SiRS7MNACwTyrGvt9ts8p12PKFdlqYTopNHR1Vf7XjfhQlVsAJd",
+            "NiKdYmYVoKlaRv85IfVunYzO0IKXsyl7JCUjCpoG20f0a04COwfneQAGGwd5oa+T8yO5hzuyDb/XcxxmK01EpqOy",
+            "uxINew==",
+        );
+        let person = decrypt(APPID, &SessionKey::new(KEY), IV, data).unwrap();
+        assert_eq!(person["openId"], "oGZUI0egBJY1zhBYw2KhdUfwVJJE");
+        assert_eq!(person["watermark"]["timestamp"], 1_477_314_187);
+    }
+
     fn encrypt(plain: &str) -> String {
         use aes::cipher::BlockModeEncrypt;
         let (key, iv) = (STANDARD.decode(KEY).unwrap(), STANDARD.decode(IV).unwrap());

@@ -1,8 +1,4 @@
-//! WeChat's side of signing in: a typed client of the mini program server API, and a pretend
-//! WeChat that answers like the real one.
-//!
-//! The two never import each other. Each is held to the published facts on its own, so that one
-//! misreading cannot hide in both.
+#![doc = include_str!("../README.md")]
 
 #[cfg(feature = "client")]
 mod breaker;

@@ -10,6 +10,8 @@ mod store;
 
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::error::Error;
+use crate::error::{Api, Error, Unreachable};
 use crate::secret::AccessToken;
 use state::{Held, State};
 pub use store::{Lease, MemoryStore, StoreError, StoredToken, TokenStore};
@@ -45,15 +47,6 @@ pub(crate) type Fetch = Box<dyn Fn() -> Boxed<Result<Fetched, Error>> + Send + S
 /// A random share between 0 and 1.
 pub(crate) type Dice = Box<dyn Fn() -> f64 + Send + Sync>;
 
-/// What the two endpoints do not have in common.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sharing {
-    /// Fetching twice does no harm, so a store that fails is done without.
-    Harmless,
-    /// Each fetch kills the other nodes' token, so without the store nobody fetches.
-    OneAtATime,
-}
-
 /// Whether there is a token, for a readiness check.
 #[derive(Clone, Debug, Default)]
 pub struct TokenStatus {
@@ -73,7 +66,8 @@ pub(crate) struct Tokens {
     store: Arc<dyn TokenStore>,
     fetch: Fetch,
     dice: Dice,
-    sharing: Sharing,
+    /// [`Api::StableToken`] or [`Api::Token`].
+    api: Api,
     state: Mutex<State>,
 }
 
@@ -84,16 +78,20 @@ impl Tokens {
     pub(crate) fn new(
         key: String,
         store: Arc<dyn TokenStore>,
-        sharing: Sharing,
+        api: Api,
         fetch: Fetch,
         dice: Dice,
     ) -> Arc<Self> {
         let state = Mutex::new(State::default());
-        Arc::new(Self { key, store, fetch, dice, sharing, state })
+        Arc::new(Self { key, store, fetch, dice, api, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn api(&self) -> Api {
+        self.api
     }
 
     pub(crate) fn status(&self) -> TokenStatus {
@@ -122,8 +120,8 @@ impl Tokens {
                     }
                 }
             };
-            // A flight that never lands lost its runtime, and one that kept what was in hand has
-            // nothing for us who had none: start another.
+            // A flight that kept what was in hand has nothing for us who had none: start another.
+            // One that never landed left a pause behind.
             let landed = flight.wait_for(Option::is_some).await.ok().and_then(|l| l.clone());
             match landed {
                 Some(Ok(Some(held))) => return Ok(held.token),
@@ -261,12 +259,13 @@ impl Tokens {
             .unwrap_or_else(|_| Err(StoreError("no answer from the store in time".to_owned())))
     }
 
-    /// `None` where a failing store can be done without.
+    /// `None` where a failing store can be done without: fetching the stable token twice does no
+    /// harm, but each fetch of the plain one kills the other nodes' token.
     fn or_without<T>(&self, answer: Result<T, StoreError>) -> Result<Option<T>, Error> {
-        match (answer, self.sharing) {
-            (Ok(answer), _) => Ok(Some(answer)),
-            (Err(error), Sharing::OneAtATime) => Err(error.into()),
-            (Err(error), Sharing::Harmless) => {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if self.api == Api::Token => Err(error.into()),
+            Err(error) => {
                 tracing::warn!(%error, "wechat.token: going on without the shared store");
                 Ok(None)
             }
@@ -298,7 +297,10 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if self.landed.borrow().is_none() {
-            self.tokens.state().crashed();
+            let (api, why) = (self.tokens.api, Unreachable::Cut);
+            let detail = "the task that fetches the token ended before it was done".to_owned();
+            let outcome = Err(Error::Unreachable { api, why, detail });
+            self.tokens.state().landed(&outcome, Instant::now(), (self.tokens.dice)());
         }
     }
 }

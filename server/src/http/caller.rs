@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -46,12 +46,11 @@ impl FromRequestParts<SharedApp> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
         let headers = &parts.headers;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
         let cookies = CookieJar::from_headers(headers);
         let cookie = |name| cookies.get(name).map(|cookie| Secret::from(cookie.value().to_owned()));
         let names = CookieNames::of(app);
         Ok(Self {
-            address: address(app, peer.unwrap_or(IpAddr::from([0, 0, 0, 0])), headers),
+            address: address(app, &parts.extensions, headers),
             lang: Lang::of(headers),
             origin: text(headers, header::ORIGIN),
             cookie: cookie(names.browser),
@@ -127,11 +126,16 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
         .then(|| Secret::from(token.to_owned()))
 }
 
+/// Who is at the other end of the connection.
+pub(super) fn peer(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    peer.unwrap_or(IpAddr::from([0, 0, 0, 0])).to_canonical()
+}
+
 /// The right-most hop that no trusted proxy made: what stands further left anybody could have written.
-fn address(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let is_trusted =
-        |ip: &IpAddr| app.settings.trusted_proxies.iter().any(|network| network.0.contains(ip));
-    let peer = peer.to_canonical();
+pub(super) fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    let is_trusted = |ip: &IpAddr| app.settings.is_trusted_proxy(*ip);
+    let peer = peer(extensions);
     if !is_trusted(&peer) {
         return peer;
     }
@@ -206,7 +210,7 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         let bytes = Bytes::from_request(request, app).await.map_err(|refused| {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             let error = if too_large {
-                Code::TooLarge.into()
+                Code::PayloadTooLarge.into()
             } else {
                 Error::invalid("the body broke off")
             };

@@ -1,5 +1,7 @@
 //! What holds for whole families of URLs: response headers, and which other origins may read an answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::{
     extract::{Request, State},
     http::{HeaderValue, Method, StatusCode, header},
@@ -7,7 +9,62 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use crate::{app::SharedApp, error::Code, error::Error};
+use super::{caller, oidc};
+use crate::{
+    app::{App, SharedApp},
+    error::{Code, Error},
+    limits::What,
+    oidc::OauthError,
+};
+
+/// Lets through as many requests of an address as `what` allows.
+pub(super) async fn limit(
+    State((app, what)): State<(SharedApp, What)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = caller::address(&app, request.extensions(), request.headers());
+    match app.limits.of_address(what, address, app.world.now()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => {
+            hint_at_proxies(&app, &request);
+            error.into_response()
+        }
+    }
+}
+
+/// The same for what sites call, in OAuth's words; and an address whose secrets and tokens are refused again and again may
+/// present no more for a while.
+pub(super) async fn limit_sites(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let address = caller::address(&app, request.extensions(), request.headers());
+    let now = app.world.now();
+    let limits = &app.limits;
+    let held = limits.of_address(What::Token, address, now);
+    if let Err(error) = held.and_then(|()| limits.may_guess(address, now)) {
+        hint_at_proxies(&app, &request);
+        return oidc::refused(&OauthError::from(error));
+    }
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        limits.guessed_wrong(address, app.world.now());
+    }
+    response
+}
+
+/// Behind a proxy that is not named in the settings everybody has one address, which soon is too busy.
+fn hint_at_proxies(app: &App, request: &Request) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let peer = caller::peer(request.extensions());
+    let forwarded = request.headers().contains_key("x-forwarded-for");
+    if forwarded && !app.settings.is_trusted_proxy(peer) && !SAID.swap(true, Ordering::Relaxed) {
+        tracing::warn!(name: "limits.proxy", %peer,
+            "a limit per address was reached by requests with X-Forwarded-For; if {peer} is your own proxy, add it to trusted_proxies");
+    }
+}
 
 /// Sets on every answer what no page may do without.
 pub(super) async fn headers(
@@ -88,6 +145,9 @@ async fn allow(
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    // The element waits for as long as it is told.
+    let exposed = HeaderValue::from_static("Retry-After");
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     if preflight {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         let allowed = HeaderValue::from_static("Content-Type, Authorization");

@@ -1,5 +1,7 @@
 //! The site's calls: authorize, token, userinfo, jwks, discovery.
 
+use std::time::Duration;
+
 use axum::{
     Form, Json,
     extract::{State, rejection::FormRejection},
@@ -184,6 +186,7 @@ pub(super) fn refused(error: &OauthError) -> Response {
     let status = match error.error {
         "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_requests" => StatusCode::TOO_MANY_REQUESTS,
         "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
@@ -199,8 +202,10 @@ pub(super) fn refused(error: &OauthError) -> Response {
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    let soon = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(5));
+    if let Some(after) = error.retry_after.or(soon) {
+        let after = HeaderValue::from(after.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response
 }

@@ -214,7 +214,7 @@ async fn holder(app: &App, caller: &Caller) -> Result<Option<Person>, Error> {
     let identity =
         app.store.phone(caller.token()?, app.world.now()).await?.ok_or(Code::Unauthorized)?;
     match app.store.person_of(&identity).await? {
-        Some(person) if person.blocked => Err(Code::Blocked.into()),
+        Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
         found => Ok(found),
     }
 }

@@ -1,33 +1,112 @@
-//! The accept loop: hyper with limits on how slowly and how much a peer may send, and a graceful stop.
+//! The accept loop: hyper with limits on how many, how slowly and how much, and a graceful stop.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use axum::{Router, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, server::conn::http1};
+use axum::{
+    Router,
+    body::{Body, Bytes, HttpBody},
+    extract::ConnectInfo,
+};
+use hyper::{
+    Request,
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, sync::watch};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
 use tower::ServiceExt as _;
 
-/// A request's head must be here after this long: slowloris lives on patience.
-const HEAD: Duration = Duration::from_secs(10);
-/// The largest head of a request.
+use crate::{
+    config::{self, Settings},
+    error::Code,
+    limits::Places,
+};
+
+/// The largest head of a request; a larger one is 431.
 const HEAD_BYTES: usize = 16 * 1024;
 /// How long open requests have to finish at a stop.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How many peers are told at once that there is no place for them; more than these are hung up on.
+const APOLOGIES: usize = 64;
+
+/// What holds at a listener.
+#[derive(Clone)]
+pub struct Door {
+    /// How long a request's head may take: slowloris lives on patience.
+    pub head_time: Duration,
+    /// How long its body may take.
+    pub body_time: Duration,
+    /// How long a peer may leave unread or unacknowledged what it was sent.
+    pub stalled_time: Duration,
+    /// Places for connections.
+    pub places: Arc<Places>,
+    /// Proxies, whose connections are not one caller's.
+    pub trusted_proxies: Vec<config::Network>,
+}
+
+impl Door {
+    /// A door by these settings.
+    pub fn new(settings: &Settings, places: Arc<Places>) -> Self {
+        let limits = &settings.limits;
+        Self {
+            head_time: limits.head_time,
+            body_time: limits.body_time,
+            stalled_time: limits.stalled_time,
+            places,
+            trusted_proxies: settings.trusted_proxies.clone(),
+        }
+    }
+}
+
+/// For what is only tried out, on this machine.
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            head_time: Duration::from_secs(10),
+            body_time: Duration::from_secs(20),
+            stalled_time: Duration::from_secs(20),
+            places: Arc::new(Places::new(usize::MAX, usize::MAX)),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
 
 /// Serves `router` until `stop` is done, then lets open requests finish.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    serve_at(Door::default(), listener, router, stop).await;
+}
+
+/// The same behind a door.
+pub async fn serve_at(
+    door: Door,
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let mut stop = std::pin::pin!(stop);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(door.head_time)
         .max_buf_size(HEAD_BYTES)
         .max_headers(100);
     // Every connection holds a receiver, so that the sender knows when the last of them has gone.
     let farewell = watch::Sender::new(false);
+    let apologies = Arc::new(Semaphore::new(APOLOGIES));
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -39,9 +118,18 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             },
             () = &mut stop => break,
         };
-        // A state is one small frame that somebody waits for.
-        let _ = stream.set_nodelay(true);
-        let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+        let ip = peer.ip().to_canonical();
+        let is_proxy = door.trusted_proxies.iter().any(|network| network.0.contains(&ip));
+        let Some(place) = door.places.take((!is_proxy).then_some(ip)) else {
+            turn_away(stream, &apologies);
+            continue;
+        };
+        if let Err(error) = make_ready(&stream, door.stalled_time) {
+            tracing::debug!(name: "connection.options", %error, "a connection goes without its timeouts");
+        }
+        let body_time = door.body_time;
+        let service = router.clone().map_request(move |request: Request<Incoming>| {
+            let mut request = request.map(|body| Body::new(Timely::new(body, body_time)));
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             request
         });
@@ -50,6 +138,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         let connection = connection.with_upgrades();
         let mut told = farewell.subscribe();
         tokio::spawn(async move {
+            let _place = place;
             let mut connection = std::pin::pin!(connection);
             let told = async move { told.wait_for(|stopping| *stopping).await.map(drop) };
             let ended = tokio::select! {
@@ -70,6 +159,90 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     tokio::select! {
         () = farewell.closed() => {}
         () = wait(FAREWELL) => {}
+    }
+}
+
+/// Sets what the kernel watches over by itself, for as long as the socket lives and whoever holds it: peers that are gone
+/// without a word, and peers that read nothing of what they are sent.
+fn make_ready(stream: &TcpStream, stalled: Duration) -> io::Result<()> {
+    // A state is one small frame that somebody waits for.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let quiet = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(stalled / 4);
+    socket.set_tcp_keepalive(&quiet)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(stalled))?;
+    Ok(())
+}
+
+/// Says that it was too much, where that costs little.
+fn turn_away(mut stream: TcpStream, apologies: &Arc<Semaphore>) {
+    let Ok(turn) = apologies.clone().try_acquire_owned() else { return };
+    let row = Code::TooManyRequests.row();
+    let body = format!(
+        r#"{{"type":"about:blank","title":"{}","status":{},"code":"{}","detail":"{}{}"}}"#,
+        row.title, row.status, row.code, row.zh, row.en
+    );
+    let answer = format!(
+        "HTTP/1.1 {} {}\r\nretry-after: 10\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        row.status,
+        row.title,
+        body.len()
+    );
+    tokio::spawn(async move {
+        let _turn = turn;
+        let told = async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await?;
+            // To hang up on what it still sends would take the answer away from it again.
+            let mut rest = [0; 1024];
+            while stream.read(&mut rest).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        tokio::select! {
+            _ = told => {}
+            () = wait(Duration::from_secs(1)) => {}
+        }
+    });
+}
+
+/// A body that must be here in time.
+struct Timely {
+    body: Incoming,
+    time: Duration,
+    late: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Timely {
+    fn new(body: Incoming, time: Duration) -> Self {
+        Self { body, time, late: None }
+    }
+}
+
+impl HttpBody for Timely {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        // Most bodies are here with their head: only who waits needs an alarm.
+        let time = self.time;
+        let late = self.late.get_or_insert_with(|| Box::pin(wait(time)));
+        ready!(late.as_mut().poll(context));
+        Poll::Ready(Some(Err("the body took too long".into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

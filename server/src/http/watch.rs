@@ -1,28 +1,44 @@
 //! The waiting of a page, in three ways that speak the same JSON: WebSocket, server-sent events, long poll.
 
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
+};
 
 use axum::{
     Json,
-    extract::{
-        State,
-        ws::{
-            CloseFrame, Message, WebSocket, WebSocketUpgrade, rejection::WebSocketUpgradeRejection,
-        },
-    },
+    body::Body,
+    extract::{Request, State},
     http::header,
     response::{
         IntoResponse, Response, Sse,
         sse::{Event, KeepAlive},
     },
 };
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _, stream};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+#[cfg(target_os = "linux")]
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        self, Message,
+        handshake::server::create_response,
+        protocol::{CloseFrame, Role, WebSocketConfig},
+    },
+};
 
 use super::caller::{Asked, Caller, Piece};
+#[cfg(target_os = "linux")]
+use crate::waiting::Told;
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    limits::Place,
     login::{self, State as Shown},
     secret::Hashed,
     waiting::Watcher,
@@ -36,11 +52,16 @@ const LARGEST: usize = 1024;
 const PING: (u32, u32) = (45_000, 10_000);
 const PONG: Duration = Duration::from_secs(10);
 
+/// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
+const CHATTER: u32 = 64;
+
 /// One page looking at one ticket.
 struct Look {
     app: SharedApp,
     id: Hashed,
     watcher: Watcher,
+    /// Held for as long as the page looks: so many may of one address, and in all.
+    _place: Place,
     last: Option<Shown>,
     /// Something may have changed since the last look.
     stale: bool,
@@ -49,9 +70,9 @@ struct Look {
 }
 
 impl Look {
-    fn new(app: SharedApp, id: Hashed, watcher: Watcher) -> Self {
+    fn new(app: SharedApp, id: Hashed, watcher: Watcher, place: Place) -> Self {
         let again = app.world.now();
-        Self { app, id, watcher, last: None, stale: true, again }
+        Self { app, id, watcher, _place: place, last: None, stale: true, again }
     }
 
     /// The next state that is another than the last; none when the ticket is gone. May be dropped at any await and called
@@ -88,10 +109,7 @@ impl Look {
     }
 
     fn is_news(&self, shown: &Shown) -> bool {
-        let same = |last: &Shown| {
-            (last.state, &last.number, &last.person) == (shown.state, &shown.number, &shown.person)
-        };
-        !self.last.as_ref().is_some_and(same)
+        self.last.as_ref().map(news) != Some(news(shown))
     }
 }
 
@@ -102,7 +120,7 @@ async fn admit(
     caller: &Caller,
     id: Hashed,
     needs_origin: bool,
-) -> Result<(), Error> {
+) -> Result<Place, Error> {
     if needs_origin && caller.origin.is_none() {
         return Err(Code::OriginNotAllowed.into());
     }
@@ -110,33 +128,135 @@ async fn admit(
     if !standing.owner().may_watch(caller.presents(None)) {
         return Err(Code::NoSuchTicket.into());
     }
-    match &caller.origin {
-        Some(origin) => login::check_origin(app, standing.owner(), Some(origin)),
-        None => Ok(()),
+    if let Some(origin) = &caller.origin {
+        login::check_origin(app, standing.owner(), Some(origin))?;
     }
+    let place = app.limits.waiting.take(Some(caller.address));
+    place.ok_or_else(|| Error::too_many(Duration::from_secs(10)))
 }
 
 pub(super) async fn socket(
     State(app): State<SharedApp>,
     caller: Caller,
     Piece(ticket): Piece,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    mut request: Request,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, true).await?;
-    let upgrade = upgrade.map_err(|refused| Error::invalid(refused.body_text()))?;
-    // The library would keep 128 KiB a socket for pages that say nothing.
-    let upgrade =
-        upgrade.read_buffer_size(LARGEST).write_buffer_size(0).max_message_size(4 * LARGEST);
-    let watcher = app.waiting.watch_as_socket(id);
-    Ok(upgrade.on_upgrade(move |socket| keep(socket, Look::new(app, id, watcher))))
+    let place = admit(&app, &caller, id, true).await?;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let accepted =
+        create_response(&request.map(drop)).map_err(|error| Error::invalid(error.to_string()))?;
+    tokio::spawn(async move {
+        // Who goes away in the middle of a handshake is not missed.
+        if let Ok(upgraded) = upgrade.await {
+            attend_socket(app, id, upgraded, place).await;
+        }
+    });
+    Ok(accepted.map(|()| Body::empty()))
 }
 
-async fn keep(mut socket: WebSocket, mut look: Look) {
-    let app = look.app.clone();
+/// A socket is parked where that can be: a plain TCP connection on Linux that has said nothing yet. Else it has a task.
+async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Place) {
+    #[cfg(target_os = "linux")]
+    let (upgraded, place) = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => {
+            match app.waiting.park(id, parts.io.into_inner(), place, &app.world) {
+                Ok(()) => return,
+                Err((stream, place)) => return keep(app, id, stream, Bytes::new(), place).await,
+            }
+        }
+        Ok(parts) => return keep(app, id, parts.io.into_inner(), parts.read_buf, place).await,
+        Err(upgraded) => (upgraded, place),
+    };
+    keep(app, id, TokioIo::new(upgraded), Bytes::new(), place).await;
+}
+
+/// Reads the tickets of parked sockets when they are nudged, hears what the sockets say, and turns their wheel. Runs as
+/// long as the server.
+#[cfg(target_os = "linux")]
+pub async fn attend(app: SharedApp) {
+    let mut looks = match app.waiting.open(app.world.now()) {
+        Ok(Some(looks)) => looks,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!(name: "waiting.open", %error, "waiting sockets cost more memory than they need to");
+            return;
+        }
+    };
+    let mut turned = app.world.now();
+    loop {
+        tokio::select! {
+            heard = app.waiting.hear() => if let Err(error) = heard {
+                tracing::error!(name: "waiting.hear", %error, "waiting sockets are not heard; restart the server");
+                return;
+            },
+            Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
+            () = app.world.sleep_until(turned + Duration::from_secs(1)) => {
+                turned = app.world.now();
+                app.waiting.turn(&app.world);
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn look_for_parked(app: SharedApp, id: Hashed) {
+    loop {
+        app.waiting.begin(id);
+        match login::find(&app, id).await {
+            Ok(standing) => {
+                let shown = standing.state(app.world.now());
+                let told = Told {
+                    text: serde_json::to_string(&shown).unwrap_or_default(),
+                    news: news(&shown),
+                    ends: standing.ends(),
+                    is_final: shown.is_final(),
+                };
+                if !app.waiting.tell(id, &told) {
+                    return;
+                }
+            }
+            Err(error) if error.code == Code::NoSuchTicket => return app.waiting.gone(id),
+            // A store that is away comes back; the page keeps waiting meanwhile.
+            Err(_) => return app.waiting.later(id, app.world.now() + Duration::from_secs(1)),
+        }
+    }
+}
+
+/// What of a state is news, as a hash; never zero, which stands for nothing told yet.
+fn news(shown: &Shown) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (shown.state, &shown.number, &shown.person).hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// A socket with a task of its own.
+async fn keep(
+    app: SharedApp,
+    id: Hashed,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    said_already: Bytes,
+    place: Place,
+) {
+    // The library would keep 128 KiB a socket for pages that say nothing.
+    let config = WebSocketConfig::default()
+        .read_buffer_size(LARGEST)
+        .write_buffer_size(0)
+        .max_message_size(Some(4 * LARGEST))
+        .max_frame_size(Some(4 * LARGEST));
+    let mut socket = WebSocketStream::from_partially_read(
+        stream,
+        said_already.to_vec(),
+        Role::Server,
+        Some(config),
+    )
+    .await;
+    let watcher = app.waiting.watch_as_socket(id);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let pause = || Duration::from_millis(u64::from(PING.0 + app.world.below(PING.1)));
     let mut quiet_until = app.world.now() + pause();
     let mut asked = false;
+    let mut chatter: u32 = 0;
     let code = loop {
         tokio::select! {
             shown = look.next() => match shown {
@@ -152,19 +272,25 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
                 None if look.watcher.is_replaced() => break 4001,
                 None => break 1000,
             },
-            said = socket.recv() => match said {
+            said = socket.next() => match said {
                 None | Some(Ok(Message::Close(_))) => return,
                 Some(Ok(Message::Text(text))) if text.len() > LARGEST => break 1009,
                 Some(Ok(Message::Binary(bytes))) if bytes.len() > LARGEST => break 1009,
                 Some(Ok(Message::Text(_) | Message::Binary(_))) => break 1008,
+                // An honest page answers our pings; browsers send none of their own.
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) if chatter >= CHATTER => break 1008,
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                    chatter += 1;
                     asked = false;
+                    chatter += 1;
                     quiet_until = app.world.now() + pause();
                 }
-                Some(Err(error)) => break if error.to_string().contains("too long") { 1009 } else { 1002 },
+                Some(Ok(_)) => break 1008,
+                Some(Err(tungstenite::Error::Capacity(_))) => break 1009,
+                Some(Err(_)) => break 1002,
             },
             () = app.world.sleep_until(quiet_until) => {
-                if asked || socket.send(Message::Ping(bytes::Bytes::new())).await.is_err() {
+                if asked || socket.send(Message::Ping(Bytes::new())).await.is_err() {
                     return;
                 }
                 asked = true;
@@ -173,7 +299,9 @@ async fn keep(mut socket: WebSocket, mut look: Look) {
         }
     };
     // Who does not take the farewell loses nothing by it.
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await;
+    let _ = socket
+        .send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })))
+        .await;
 }
 
 pub(super) async fn events(
@@ -182,9 +310,9 @@ pub(super) async fn events(
     Piece(ticket): Piece,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let watcher = app.waiting.watch(id);
-    let look = Look::new(app, id, watcher);
+    let look = Look::new(app, id, watcher, place);
     let states = stream::unfold(Some(look), |look| async move {
         let mut look = look?;
         let shown = look.next().await?;
@@ -210,10 +338,10 @@ pub(super) async fn poll(
     Asked(poll): Asked<Poll>,
 ) -> Result<Response, Error> {
     let id = Hashed::of(ticket);
-    admit(&app, &caller, id, false).await?;
+    let place = admit(&app, &caller, id, false).await?;
     let until = app.world.now() + Duration::from_secs(poll.wait.min(25));
     let watcher = app.waiting.watch(id);
-    let mut look = Look::new(app.clone(), id, watcher);
+    let mut look = Look::new(app.clone(), id, watcher, place);
     let mut shown = look.next().await.ok_or(Code::NoSuchTicket)?;
     while poll.after.as_deref() == Some(shown.state) && !shown.is_final() {
         tokio::select! {

@@ -183,6 +183,10 @@ impl Tickets for Memory {
         Ok(())
     }
 
+    async fn how_many(&self) -> Result<usize, Error> {
+        Ok(self.held().tickets.len())
+    }
+
     async fn purge(&self, now: Timestamp) -> Result<(), Error> {
         // A claim is asked for within ten minutes of the decision and redeemed within one: an hour is ample.
         let old = now.before(Duration::from_secs(3600));

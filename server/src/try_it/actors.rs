@@ -83,6 +83,7 @@ pub struct Browser {
     http: Client,
     jar: std::sync::Arc<reqwest::cookie::Jar>,
     saoma: String,
+    address: Option<header::HeaderValue>,
 }
 
 /// A page with a code, as the browser sees it.
@@ -116,7 +117,12 @@ impl Browser {
             .user_agent(user_agent)
             .build()
             .map_err(told)?;
-        Ok(Self { http, jar, saoma: saoma.to_owned() })
+        Ok(Self { http, jar, saoma: saoma.to_owned(), address: None })
+    }
+
+    /// From now on a proxy says that it comes from `address`.
+    pub fn moves_to(&mut self, address: &str) {
+        self.address = header::HeaderValue::from_str(address).ok();
     }
 
     /// One GET, no redirect followed.
@@ -124,7 +130,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn get(&self, url: &str) -> Told<Reply> {
-        Reply::of(self.http.get(self.absolute(url)).header("accept-language", "en")).await
+        let request = self.http.get(self.absolute(url)).header("accept-language", "en");
+        Reply::of(forwarded(request, self.address.as_ref())).await
     }
 
     /// Goes to an address, as typed or clicked, through up to ten redirects.
@@ -182,8 +189,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn posts(&self, url: &str, body: &Value, origin: &str) -> Told<Reply> {
-        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, origin).json(body))
-            .await
+        let request = self.http.post(self.absolute(url)).header(header::ORIGIN, origin).json(body);
+        Reply::of(forwarded(request, self.address.as_ref())).await
     }
 
     /// A POST of a form.
@@ -191,8 +198,8 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn submits(&self, url: &str, form: &[(&str, &str)]) -> Told<Reply> {
-        Reply::of(self.http.post(self.absolute(url)).header(header::ORIGIN, &self.saoma).form(form))
-            .await
+        let request = self.http.post(self.absolute(url)).header(header::ORIGIN, &self.saoma);
+        Reply::of(forwarded(request.form(form), self.address.as_ref())).await
     }
 
     /// Watches a page's ticket over the WebSocket.
@@ -218,6 +225,9 @@ impl Browser {
         if let Some(cookies) = cookies {
             request.headers_mut().insert(header::COOKIE, cookies);
         }
+        if let Some(address) = &self.address {
+            request.headers_mut().insert("x-forwarded-for", address.clone());
+        }
         match tokio_tungstenite::connect_async(request).await {
             Ok((socket, _)) => Ok(Watch { socket }),
             Err(tokio_tungstenite::tungstenite::Error::Http(refused)) => {
@@ -229,6 +239,14 @@ impl Browser {
 
     fn absolute(&self, url: &str) -> String {
         if url.starts_with('/') { format!("{}{url}", self.saoma) } else { url.to_owned() }
+    }
+}
+
+/// What a proxy says of who is behind it.
+fn forwarded(request: RequestBuilder, address: Option<&header::HeaderValue>) -> RequestBuilder {
+    match address {
+        Some(address) => request.header("x-forwarded-for", address),
+        None => request,
     }
 }
 
@@ -309,6 +327,7 @@ pub struct Phone {
     unionid: Option<String>,
     saoma: String,
     wechat: String,
+    address: Option<header::HeaderValue>,
 }
 
 /// What a scan showed.
@@ -331,7 +350,13 @@ impl Phone {
             unionid: None,
             saoma: saoma.to_owned(),
             wechat: wechat.to_owned(),
+            address: None,
         }
+    }
+
+    /// From now on a proxy says that it comes from `address`.
+    pub fn moves_to(&mut self, address: &str) {
+        self.address = header::HeaderValue::from_str(address).ok();
     }
 
     /// The same, of a person with a unionid.
@@ -367,6 +392,7 @@ impl Phone {
         let request =
             self.http.request(method, format!("{}/api/phone/{path}", self.saoma)).json(body);
         let request = request.header("accept-language", "en");
+        let request = forwarded(request, self.address.as_ref());
         let request = match token {
             Some(token) => request.bearer_auth(token),
             None => request,

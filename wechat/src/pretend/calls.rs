@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 const KEPT: usize = 10_000;
-const SECRETS: [&str; 7] =
-    ["access_token", "secret", "appsecret", "js_code", "signature", "session_key", "openid"];
+const SECRETS: [&str; 6] =
+    ["access_token", "secret", "appsecret", "js_code", "signature", "session_key"];
 
 /// One call, as WeChat saw it.
 #[derive(Clone, Debug, Serialize)]
@@ -19,10 +19,10 @@ pub struct Call {
     /// The path without its query.
     pub path: String,
     /// The query, secrets masked.
-    pub query: Map<String, Value>,
+    pub query: Value,
     /// The JSON body, secrets masked; `null` if there was none or it was no JSON.
     pub body: Value,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the answer; 0 while there is none, or if the caller did not wait for it.
     pub status: u16,
     /// The errcode of the answer; 0 for a success.
     pub errcode: i64,
@@ -46,6 +46,15 @@ impl Calls {
         self.list.push_back(call);
         if self.list.len() > KEPT {
             self.list.pop_front();
+        }
+    }
+
+    /// Writes down how the call with this request id was answered.
+    pub(super) fn answered(&mut self, rid: &str, status: u16, errcode: i64, warnings: Vec<String>) {
+        if let Some(call) = self.list.iter_mut().rev().find(|call| call.rid == rid) {
+            call.status = status;
+            call.errcode = errcode;
+            call.warnings = warnings;
         }
     }
 

@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Pretend;
@@ -19,6 +21,21 @@ use super::quotas::Limit;
 use super::trouble::Trouble;
 
 const HELP: &str = include_str!("help.txt");
+
+/// A JSON body, whatever its Content-Type says: `curl -d` says it is a form.
+struct Said<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Pretend> for Said<T> {
+    type Rejection = Response;
+    async fn from_request(request: Request, state: &Pretend) -> Result<Self, Response> {
+        let body =
+            Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        serde_json::from_slice(&body).map(Said).map_err(|error| {
+            (StatusCode::BAD_REQUEST, format!("{error}\nGET /pretend/ says what is understood.\n"))
+                .into_response()
+        })
+    }
+}
 
 pub(super) fn router() -> Router<Pretend> {
     Router::new()
@@ -61,7 +78,7 @@ impl JsCode {
     }
 }
 
-async fn js_code(State(pretend): State<Pretend>, Json(wanted): Json<JsCode>) -> Json<Value> {
+async fn js_code(State(pretend): State<Pretend>, Said(wanted): Said<JsCode>) -> Json<Value> {
     Json(json!({"js_code": wanted.draw(&pretend)}))
 }
 
@@ -72,14 +89,14 @@ struct Open {
     how: How,
 }
 
-async fn open(State(pretend): State<Pretend>, Json(wanted): Json<Open>) -> Response {
+async fn open(State(pretend): State<Pretend>, Said(wanted): Said<Open>) -> Response {
     match pretend.phone("").open(&wanted.text, wanted.how) {
         Some(arrival) => Json(arrival).into_response(),
         None => (StatusCode::NOT_FOUND, "no such code was drawn here\n").into_response(),
     }
 }
 
-async fn trouble(State(pretend): State<Pretend>, Json(trouble): Json<Trouble>) -> StatusCode {
+async fn trouble(State(pretend): State<Pretend>, Said(trouble): Said<Trouble>) -> StatusCode {
     pretend.trouble(trouble);
     StatusCode::NO_CONTENT
 }
@@ -100,7 +117,7 @@ struct Publish {
     pages: Vec<String>,
 }
 
-async fn publish(State(pretend): State<Pretend>, Json(wanted): Json<Publish>) -> StatusCode {
+async fn publish(State(pretend): State<Pretend>, Said(wanted): Said<Publish>) -> StatusCode {
     pretend.publish(wanted.pages);
     StatusCode::NO_CONTENT
 }
@@ -111,7 +128,7 @@ struct Clock {
     advance_s: u64,
 }
 
-async fn clock(State(pretend): State<Pretend>, Json(wanted): Json<Clock>) -> StatusCode {
+async fn clock(State(pretend): State<Pretend>, Said(wanted): Said<Clock>) -> StatusCode {
     pretend.advance(Duration::from_secs(wanted.advance_s));
     StatusCode::NO_CONTENT
 }
@@ -124,7 +141,7 @@ struct LimitOf {
     day: Option<u32>,
 }
 
-async fn limit(State(pretend): State<Pretend>, Json(wanted): Json<LimitOf>) -> StatusCode {
+async fn limit(State(pretend): State<Pretend>, Said(wanted): Said<LimitOf>) -> StatusCode {
     let LimitOf { path, minute, day } = wanted;
     pretend.limit(&path, Limit { minute, day });
     StatusCode::NO_CONTENT
@@ -145,7 +162,7 @@ struct AccountIs {
     codes_used: usize,
 }
 
-async fn account(State(pretend): State<Pretend>, Json(wanted): Json<AccountIs>) -> Response {
+async fn account(State(pretend): State<Pretend>, Said(wanted): Said<AccountIs>) -> Response {
     let confirmation = match wanted.confirmation {
         None => None,
         Some(89503) => Some(Confirmation::Waiting),

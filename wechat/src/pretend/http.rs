@@ -69,12 +69,8 @@ async fn serve(State(pretend): State<Pretend>, request: Request) -> Response {
     let Some(incoming) = read(request).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let began = pretend.0.clock.now();
-    let (trouble, rid) = {
-        let mut world = pretend.world();
-        (world.troubles.next(&incoming.path), rid(began, &mut world.dice))
-    };
-    if let Some(trouble) = &trouble {
+    let (trouble, rid) = note(&pretend, &incoming);
+    if let Some(trouble) = trouble.as_ref().filter(|trouble| trouble.delay_ms > 0) {
         tokio::time::sleep(Duration::from_millis(trouble.delay_ms)).await;
     }
     let mut warnings = Vec::new();
@@ -82,32 +78,36 @@ async fn serve(State(pretend): State<Pretend>, request: Request) -> Response {
     let answer = match spoilt {
         Some(answer) => answer,
         None => {
-            let decision = decide(&pretend, &incoming, &mut warnings);
-            let outcome = match decision {
+            let outcome = match decide(&pretend, &incoming, &mut warnings) {
                 Decision::Done(outcome) => outcome,
                 Decision::Paint(order, num_used) => painted(*order, num_used).await,
             };
             answer(&incoming.path, outcome, &rid)
         }
     };
-    let cut = trouble.as_ref().is_some_and(|trouble| trouble.cut);
-    let call = Call {
-        at: began.as_secs(),
+    pretend.world().calls.answered(&rid, answer.status, answer.errcode, warnings);
+    send(answer, trouble.is_some_and(|trouble| trouble.cut))
+}
+
+/// Writes the call down as it comes in, and says what trouble awaits it.
+fn note(pretend: &Pretend, incoming: &Incoming) -> (Option<Trouble>, String) {
+    let now = pretend.0.clock.now();
+    let mut world = pretend.world();
+    let rid = rid(now, &mut world.dice);
+    let trouble = world.troubles.next(&incoming.path);
+    world.calls.add(Call {
+        at: now.as_secs(),
         method: incoming.method.to_string(),
         path: incoming.path.clone(),
-        query: match masked(Value::Object(incoming.query.clone())) {
-            Value::Object(query) => query,
-            _ => Map::new(),
-        },
+        query: masked(Value::Object(incoming.query.clone())),
         body: serde_json::from_slice(&incoming.body).map_or(Value::Null, masked),
-        status: answer.status,
-        errcode: answer.errcode,
-        rid,
+        status: 0,
+        errcode: 0,
+        rid: rid.clone(),
         trouble: trouble.is_some(),
-        warnings,
-    };
-    pretend.world().calls.add(call);
-    send(answer, cut)
+        warnings: Vec::new(),
+    });
+    (trouble, rid)
 }
 
 async fn read(request: Request) -> Option<Incoming> {
@@ -382,7 +382,7 @@ fn remembered(world: &World, rid: &str, from: IpAddr) -> Result<Yes, No> {
     }
     let call = world.calls.by_rid(rid).ok_or_else(|| no(76001, "rid not found"))?;
     let request = json!({
-        "invoke_time": call.at, "cost_in_ms": 1, "request_url": Value::Object(call.query.clone()).to_string(),
+        "invoke_time": call.at, "cost_in_ms": 1, "request_url": format!("{} {}", call.path, call.query),
         "request_body": call.body.to_string(), "response_body": json!({"errcode": call.errcode}).to_string(),
         "client_ip": from.to_string(),
     });

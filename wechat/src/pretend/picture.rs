@@ -32,25 +32,27 @@ pub(super) fn paint(text: &str, look: &Look) -> Option<(Bytes, &'static str)> {
     if scale == 0 {
         return None;
     }
-    let is_dark = |x: usize, y: usize| {
-        let module = |at: usize| at.checked_sub(margin).map(|at| at / scale);
-        match (module(x), module(y)) {
-            (Some(x), Some(y)) if x < modules && y < modules => {
-                dots.get(y * modules + x) == Some(&Color::Dark)
-            }
-            _ => false,
-        }
-    };
+    // Which module a row or column of pixels lies in; none in the quiet around the code.
+    let module = |at: usize| Some(at.checked_sub(margin)? / scale).filter(|at| *at < modules);
     let channels = if look.see_through { 4 } else { 3 };
+    let row = |line: Option<usize>| {
+        let mut row = Vec::with_capacity(width * channels);
+        for x in 0..width {
+            let dot = module(x).zip(line).and_then(|(x, line)| dots.get(line * modules + x));
+            let dark = dot == Some(&Color::Dark);
+            row.extend(if dark { look.color } else { [255; 3] });
+            if look.see_through {
+                row.push(if dark { 255 } else { 0 });
+            }
+        }
+        row
+    };
+    // Every row of pixels within a row of modules is the same.
+    let quiet = row(None);
+    let lines: Vec<_> = (0..modules).map(|line| row(Some(line))).collect();
     let mut pixels = Vec::with_capacity(width * width * channels);
     for y in 0..width {
-        for x in 0..width {
-            let dark = is_dark(x, y);
-            pixels.extend(if dark { look.color } else { [255; 3] });
-            if look.see_through {
-                pixels.push(if dark { 255 } else { 0 });
-            }
-        }
+        pixels.extend_from_slice(module(y).and_then(|line| lines.get(line)).unwrap_or(&quiet));
     }
     let mut file = Cursor::new(Vec::new());
     let content_type = if look.see_through {

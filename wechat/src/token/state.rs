@@ -88,11 +88,6 @@ impl State {
         self.flight = Some(flight);
     }
 
-    /// The flight ended without landing.
-    pub(super) fn crashed(&mut self) {
-        self.flight = None;
-    }
-
     pub(super) fn landed(
         &mut self,
         outcome: &Result<Option<Held>, Error>,

@@ -1,0 +1,379 @@
+//! How much of everything: per address, per site, per person, in all.
+//!
+//! A rate is a bucket that holds a minute's worth and fills evenly (the generic cell rate algorithm, of which one moment a
+//! caller is kept: when the bucket will be full again). It goes by `World`'s clock and forgives one that was set back,
+//! which the libraries for it do not. A place is held for as long as something is open. Neither remembers more callers than
+//! fit in a few megabytes.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{config, error::Error, person::Identity, secret::Hashed, world::Timestamp};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How many callers a rate remembers.
+const MOST: usize = 1 << 16;
+
+/// What is limited by address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// Anything at all.
+    Request,
+    /// Opening or renewing a ticket.
+    Ticket,
+    /// Beginning to watch one.
+    Watch,
+    /// Asking WeChat who holds a phone.
+    Scan,
+    /// Asking for digits, or typing them.
+    Digits,
+    /// Calling the token endpoint and its neighbours.
+    Token,
+}
+
+/// Every limit of a running server.
+pub struct Limits {
+    off: bool,
+    requests: Rate<IpAddr>,
+    tickets: Rate<IpAddr>,
+    site_tickets: Rate<String>,
+    tickets_held: usize,
+    watches: Rate<IpAddr>,
+    scans: Rate<IpAddr>,
+    person_scans: Rate<Hashed>,
+    digits: Rate<IpAddr>,
+    tokens: Rate<IpAddr>,
+    site_tokens: Rate<String>,
+    wrong_secrets: Rate<IpAddr>,
+    /// Open connections.
+    pub sockets: Arc<Places>,
+    /// Pages that wait.
+    pub waiting: Arc<Places>,
+}
+
+impl Limits {
+    /// Limits by these settings.
+    pub fn new(settings: &config::Limits) -> Self {
+        let places = || Arc::new(Places::new(settings.sockets, settings.sockets_per_address));
+        Self {
+            off: settings.off,
+            requests: Rate::of(settings.requests_per_address),
+            tickets: Rate::of(settings.tickets_per_address),
+            site_tickets: Rate::of(settings.tickets_per_site),
+            tickets_held: settings.tickets_held,
+            watches: Rate::of(settings.watches_per_address),
+            scans: Rate::of(settings.scans_per_address),
+            person_scans: Rate::of(settings.scans_per_person),
+            digits: Rate::of(settings.digits_per_address),
+            tokens: Rate::of(settings.tokens_per_address),
+            site_tokens: Rate::of(settings.tokens_per_site),
+            wrong_secrets: Rate::of(settings.wrong_secrets_per_address),
+            sockets: places(),
+            waiting: places(),
+        }
+    }
+
+    /// Counts one of `what` against an address.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`](crate::error::Code::TooManyRequests), with when to try again.
+    pub fn of_address(&self, what: What, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+        let rate = match what {
+            What::Request => &self.requests,
+            What::Ticket => &self.tickets,
+            What::Watch => &self.watches,
+            What::Scan => &self.scans,
+            What::Digits => &self.digits,
+            What::Token => &self.tokens,
+        };
+        self.kept(rate.take(network(address), now))
+    }
+
+    /// Counts a ticket against the site it is for, while there is room for `held` and one more.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn of_ticket(&self, site: &str, held: usize, now: Timestamp) -> Result<(), Error> {
+        // Memory is no rate: this holds where rates are off, too.
+        if held >= self.tickets_held {
+            return Err(Error::too_many(Duration::from_secs(5)));
+        }
+        self.kept(self.site_tickets.take(site.to_owned(), now))
+    }
+
+    /// Counts a scan against the person who holds the phone.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn of_person(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
+        let name = Hashed::of(format!("{}:{}", identity.appid, identity.openid));
+        self.kept(self.person_scans.take(name, now))
+    }
+
+    /// Counts a call against a site that has proved its secret. A public one proves nothing, so that anybody could use up
+    /// its share: those are held by address alone.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn of_site(&self, site: &str, now: Timestamp) -> Result<(), Error> {
+        self.kept(self.site_tokens.take(site.to_owned(), now))
+    }
+
+    /// Whether an address may present one more secret.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn may_guess(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+        self.kept(self.wrong_secrets.look(&network(address), now))
+    }
+
+    /// Counts a refused secret against the address that presented it.
+    pub fn guessed_wrong(&self, address: IpAddr, now: Timestamp) {
+        // What is over is told to the next guess.
+        let _ = self.wrong_secrets.take(network(address), now);
+    }
+
+    fn kept(&self, taken: Result<(), Duration>) -> Result<(), Error> {
+        match taken {
+            Err(wait) if !self.off => Err(Error::too_many(wait)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets whose buckets are full again.
+    pub fn forget(&self, now: Timestamp) {
+        let of_addresses = [
+            &self.requests,
+            &self.tickets,
+            &self.watches,
+            &self.scans,
+            &self.digits,
+            &self.tokens,
+            &self.wrong_secrets,
+        ];
+        of_addresses.into_iter().for_each(|rate| rate.forget(now));
+        [&self.site_tickets, &self.site_tokens].into_iter().for_each(|rate| rate.forget(now));
+        self.person_scans.forget(now);
+    }
+}
+
+/// What counts as one address: a /64 of IPv6, since a household or a rented machine has all of it.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+/// So many a minute for each caller.
+struct Rate<K> {
+    a_minute: NonZeroU32,
+    /// When each caller's bucket will be full again, in microseconds since the epoch.
+    full: Mutex<HashMap<K, i64>>,
+}
+
+impl<K: Hash + Eq> Rate<K> {
+    fn of(a_minute: NonZeroU32) -> Self {
+        Self { a_minute, full: Mutex::default() }
+    }
+
+    /// Takes one out of the bucket, or says when there will be one.
+    fn take(&self, who: K, now: Timestamp) -> Result<(), Duration> {
+        let mut full = self.full();
+        if full.len() >= MOST {
+            make_room(&mut full, now);
+        }
+        let next = self.next(full.get(&who).copied(), now)?;
+        full.insert(who, next);
+        Ok(())
+    }
+
+    /// Whether there is one in the bucket.
+    fn look(&self, who: &K, now: Timestamp) -> Result<(), Duration> {
+        self.next(self.full().get(who).copied(), now).map(drop)
+    }
+
+    /// When the bucket would be full again after one more.
+    fn next(&self, full: Option<i64>, now: Timestamp) -> Result<i64, Duration> {
+        let (now, whole) = (micros(now), i64::try_from(MINUTE.as_micros()).unwrap_or(i64::MAX));
+        let each = whole / i64::from(self.a_minute.get());
+        // A bucket that fills later than an empty one would is of a clock that has been set back since.
+        let full = full.filter(|full| *full <= now.saturating_add(whole)).unwrap_or(now).max(now);
+        let over = full.saturating_add(each) - now.saturating_add(whole);
+        match u64::try_from(over) {
+            Ok(over) if over > 0 => Err(Duration::from_micros(over)),
+            _ => Ok(full + each),
+        }
+    }
+
+    fn forget(&self, now: Timestamp) {
+        self.full().retain(|_, full| *full > micros(now));
+    }
+
+    fn full(&self) -> MutexGuard<'_, HashMap<K, i64>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who can fill the table commands so many addresses that what holds each of them holds nothing: then all are forgotten
+/// rather than looked through again and again, and what holds is the limits in all.
+fn make_room<K: Hash + Eq>(full: &mut HashMap<K, i64>, now: Timestamp) {
+    full.retain(|_, full| *full > micros(now));
+    if full.len() > MOST / 2 {
+        full.clear();
+    }
+}
+
+fn micros(at: Timestamp) -> i64 {
+    at.millis().saturating_mul(1000)
+}
+
+/// Places for what stays open, so many in all and so many for one address.
+pub struct Places {
+    most: usize,
+    most_of_one: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<IpAddr, usize>,
+}
+
+/// A place that somebody has; dropping it gives it back.
+pub struct Place {
+    places: Arc<Places>,
+    network: Option<IpAddr>,
+}
+
+impl Places {
+    /// So many in all, and so many for one address.
+    pub fn new(most: usize, most_of_one: usize) -> Self {
+        Self { most, most_of_one, taken: Mutex::default() }
+    }
+
+    /// A place for this address; for none, one that counts only in all: what a trusted proxy opens is not one caller's.
+    pub fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+        let network = address.map(network);
+        let mut taken = self.taken();
+        if taken.all >= self.most {
+            return None;
+        }
+        if let Some(network) = network {
+            let of_one = taken.by.entry(network).or_default();
+            if *of_one >= self.most_of_one {
+                return None;
+            }
+            *of_one += 1;
+        }
+        taken.all += 1;
+        Some(Place { places: self.clone(), network })
+    }
+
+    /// How many are taken.
+    pub fn taken_in_all(&self) -> usize {
+        self.taken().all
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(network) = self.network
+            && let Some(of_one) = taken.by.get_mut(&network)
+        {
+            *of_one = of_one.saturating_sub(1);
+            if *of_one == 0 {
+                taken.by.remove(&network);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn six() -> Rate<u32> {
+        Rate::of(NonZeroU32::new(6).unwrap())
+    }
+
+    fn taken(rate: &Rate<u32>, who: u32, now: Timestamp) -> usize {
+        (0..100).take_while(|_| rate.take(who, now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_minutes_worth_at_once_and_then_evenly() {
+        let rate = six();
+        assert_eq!(taken(&rate, 1, START), 6);
+        assert_eq!(rate.take(1, START), Err(Duration::from_secs(10)));
+        assert_eq!(taken(&rate, 1, START + Duration::from_secs(10)), 1);
+        assert_eq!(taken(&rate, 1, START + Duration::from_secs(3600)), 6);
+        assert_eq!(taken(&rate, 2, START), 6, "another one's is not touched");
+    }
+
+    #[test]
+    fn looking_takes_nothing() {
+        let rate = six();
+        assert!((0..100).all(|_| rate.look(&1, START).is_ok()));
+        assert_eq!(taken(&rate, 1, START), 6);
+        assert!(rate.look(&1, START).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_locks_nobody_out() {
+        let rate = six();
+        assert_eq!(taken(&rate, 1, START + Duration::from_secs(3600)), 6);
+        assert_eq!(taken(&rate, 1, START), 6);
+    }
+
+    #[test]
+    fn a_flood_of_callers_fills_no_more_than_its_table() {
+        let rate = six();
+        for who in 0..300_000 {
+            assert!(rate.take(who, START).is_ok());
+        }
+        assert!(rate.full().len() <= MOST);
+        rate.forget(START + MINUTE);
+        assert_eq!(rate.full().len(), 0, "who has not come back is forgotten");
+    }
+
+    #[test]
+    fn a_64_of_ipv6_is_one_address_and_a_mapped_one_is_its_ipv4() {
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::3"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+
+    #[test]
+    fn places_are_given_back_and_nobody_has_them_all() {
+        let places = Arc::new(Places::new(3, 2));
+        let [one, other] = [1, 2].map(|last| Some(IpAddr::from([192, 0, 2, last])));
+        let first = places.take(one).unwrap();
+        let _second = places.take(one).unwrap();
+        assert!(places.take(one).is_none(), "two are all that one address gets");
+        let _third = places.take(other).unwrap();
+        assert!(places.take(None).is_none(), "three are all there are");
+        drop(first);
+        assert!(places.take(one).is_some());
+        assert_eq!(places.taken_in_all(), 2);
+        assert_eq!(places.taken().by.len(), 2, "who has none is not remembered");
+    }
+}

@@ -1,0 +1,537 @@
+//! Sockets that cost almost nothing.
+//!
+//! After its upgrade a waiting page has nothing to say, so it needs no task and no buffer: only its descriptor and a few
+//! bytes beside its ticket. All of them hang on one epoll, which itself is one descriptor of the runtime's; one task turns
+//! the wheel of pings and expiries and reads what little comes. What is not a whole frame yet stays in the kernel.
+
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::OwnedFd,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustix::{
+    event::epoll::{self, CreateFlags, EventData, EventFlags},
+    io::Errno,
+    net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown},
+};
+use tokio::{io::unix::AsyncFd, net::TcpStream, sync::mpsc};
+
+use super::{
+    Told,
+    frame::{self, Said},
+    wheel::Wheel,
+};
+use crate::{
+    limits::Place,
+    secret::Hashed,
+    world::{Timestamp, World},
+};
+
+/// A page is asked whether it is there after 45 to 55 s, each at its own time, and has ten to answer. Proxies cut what is
+/// silent for a minute.
+const QUIET: (u64, u32) = (45_000, 10_000);
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
+const CHATTER: u8 = 64;
+/// How many events are taken at once.
+const EVENTS: usize = 256;
+/// How much is looked at of what a page sends: the largest frame that is answered is far below.
+const GLANCE: usize = 2048;
+
+/// The parked sockets of a server.
+pub(super) struct Parked {
+    epoll: AsyncFd<OwnedFd>,
+    inner: Mutex<Inner>,
+    looks: mpsc::UnboundedSender<Hashed>,
+}
+
+struct Inner {
+    by_ticket: HashMap<Hashed, u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    wheel: Wheel<(u32, u32)>,
+}
+
+/// A place for a socket. The round tells its tenants apart: an event or a timer of an earlier one finds it changed.
+struct Slot {
+    round: u32,
+    socket: Option<Socket>,
+}
+
+struct Socket {
+    descriptor: OwnedFd,
+    ticket: Hashed,
+    /// What the page was told last, as a hash: enough to see whether there is news.
+    told: u64,
+    /// When the state changes by the clock.
+    ends: Timestamp,
+    /// When its pulse is felt next.
+    quiet: Timestamp,
+    pulse: Pulse,
+    /// When the wheel brings it up; what comes up earlier was put in before something nearer was.
+    timer: Timestamp,
+    chatter: u8,
+    look: Look,
+    /// Its place among the sockets that may wait; given back with it.
+    _place: Place,
+}
+
+/// Whether a page is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pulse {
+    /// It has not been asked lately.
+    Quiet,
+    /// It has been asked and has not answered.
+    Asked,
+    /// It has answered.
+    Answered,
+}
+
+/// Whether somebody reads its ticket: one at a time, so that an older reading never overtakes a newer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Nobody.
+    Idle,
+    /// Somebody will, or does.
+    Wanted,
+    /// Somebody does, and what was read may be out of date already.
+    Stale,
+}
+
+impl Parked {
+    /// An empty room, and where it says which tickets to look at.
+    pub(super) fn new(now: Timestamp) -> io::Result<(Self, mpsc::UnboundedReceiver<Hashed>)> {
+        #[expect(
+            deprecated,
+            reason = "sound for an OwnedFd, whose descriptor neither changes nor closes before it is dropped; its successor is unsafe"
+        )]
+        let epoll = AsyncFd::new(epoll::create(CreateFlags::CLOEXEC)?)?;
+        let (looks, looked) = mpsc::unbounded_channel();
+        let inner = Inner {
+            by_ticket: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            wheel: Wheel::new(now),
+        };
+        Ok((Self { epoll, inner: Mutex::new(inner), looks }, looked))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic here could only come from the allocator; what stands is whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a socket, which becomes its ticket's live one. A look follows at once.
+    pub(super) fn park(
+        &self,
+        ticket: Hashed,
+        descriptor: OwnedFd,
+        place: Place,
+        world: &World,
+    ) -> io::Result<()> {
+        let now = world.now();
+        let mut inner = self.inner();
+        if let Some(older) = inner.by_ticket.get(&ticket).copied() {
+            inner.close(older, Some(4001));
+        }
+        let quiet = now + quiet(world);
+        let socket = Socket {
+            descriptor,
+            ticket,
+            told: 0,
+            ends: quiet,
+            quiet,
+            pulse: Pulse::Quiet,
+            timer: Timestamp::from_millis(i64::MAX),
+            chatter: 0,
+            look: Look::Wanted,
+            _place: place,
+        };
+        let (slot, round) = inner.seat(socket)?;
+        inner.by_ticket.insert(ticket, slot);
+        inner.schedule(slot, quiet);
+        let tenant = u64::from(round) << 32 | u64::from(slot);
+        let added = inner.socket(slot).map(|socket| {
+            let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+            epoll::add(self.epoll.get_ref(), &socket.descriptor, EventData::new_u64(tenant), flags)
+        });
+        if let Some(Err(error)) = added {
+            inner.close(slot, None);
+            return Err(error.into());
+        }
+        drop(inner);
+        let _ = self.looks.send(ticket);
+        Ok(())
+    }
+
+    /// Asks for a look at a ticket, if a socket waits on it and none is on its way.
+    pub(super) fn nudge(&self, ticket: Hashed) {
+        let mut inner = self.inner();
+        let Some(socket) = inner.of(ticket) else { return };
+        if socket.look.nudge() {
+            let _ = self.looks.send(ticket);
+        }
+    }
+
+    /// Asks for a look at every ticket.
+    pub(super) fn nudge_all(&self) {
+        let tickets: Vec<Hashed> = self.inner().by_ticket.keys().copied().collect();
+        tickets.into_iter().for_each(|ticket| self.nudge(ticket));
+    }
+
+    /// A look begins.
+    pub(super) fn begin(&self, ticket: Hashed) {
+        if let Some(socket) = self.inner().of(ticket) {
+            socket.look = Look::Wanted;
+        }
+    }
+
+    /// A look has read a state: the page is told, if it is news to it. Returns whether to look again at once.
+    pub(super) fn tell(&self, ticket: Hashed, told: &Told) -> bool {
+        let mut inner = self.inner();
+        let Some(slot) = inner.by_ticket.get(&ticket).copied() else { return false };
+        let Some(socket) = inner.socket_mut(slot) else { return false };
+        if socket.look == Look::Stale {
+            return true;
+        }
+        socket.look = Look::Idle;
+        socket.ends = told.ends;
+        let is_news = std::mem::replace(&mut socket.told, told.news) != told.news;
+        if is_news && !socket.sends(&frame::text(&told.text)) {
+            inner.close(slot, None);
+        } else if told.is_final {
+            inner.close(slot, Some(1000));
+        } else {
+            inner.schedule(slot, told.ends);
+        }
+        false
+    }
+
+    /// The ticket is gone.
+    pub(super) fn gone(&self, ticket: Hashed) {
+        let mut inner = self.inner();
+        if let Some(slot) = inner.by_ticket.get(&ticket).copied() {
+            inner.close(slot, Some(1000));
+        }
+    }
+
+    /// The store was away: look again at `when`.
+    pub(super) fn later(&self, ticket: Hashed, when: Timestamp) {
+        let mut inner = self.inner();
+        let Some(slot) = inner.by_ticket.get(&ticket).copied() else { return };
+        if let Some(socket) = inner.socket_mut(slot) {
+            socket.look = Look::Idle;
+            socket.ends = when;
+        }
+        inner.schedule(slot, when);
+    }
+
+    /// Another kind of socket has taken this ticket's place.
+    pub(super) fn replaced(&self, ticket: Hashed) {
+        let mut inner = self.inner();
+        if let Some(slot) = inner.by_ticket.get(&ticket).copied() {
+            inner.close(slot, Some(4001));
+        }
+    }
+
+    /// Says goodbye to all: the server stops, and they come back to another.
+    pub(super) fn close_all(&self) {
+        let mut inner = self.inner();
+        let slots: Vec<u32> = inner.by_ticket.values().copied().collect();
+        slots.into_iter().for_each(|slot| inner.close(slot, Some(1001)));
+    }
+
+    /// How many sockets wait.
+    pub(super) fn len(&self) -> usize {
+        self.inner().by_ticket.len()
+    }
+
+    /// Waits until some socket has something to say, and hears it.
+    pub(super) async fn hear(&self) -> io::Result<()> {
+        let mut ready = self.epoll.readable().await?;
+        let mut events = Vec::with_capacity(EVENTS);
+        let waited = epoll::wait(
+            self.epoll.get_ref(),
+            rustix::buffer::spare_capacity(&mut events),
+            Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }),
+        );
+        match waited {
+            Ok(0) => ready.clear_ready(),
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let mut glance = [0; GLANCE];
+        let mut inner = self.inner();
+        for event in events {
+            let tenant = event.data.u64();
+            let (slot, round) = (tenant as u32, (tenant >> 32) as u32);
+            if inner.is_tenant(slot, round) {
+                inner.hear(slot, &mut glance);
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns the wheel to the present: pings who has been quiet, gives up who did not answer, looks at what may have ended.
+    pub(super) fn turn(&self, world: &World) {
+        let now = world.now();
+        let mut looks = Vec::new();
+        let mut inner = self.inner();
+        for (slot, round) in inner.wheel.turn(now) {
+            if inner.is_tenant(slot, round) {
+                looks.extend(inner.due(slot, now, world));
+            }
+        }
+        drop(inner);
+        looks.into_iter().for_each(|ticket| {
+            let _ = self.looks.send(ticket);
+        });
+    }
+}
+
+fn quiet(world: &World) -> Duration {
+    Duration::from_millis(QUIET.0 + u64::from(world.below(QUIET.1)))
+}
+
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+impl Inner {
+    fn seat(&mut self, socket: Socket) -> io::Result<(u32, u32)> {
+        if let Some(slot) = self.free.pop()
+            && let Some(place) = self.slots.get_mut(index(slot))
+        {
+            place.round = place.round.wrapping_add(1);
+            place.socket = Some(socket);
+            return Ok((slot, place.round));
+        }
+        let slot = u32::try_from(self.slots.len()).map_err(io::Error::other)?;
+        self.slots.push(Slot { round: 0, socket: Some(socket) });
+        Ok((slot, 0))
+    }
+
+    fn socket(&self, slot: u32) -> Option<&Socket> {
+        self.slots.get(index(slot))?.socket.as_ref()
+    }
+
+    fn socket_mut(&mut self, slot: u32) -> Option<&mut Socket> {
+        self.slots.get_mut(index(slot))?.socket.as_mut()
+    }
+
+    fn is_tenant(&self, slot: u32, round: u32) -> bool {
+        self.slots
+            .get(index(slot))
+            .is_some_and(|place| place.round == round && place.socket.is_some())
+    }
+
+    /// Ends a socket, with a farewell if there is a code to say. Closing the descriptor takes it off the epoll.
+    fn close(&mut self, slot: u32, code: Option<u16>) {
+        let Some(socket) = self.slots.get_mut(index(slot)).and_then(|place| place.socket.take())
+        else {
+            return;
+        };
+        self.free.push(slot);
+        if self.by_ticket.get(&socket.ticket) == Some(&slot) {
+            self.by_ticket.remove(&socket.ticket);
+        }
+        if let Some(code) = code {
+            socket.sends(&frame::close(code));
+        }
+        // Data that was never read would turn the close into a reset, and the farewell would be lost with it.
+        let _ = shutdown(&socket.descriptor, Shutdown::Write);
+        let mut rest = [0; GLANCE];
+        let _ = recv(&socket.descriptor, &mut rest, RecvFlags::DONTWAIT);
+    }
+
+    /// Reads what a socket has said, frame by frame.
+    fn hear(&mut self, slot: u32, glance: &mut [u8; GLANCE]) {
+        loop {
+            let Some(socket) = self.socket_mut(slot) else { return };
+            let said = match recv(
+                &socket.descriptor,
+                &mut glance[..],
+                RecvFlags::PEEK | RecvFlags::DONTWAIT,
+            ) {
+                Ok((_, 0)) => return self.close(slot, None),
+                Ok((_, n)) => frame::read(glance.get(..n).unwrap_or_default()),
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return,
+                Err(_) => return self.close(slot, None),
+            };
+            // Half a frame stays in the kernel; whoever never sends the rest is given up when no pong comes.
+            let Some((said, taken)) = said else { return };
+            let whole = glance.get_mut(..taken).unwrap_or_default();
+            if recv(&socket.descriptor, whole, RecvFlags::DONTWAIT).is_err() {
+                return self.close(slot, None);
+            }
+            socket.chatter = socket.chatter.saturating_add(1);
+            match said {
+                Said::Close => return self.close(slot, Some(1000)),
+                Said::Wrong(code) => return self.close(slot, Some(code)),
+                _ if socket.chatter > CHATTER => return self.close(slot, Some(1008)),
+                Said::Pong => socket.pulse = Pulse::Answered,
+                Said::Ping(payload) => {
+                    socket.pulse = Pulse::Answered;
+                    if !socket.sends(&frame::pong(&payload)) {
+                        return self.close(slot, None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the wheel bring a socket up at `when`, unless it comes up before anyway.
+    fn schedule(&mut self, slot: u32, when: Timestamp) {
+        let Some(place) = self.slots.get_mut(index(slot)) else { return };
+        let round = place.round;
+        if let Some(socket) = place.socket.as_mut()
+            && when < socket.timer
+        {
+            socket.timer = when;
+            self.wheel.put(when, (slot, round));
+        }
+    }
+
+    /// A socket has come up on the wheel. Returns its ticket, if that may have changed by the clock.
+    fn due(&mut self, slot: u32, now: Timestamp, world: &World) -> Option<Hashed> {
+        let socket = self.socket_mut(slot).filter(|socket| socket.timer <= now)?;
+        if socket.quiet <= now {
+            match socket.pulse {
+                Pulse::Asked => {
+                    self.close(slot, None);
+                    return None;
+                }
+                Pulse::Answered => {
+                    socket.pulse = Pulse::Quiet;
+                    socket.quiet = now + quiet(world).saturating_sub(PATIENCE);
+                }
+                Pulse::Quiet if socket.sends(&frame::PING) => {
+                    socket.pulse = Pulse::Asked;
+                    socket.quiet = now + PATIENCE;
+                }
+                Pulse::Quiet => {
+                    self.close(slot, None);
+                    return None;
+                }
+            }
+        }
+        let over = socket.ends <= now;
+        let ask = over && socket.look.nudge();
+        let next = if over { socket.quiet } else { socket.quiet.min(socket.ends) };
+        let ticket = socket.ticket;
+        socket.timer = Timestamp::from_millis(i64::MAX);
+        self.schedule(slot, next);
+        ask.then_some(ticket)
+    }
+
+    fn of(&mut self, ticket: Hashed) -> Option<&mut Socket> {
+        let slot = self.by_ticket.get(&ticket).copied()?;
+        self.socket_mut(slot)
+    }
+}
+
+impl Look {
+    /// Something has changed. Returns whether somebody must be sent to look.
+    fn nudge(&mut self) -> bool {
+        let was_idle = *self == Self::Idle;
+        *self = if was_idle { Self::Wanted } else { Self::Stale };
+        was_idle
+    }
+}
+
+impl Socket {
+    /// Sends a frame, if the kernel takes all of it at once: who does not read a few bytes is not waited for.
+    fn sends(&self, frame: &[u8]) -> bool {
+        send(&self.descriptor, frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            .is_ok_and(|sent| sent == frame.len())
+    }
+}
+
+/// The room's own way to its parked sockets.
+impl super::Waiting {
+    /// Opens the room for parked sockets; before that, and where it cannot be opened, sockets have tasks of their own.
+    /// Returns which tickets to look at; none if it is open already.
+    ///
+    /// # Errors
+    /// If the kernel gives no epoll.
+    pub fn open(&self, now: Timestamp) -> io::Result<Option<mpsc::UnboundedReceiver<Hashed>>> {
+        let (parked, looks) = Parked::new(now)?;
+        Ok(self.parked.set(parked).is_ok().then_some(looks))
+    }
+
+    /// Takes in a socket as its ticket's live one; back, if the room is not open.
+    ///
+    /// # Errors
+    /// The socket itself with its place, for a task of its own.
+    pub fn park(
+        &self,
+        ticket: Hashed,
+        stream: TcpStream,
+        place: Place,
+        world: &World,
+    ) -> Result<(), (TcpStream, Place)> {
+        let Some(parked) = self.parked.get() else { return Err((stream, place)) };
+        if let Some(page) = self.pages().get_mut(&ticket) {
+            page.replace_socket();
+        }
+        // From here on it is gone if anything fails, as a connection that broke would be: the page comes back.
+        let parked =
+            stream.into_std().and_then(|stream| parked.park(ticket, stream.into(), place, world));
+        if let Err(error) = parked {
+            tracing::warn!(name: "waiting.park", %error, "a socket cannot be parked");
+        }
+        Ok(())
+    }
+
+    /// Waits until parked sockets have something to say, and hears it.
+    ///
+    /// # Errors
+    /// If the kernel's epoll fails.
+    pub async fn hear(&self) -> io::Result<()> {
+        match self.parked.get() {
+            Some(parked) => parked.hear().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Turns the wheel of pings and expiries to the present.
+    pub fn turn(&self, world: &World) {
+        self.with(|parked| parked.turn(world));
+    }
+
+    /// A look at a ticket begins: what is nudged from here on wants another one.
+    pub fn begin(&self, ticket: Hashed) {
+        self.with(|parked| parked.begin(ticket));
+    }
+
+    /// A look has read a state. Returns whether to look again at once.
+    pub fn tell(&self, ticket: Hashed, told: &Told) -> bool {
+        self.parked.get().is_some_and(|parked| parked.tell(ticket, told))
+    }
+
+    /// A look has found nothing: the ticket is gone.
+    pub fn gone(&self, ticket: Hashed) {
+        self.with(|parked| parked.gone(ticket));
+    }
+
+    /// A look has failed: again at `when`.
+    pub fn later(&self, ticket: Hashed, when: Timestamp) {
+        self.with(|parked| parked.later(ticket, when));
+    }
+
+    /// Says goodbye to all parked sockets.
+    pub fn close_all(&self) {
+        self.with(Parked::close_all);
+    }
+
+    fn with(&self, act: impl FnOnce(&Parked)) {
+        if let Some(parked) = self.parked.get() {
+            act(parked);
+        }
+    }
+}

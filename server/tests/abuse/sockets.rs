@@ -1,0 +1,1 @@
+//! Slow and odd peers: dropped in time, with nobody else delayed.
