@@ -157,12 +157,12 @@ impl Saoma {
         Self { url, app, wechat, http, settings, folder, listener, running, starts: 1 }
     }
 
-    /// Stops as it does when the system asks it to, and starts again where it stopped.
-    pub(crate) async fn restarts(self) -> Self {
+    /// Stops as it does when the system asks it to, and starts again at the same address so many seconds later.
+    pub(crate) async fn restarts_after(self, seconds: u64) -> Self {
         let Self { running, settings, folder, listener, app, starts, .. } = self;
         running.stop.send(()).unwrap();
         running.ended.await.unwrap().unwrap();
-        let now = app.world.now();
+        let now = app.world.now() + Duration::from_secs(seconds);
         let (app, running) = start(&settings, folder.path(), &listener, now, starts).await;
         Self { app, running, settings, folder, listener, starts: starts + 1, ..self }
     }
