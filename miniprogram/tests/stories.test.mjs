@@ -6,7 +6,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from '../harness/build.mjs'
 import { launchChromium, Phone } from '../harness/phone.mjs'
-import { withProfile } from './profile.mjs'
+import { hasProfile, withProfile } from './profile.mjs'
 import { PhoneServer, Problem } from './server.mjs'
 
 const folder = process.env.SAOMA_MINIPROGRAM ?? fileURLToPath(new URL('../app', import.meta.url))
@@ -326,7 +326,7 @@ describe('the mini program in people’s hands', () => {
       await anna.open({ scene: ticket.scene })
       await anna.sees(title)
       await anna.sees(cure)
-      await anna.sees('login.example.com')
+      await anna.sees(new URL(mini.server).host)
       anna.trouble = undefined
       await anna.tap('再试一次')
       await anna.sees('My blog')
@@ -397,7 +397,7 @@ describe('the mini program in people’s hands', () => {
     await anna.page.getByRole('button', { name: /^我 / }).click()
     await anna.tap('查看我的信息')
     await anna.sees('昵称和头像')
-    if (!process.env.SAOMA_MINIPROGRAM) assert.equal(await anna.page.getByRole('button', { name: '昵称和头像' }).count(), 0, 'the default build asks for no profile')
+    if (!hasProfile(folder)) assert.equal(await anna.page.getByRole('button', { name: '昵称和头像' }).count(), 0, 'the default build asks for no profile')
     await anna.tap('收回 My blog')
     await anna.tap('确定')
     await anna.sees('没有给过任何网站额外的内容')
@@ -419,7 +419,7 @@ describe('the mini program in people’s hands', () => {
     assert.deepEqual([...server.deleted], ['anna'])
   })
 
-  test('nickname and avatar, where the owner turned them on', { skip: process.env.SAOMA_MINIPROGRAM && 'profile is the owner’s choice' }, async () => {
+  test('nickname and avatar, where the owner turned them on', async () => {
     await withProfile(folder, async (folder) => {
       const anna = await Phone.on(browser, await build(folder), { server: server.url })
       phones.push(anna)

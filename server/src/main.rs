@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
     config::{self, Settings},
-    http,
+    http, miniprogram,
     run::{self, assemble},
     store::{SharedStore, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory},
@@ -50,6 +50,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write the mini program, filled in, ready for WeChat's DevTools or for an upload without it.
+    Miniprogram(miniprogram::Given),
     /// Run the pretend WeChat alone, for anyone's tests.
     Pretend(PretendArgs),
     /// Ask a running server whether it is alive; exit 0 if so.
@@ -130,16 +132,28 @@ async fn run(cli: Cli) -> Result<(), String> {
             say("The settings can be used.");
             Ok(())
         }
+        Command::Miniprogram(given) => {
+            let settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
+            let next = miniprogram::write(&settings, &given.out, given.force);
+            say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
+            Ok(())
+        }
         Command::Pretend(args) => pretend(args).await,
         Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,
     }
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings, String> {
+    settings_from(file, std::env::vars())
+}
+
+fn settings_from(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, String> {
     let here = Path::new("saoma.toml");
     let file = file.or_else(|| here.exists().then_some(here));
-    Settings::load(file, std::env::vars())
-        .map_err(|faults| format!("the settings cannot be used:\n{faults}"))
+    Settings::load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
 /// The backends that the settings name.

@@ -6,16 +6,20 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request},
-    http::{Extensions, HeaderMap, header, request::Parts},
+    Form,
+    extract::{
+        ConnectInfo, FromRequest, FromRequestParts, Query, Request, rejection::FormRejection,
+    },
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use wechat::JsCode;
 use woothee::parser::Parser;
 
-use super::reply::Lang;
+use super::{reply::Lang, serve::Late};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -211,6 +215,8 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             let error = if too_large {
                 Code::PayloadTooLarge.into()
+            } else if is_late(&refused) {
+                Code::RequestTimeout.into()
             } else {
                 Error::invalid("the body broke off")
             };
@@ -233,6 +239,23 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
     }
 }
 
+/// Whether a body is not here because its time was over.
+fn is_late(refused: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(refused), |error| error.source());
+    causes.into_iter().any(|error| error.is::<Late>())
+}
+
+/// The host of a URL, as the address bar reads it: international names in punycode, so that no letter passes for another.
+pub(super) fn host_of(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+/// What wx.login gave.
+pub(super) fn js_code(text: &str) -> Result<JsCode, Error> {
+    JsCode::new(text).map_err(|_| Error::invalid("js_code: not what wx.login gives"))
+}
+
 /// The query of a URL.
 pub(super) struct Asked<T>(pub(super) T);
 
@@ -243,6 +266,20 @@ impl<T: DeserializeOwned> FromRequestParts<SharedApp> for Asked<T> {
         let asked = Query::from_request_parts(parts, app).await;
         asked.map(|Query(asked)| Self(asked)).map_err(|error| Error::invalid(error.body_text()))
     }
+}
+
+/// A query or a form as it came, in order and with what came twice.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// A form, or what is wrong with it.
+pub(super) fn posted(form: Result<Form<Pairs>, FormRejection>) -> Result<Pairs, Error> {
+    form.map(|Form(pairs)| pairs).map_err(|refused| {
+        if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Code::PayloadTooLarge.into()
+        } else {
+            Error::invalid(refused.body_text())
+        }
+    })
 }
 
 /// One piece of a path, such as a ticket id; what is no UTF-8 is nothing that saoma ever gave out.

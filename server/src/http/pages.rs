@@ -47,9 +47,9 @@ pub(super) async fn show_code(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
-    authorize: Authorize<'_>,
+    authorize: Authorize,
 ) -> Result<Response, Error> {
-    let site = authorize.site;
+    let site = authorize.site.clone();
     let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
     let own = site.id == site::SELF;
     let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
@@ -82,7 +82,7 @@ async fn open_hosted(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
-    authorize: Authorize<'_>,
+    authorize: Authorize,
 ) -> Result<(CookieJar, login::Opening), Error> {
     let (cookies, cookie) = match &caller.cookie {
         Some(cookie) => (cookies, cookie.clone()),
@@ -94,8 +94,8 @@ async fn open_hosted(
     let session = caller.session.as_ref().map(Secret::hashed);
     let opener = Opener::Browser { cookie: cookie.hashed(), session };
     let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };
-    let opening =
-        login::open(app, authorize.site, authorize.request, opener, kind, caller.browser()).await?;
+    let (site, request) = (&authorize.site, authorize.request);
+    let opening = login::open(app, site, request, opener, kind, caller.browser()).await?;
     Ok((cookies, opening))
 }
 
@@ -203,8 +203,10 @@ async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> 
     let logins = app.store.logins(&person.id).await?;
     let shown = |login: Login| {
         let site = app.sites.get(&login.site);
-        let uri =
-            site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
+        let uri = site
+            .as_ref()
+            .and_then(|site| site.redirect_uris.first())
+            .and_then(|uri| Url::parse(uri).ok());
         HomeLogin {
             this: login.id == own.id,
             site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
@@ -246,11 +248,12 @@ pub(super) async fn login(
         nonce: None,
         code_challenge: None,
         response_mode: ResponseMode::Query,
+        expects: None,
     };
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
     };
-    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None };
+    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
     match show_code(&app, &caller, cookies, authorize).await {
         Ok(response) => response,
         Err(error) => error_page(caller.lang, &error),

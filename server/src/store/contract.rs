@@ -102,8 +102,11 @@ fn token(name: &str, login: &str) -> Token {
         kind: TokenKind::Access,
         login: login.to_owned(),
         scopes: Scopes::parse("openid profile"),
+        family: Hashed::of(login),
+        since: NOW,
         made: NOW,
         expires: NOW + 60 * MINUTE,
+        used: None,
     }
 }
 
@@ -486,14 +489,19 @@ async fn keys_come_oldest_first(store: impl Store) {
         kid: kid.to_owned(),
         alg,
         made,
+        signs_from: made,
         private: kid.as_bytes().to_vec(),
     };
     let (older, newer) = (key("z", Alg::ES256, NOW), key("a", Alg::RS256, NOW + MINUTE));
     for key in [&newer, &older] {
-        store.add_key(key.clone()).await.unwrap();
+        store.put_key(key.clone()).await.unwrap();
     }
-    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer]);
-    assert!(store.add_key(older).await.is_err(), "a kid is one key's");
+    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer.clone()]);
+    let early = StoredKey { signs_from: NOW, ..newer.clone() };
+    store.put_key(early.clone()).await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), [older, early], "when it signs may change");
+    store.drop_key(&newer.kid).await.unwrap();
+    assert_eq!(store.keys().await.unwrap().len(), 1);
 }
 
 async fn a_server_secret_is_made_once(store: impl Store) {

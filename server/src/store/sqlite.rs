@@ -19,10 +19,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::Error;
 
+mod account;
 mod keys;
 mod logins;
 mod people;
 mod rows;
+mod sites;
 mod store;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.

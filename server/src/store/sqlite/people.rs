@@ -106,6 +106,9 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
         "UPDATE persons SET blocked = 1 WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",
         [stays, goes],
     )?;
+    // What both gave in the same moment is there already.
+    connection
+        .execute("UPDATE OR IGNORE consents SET person = ?1 WHERE person = ?2", [stays, goes])?;
     connection.execute("DELETE FROM persons WHERE id = ?1", [goes])?;
     Ok(())
 }
