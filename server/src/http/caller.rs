@@ -222,9 +222,12 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             };
             error.into_response()
         })?;
-        // No body at all is an object without fields: the hosted page has nothing to send.
+        // No body at all is an object without fields: the hosted page has nothing to send, and a mini program says that it
+        // sends JSON even where it sends nothing.
         let bytes = match content_type {
-            None if bytes.is_empty() => Bytes::from_static(b"{}"),
+            _ if bytes.is_empty() && (is_json || content_type.is_none()) => {
+                Bytes::from_static(b"{}")
+            }
             _ if is_json => bytes,
             _ => return Err(Error::from(Code::UnsupportedMediaType).into_response()),
         };

@@ -97,7 +97,7 @@ async fn giant_heads_and_bodies_are_refused() {
     let browser = play.browser("192.0.2.1");
     let body = serde_json::json!({ "state": "s".repeat(65 * 1024) });
     let reply = browser.posts("/api/tickets", &body, "https://blog.example.com").await.unwrap();
-    assert_eq!(reply.problem(), "413 too_large");
+    assert_eq!(reply.problem(), "413 payload_too_large");
 }
 
 #[tokio::test]
