@@ -181,7 +181,8 @@ async fn of_fifty_redemptions_one_consumes_and_the_others_revoke<S: Store>(store
     let login = sign_in(&*store, approval("race", &identity("wx1", "ann", None))).await;
     let mut racers = JoinSet::new();
     for n in 0..50 {
-        let (store, token) = (store.clone(), token(&format!("token {n}"), &login.id));
+        let token = Token { family: Hashed::of("race"), ..token(&format!("token {n}"), &login.id) };
+        let store = store.clone();
         racers.spawn(async move { store.redeem(code("race"), vec![token], NOW).await.unwrap() });
     }
     let told = racers.join_all().await;
