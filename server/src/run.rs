@@ -143,7 +143,13 @@ async fn work(app: SharedApp) {
     let attending = http::attend(app.clone());
     #[cfg(not(target_os = "linux"))]
     let attending = std::future::ready(());
-    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app), look_again(&app), tell(&app));
+    tokio::join!(
+        attending,
+        app.codes.keep_full(&app.world),
+        forget(&app),
+        look_again(&app),
+        tell(&app)
+    );
 }
 
 /// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.

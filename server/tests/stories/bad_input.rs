@@ -176,7 +176,7 @@ async fn only_json_is_taken_and_only_so_much_of_it() {
         let most = if path.ends_with("/profile") { 512 * 1024 } else { 64 * 1024 };
         let large = format!("{{\"x\":\"{}\"}}", "x".repeat(most));
         let reply = victim.says(&method, &path, large).await;
-        is_clear(&reply, "413 too_large", &format!("{most} bytes to {path}"));
+        is_clear(&reply, "413 payload_too_large", &format!("{most} bytes to {path}"));
     }
     victim.is_unharmed().await;
 }

@@ -125,7 +125,10 @@ async fn a_person_shows_a_name_and_a_picture() {
         assert!(refused.json()["detail"].as_str().unwrap().contains(hint));
     }
     let large = json!({ "avatar": "A".repeat(600 * 1024) });
-    assert_eq!(calls(&ann, Method::PUT, "profile", &token, large).await.problem(), "413 too_large");
+    assert_eq!(
+        calls(&ann, Method::PUT, "profile", &token, large).await.problem(),
+        "413 payload_too_large"
+    );
 }
 
 #[tokio::test]

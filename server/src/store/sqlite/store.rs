@@ -10,8 +10,8 @@ use crate::{
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile, Redemption,
-        Revoke, Store, StoredKey, Token,
+        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile,
+        Redemption, Revoke, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
