@@ -3,7 +3,7 @@
 //! Implementations hold memory, not rules. What must happen together is one call here and one transaction there; what may
 //! happen only once is an update that names the state it expects. The neighbour `tickets.rs` keeps what lives minutes.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -188,7 +188,7 @@ pub struct Acquaintance {
 }
 
 /// A signing key as kept: the private half encrypted where `keys.secret` is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its name in JWKS.
     pub kid: String,
@@ -200,6 +200,15 @@ pub struct StoredKey {
     pub signs_from: Timestamp,
     /// The private half.
     pub private: Vec<u8>,
+}
+
+/// The private half stays out of logs.
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("StoredKey");
+        shown.field("kid", &self.kid).field("alg", &self.alg).field("made", &self.made);
+        shown.field("signs_from", &self.signs_from).finish_non_exhaustive()
+    }
 }
 
 /// What is kept for good, as the rest of the server uses it.

@@ -3,25 +3,22 @@
 use axum::{
     Form, Json,
     extract::{State, rejection::FormRejection},
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
 use url::form_urlencoded;
 
 use super::{
-    caller::{Asked, Caller, browser_cookie},
+    caller::{Asked, Caller},
     pages,
     reply::{Lang, error_page},
 };
 use crate::{
     app::SharedApp,
     error::{Code, Error},
-    grant::ResponseMode,
-    login::{self, Opener},
-    oidc::{self, Answer, Authorize, Failure, Params, Prompt},
-    secret::Secret,
-    ticket::Kind,
+    login,
+    oidc::{self, Authorize, Failure, Params, Prompt},
 };
 
 /// A query or a form as it came, in order and with what came twice.
@@ -44,7 +41,7 @@ pub(super) async fn authorize(
     let authorize = match oidc::authorize(&app, &params) {
         Ok(authorize) => authorize,
         Err(Failure::Page(error)) => return error_page(caller.lang, &error),
-        Err(Failure::Answer(answer)) => return answered(&app, caller.lang.tag(), &answer),
+        Err(Failure::Answer(answer)) => return pages::answered(&app, caller.lang.tag(), &answer),
     };
     // The site knows the person's language better than the browser does (OIDC Core 3.1.2.1).
     caller.lang = authorize.lang.as_deref().and_then(Lang::among).unwrap_or(caller.lang);
@@ -105,45 +102,13 @@ async fn show(
         let (site, browser) = (&authorize.site, caller.browser());
         let claim =
             login::skip(app, site, authorize.request, login, cookie.hashed(), browser).await?;
-        return Ok(answered(app, caller.lang.tag(), &oidc::answer(app, &claim)));
+        return Ok(pages::answered(app, caller.lang.tag(), &oidc::answer(app, &claim)));
     }
     if authorize.prompt == Prompt::None {
         let answer = oidc::login_required(app, &authorize.request);
-        return Ok(answered(app, caller.lang.tag(), &answer));
+        return Ok(pages::answered(app, caller.lang.tag(), &answer));
     }
     pages::show_code(app, caller, cookies, authorize).await
-}
-
-/// Opens a ticket for the hosted page, giving the browser its cookie if it has none.
-pub(super) async fn open_hosted(
-    app: &SharedApp,
-    caller: &Caller,
-    cookies: CookieJar,
-    authorize: Authorize,
-) -> Result<(CookieJar, login::Opening), Error> {
-    let (cookies, cookie) = match &caller.cookie {
-        Some(cookie) => (cookies, cookie.clone()),
-        None => {
-            let fresh = Secret::new(&app.world);
-            (cookies.add(browser_cookie(app, &fresh)), fresh)
-        }
-    };
-    let session = caller.session.as_ref().map(Secret::hashed);
-    let opener = Opener::Browser { cookie: cookie.hashed(), session };
-    let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };
-    let (site, request) = (&authorize.site, authorize.request);
-    let opening = login::open(app, site, request, opener, kind, caller.browser()).await?;
-    Ok((cookies, opening))
-}
-
-/// Sends an answer to its site: by redirect, or by a page that posts it.
-pub(super) fn answered(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
-    let mut response = match answer.mode {
-        ResponseMode::Query => Redirect::to(&answer.redirect_to()).into_response(),
-        ResponseMode::FormPost => pages::form_post(app, lang, answer),
-    };
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 pub(super) async fn jwks(State(app): State<SharedApp>) -> Response {

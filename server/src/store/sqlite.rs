@@ -251,6 +251,11 @@ mod tests {
             assert!(before.contains(trace), "{trace} was never there: {before}");
         }
         store.forget(&ann.id, NOW).await.unwrap();
+        // Sites are told that the logins ended by the names that they know; after that those are gone too.
+        let later = NOW + Duration::from_secs(60);
+        for logout in store.take_logouts(NOW, later).await.unwrap() {
+            store.settle_logout(logout.id, None).await.unwrap();
+        }
         let after = everything(&store).await;
         for trace in traces {
             assert!(!after.contains(trace), "{trace} is still there: {after}");
