@@ -7,6 +7,7 @@ use std::{
 
 use axum::{
     Form,
+    body::HttpBody as _,
     extract::{
         ConnectInfo, FromRequest, FromRequestParts, Query, Request, rejection::FormRejection,
     },
@@ -239,6 +240,20 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         })?;
         json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
         Ok(Self(sent))
+    }
+}
+
+/// The same where nothing may be sent at all, under whatever content type.
+pub(super) struct SentIfAny<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<SharedApp> for SentIfAny<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Response> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Sent::from_request(request, app).await.map(|Sent(sent)| Self(sent))
     }
 }
 
