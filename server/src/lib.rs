@@ -7,6 +7,7 @@ pub mod app;
 pub mod audit;
 pub mod codes;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod grant;
 pub mod http;
