@@ -108,11 +108,17 @@ impl Doctor {
     pub async fn examine(&self) -> Vec<Finding> {
         let settings = &self.settings;
         let mut found = vec![Finding::ok("settings", "can be read, and fit together")];
-        let (wechat, outside, here) = tokio::join!(
-            upstream::look(settings, &self.world),
-            outside::look(settings, &self.roots, &self.world, self.hold),
-            here::look(settings, &self.store),
-        );
+        let wechat = upstream::look(settings, &self.world).await;
+        // Without WeChat there is no page to try, and that is not the proxy's fault.
+        let codes = !is_broken(&wechat);
+        let outside = outside::Outside {
+            settings,
+            roots: &self.roots,
+            world: &self.world,
+            hold: self.hold,
+            codes,
+        };
+        let (outside, here) = tokio::join!(outside.look(), here::look(settings, &self.store));
         found.extend(wechat);
         found.extend(outside);
         found.extend(here);

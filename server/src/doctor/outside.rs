@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 };
 use url::{Host, Url};
 
-use super::{Finding, Roots, Todo, tls, todo};
+use super::{Finding, Roots, Todo, Verdict, tls, todo};
 use crate::{config::Settings, world::World};
 
 /// How long an answer may take.
@@ -23,60 +23,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Everything that is looked at here.
 const CHECKS: [&str; 4] = ["public_url", "tls", "request_domain", "websocket"];
 
-pub(super) async fn look(
-    settings: &Settings,
-    roots: &Roots,
-    world: &World,
-    hold: Option<Duration>,
-) -> Vec<Finding> {
-    let mut found = match Url::parse(&settings.public_url) {
-        Ok(url) => {
-            let mut outside = Outside { settings, roots, world, url, found: Vec::new() };
-            outside.look(hold).await;
-            outside.found
-        }
-        Err(error) => vec![Finding::broken(
-            "public_url",
-            error.to_string(),
-            todo("Correct public_url.", "请更正 public_url。"),
-        )],
-    };
-    for check in CHECKS {
-        if !found.iter().any(|finding| finding.check == check) {
-            found.push(Finding::skipped(check, "needs what is broken above"));
-        }
-    }
-    found
-}
-
-struct Outside<'a> {
-    settings: &'a Settings,
-    roots: &'a Roots,
-    world: &'a World,
-    url: Url,
-    found: Vec<Finding>,
+/// What is looked from.
+pub(super) struct Outside<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) roots: &'a Roots,
+    pub(super) world: &'a World,
+    /// How long a silent socket is held.
+    pub(super) hold: Option<Duration>,
+    /// Whether WeChat makes codes, so that there is a page to try.
+    pub(super) codes: bool,
 }
 
 impl Outside<'_> {
-    async fn look(&mut self, hold: Option<Duration>) {
-        let Some(address) = self.resolve().await else { return };
-        if self.url.scheme() == "https" {
+    /// Each check in order; what needs something broken before it is skipped.
+    pub(super) async fn look(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        self.look_until_broken(&mut found).await;
+        let missing = |check| Finding::skipped(check, "needs what is broken above");
+        let taken = |check| found.iter().find(|finding: &&Finding| finding.check == check).cloned();
+        CHECKS.map(|check| taken(check).unwrap_or_else(|| missing(check))).to_vec()
+    }
+
+    async fn look_until_broken(&self, found: &mut Vec<Finding>) {
+        let url = match Url::parse(&self.settings.public_url) {
+            Ok(url) => url,
+            Err(error) => {
+                let correct = todo("Correct public_url.", "请更正 public_url。");
+                return found.push(Finding::broken("public_url", error.to_string(), correct));
+            }
+        };
+        let address = match self.resolve(&url).await {
+            Ok(address) => address,
+            Err(finding) => return found.push(finding),
+        };
+        if url.scheme() == "https" {
             let host = self.settings.host();
-            let looked = tls::look(&host, address, self.roots, self.world.now());
-            let Some((finding, stream)) = self.in_time(looked).await else {
-                self.found.push(Finding::broken("tls", "no answer in time", reachable()));
-                return;
-            };
-            self.found.push(finding);
+            let looked =
+                self.in_time(tls::look(&host, address, self.roots, self.world.now())).await;
+            let (finding, stream) = looked.unwrap_or_else(|| {
+                (Finding::broken("tls", "no answer in time", reachable()), None)
+            });
+            found.push(finding);
             if stream.is_none() {
                 return;
             }
         } else {
-            self.found.push(Finding::skipped("tls", "http, which is for this machine alone"));
+            found.push(Finding::skipped("tls", "http, which is for this machine alone"));
         }
-        if self.is_saoma().await {
-            self.request_domain();
-            self.websocket(address, hold).await;
+        let saoma = self.is_saoma().await;
+        let good = saoma.verdict != Verdict::Broken;
+        found.push(saoma);
+        if good {
+            found.push(self.request_domain());
+            found.push(self.websocket(&url, address).await);
         }
     }
 
@@ -88,29 +87,29 @@ impl Outside<'_> {
     }
 
     /// The address behind the public name.
-    async fn resolve(&mut self) -> Option<SocketAddr> {
-        let url = &self.settings.public_url;
-        let port = self.url.port_or_known_default().unwrap_or(443);
-        if !self.settings.is_loopback()
-            && matches!(self.url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)))
+    async fn resolve(&self, url: &Url) -> Result<SocketAddr, Finding> {
+        let port = url.port_or_known_default().unwrap_or(443);
+        if !self.settings.is_loopback() && matches!(url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)))
         {
-            self.found.push(Finding::broken("public_url", format!("{url} is a bare address, which WeChat does not take"), todo(
-                "Point a name at it, get a certificate for the name, and set public_url to that.",
-                "请为其设置域名和证书，并将 public_url 改为该域名。",
-            )));
-            return None;
+            return Err(Finding::broken(
+                "public_url",
+                format!(
+                    "{} is a bare address, which WeChat does not take",
+                    self.settings.public_url
+                ),
+                todo(
+                    "Point a name at it, get a certificate for the name, and set public_url to that.",
+                    "请为其设置域名和证书，并将 public_url 改为该域名。",
+                ),
+            ));
         }
-        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let looked = self.in_time(lookup_host((host, port))).await;
         let first = looked.and_then(Result::ok).and_then(|mut addresses| addresses.next());
-        if first.is_none() {
-            let host = self.settings.host();
-            self.found.push(Finding::broken("public_url", format!("the name {host} leads nowhere"), todo(
-                format!("Add an A (and AAAA) record for {host} at your DNS provider; it may take minutes to be seen."),
-                format!("请在 DNS 服务商处为 {host} 添加 A（及 AAAA）记录，几分钟后生效。"),
-            )));
-        }
-        first
+        first.ok_or_else(|| Finding::broken("public_url", format!("the name {host} leads nowhere"), todo(
+            format!("Add an A (and AAAA) record for {host} at your DNS provider; it may take minutes to be seen."),
+            format!("请在 DNS 服务商处为 {host} 添加 A（及 AAAA）记录，几分钟后生效。"),
+        )))
     }
 
     fn http(&self) -> Option<Client> {
@@ -130,11 +129,13 @@ impl Outside<'_> {
     }
 
     /// Whether it is this saoma that answers at the public name.
-    async fn is_saoma(&mut self) -> bool {
+    async fn is_saoma(&self) -> Finding {
         let url = &self.settings.public_url;
-        let Some(http) = self.http() else { return false };
+        let Some(http) = self.http() else {
+            return Finding::skipped("public_url", "the HTTP client cannot be set up");
+        };
         let answer = http.get(format!("{url}/.well-known/openid-configuration")).send().await;
-        let finding = match answer {
+        match answer {
             Err(error) => {
                 let why = if error.is_timeout() { "no answer in time" } else { "nobody answers" };
                 Finding::broken("public_url", format!("{url}: {why}"), reachable())
@@ -186,28 +187,27 @@ impl Outside<'_> {
                     ),
                 }
             }
-        };
-        let good = finding.verdict != super::Verdict::Broken;
-        self.found.push(finding);
-        good
+        }
     }
 
     /// What must stand in the console, to the letter. Nobody but a phone can see whether it does.
-    fn request_domain(&mut self) {
+    fn request_domain(&self) -> Finding {
         if self.settings.is_loopback() {
-            self.found.push(Finding::skipped("request_domain", "no phone reaches this machine"));
-            return;
+            return Finding::skipped("request_domain", "no phone reaches this machine");
         }
         let said = format!(
             "{}  (to the letter, in 开发管理 > 开发设置 > 服务器域名 > request 合法域名; `saoma doctor --scan` proves it)",
             self.settings.public_url
         );
-        self.found.push(Finding::ok("request_domain", said));
+        Finding::ok("request_domain", said)
     }
 
     /// Opens the hosted page as a browser would, and watches its ticket.
-    async fn websocket(&mut self, address: SocketAddr, hold: Option<Duration>) {
-        let finding = match self.opens_page().await {
+    async fn websocket(&self, url: &Url, address: SocketAddr) -> Finding {
+        match self.opens_page().await {
+            Err(why) if !self.codes => {
+                Finding::skipped("websocket", format!("no page with a code: {why}"))
+            }
             Err(why) => Finding::broken(
                 "websocket",
                 format!("no page with a code: {why}"),
@@ -217,7 +217,7 @@ impl Outside<'_> {
                 ),
             ),
             Ok(page) => {
-                let finding = self.watches(&page, address, hold).await;
+                let finding = self.watches(&page, url, address).await;
                 // The page is gone by itself in two minutes if this does not arrive.
                 let cancel = page.http.post(format!(
                     "{}/api/tickets/{}/cancel",
@@ -230,8 +230,7 @@ impl Outside<'_> {
                     .await;
                 finding
             }
-        };
-        self.found.push(finding);
+        }
     }
 
     async fn opens_page(&self) -> Result<HostedPage, String> {
@@ -248,25 +247,21 @@ impl Outside<'_> {
         Ok(HostedPage { http, ticket: ticket.to_owned(), cookies })
     }
 
-    async fn watches(
-        &self,
-        page: &HostedPage,
-        address: SocketAddr,
-        hold: Option<Duration>,
-    ) -> Finding {
-        let connected = match self.url.scheme() {
-            "https" => {
-                let host = self.settings.host();
-                let (_, stream) = tls::look(&host, address, self.roots, self.world.now()).await;
-                match stream {
-                    Some(stream) => self.stays(page, stream, hold).await,
-                    None => Err("no TLS connection".to_owned()),
-                }
+    async fn watches(&self, page: &HostedPage, url: &Url, address: SocketAddr) -> Finding {
+        let connected = if url.scheme() == "https" {
+            let host = self.settings.host();
+            let looked =
+                self.in_time(tls::look(&host, address, self.roots, self.world.now())).await;
+            match looked.and_then(|(_, stream)| stream) {
+                Some(stream) => self.stays(page, stream).await,
+                None => Err("no TLS connection".to_owned()),
             }
-            _ => match TcpStream::connect(address).await {
-                Ok(stream) => self.stays(page, stream, hold).await,
-                Err(error) => Err(error.to_string()),
-            },
+        } else {
+            match self.in_time(TcpStream::connect(address)).await {
+                Some(Ok(stream)) => self.stays(page, stream).await,
+                Some(Err(error)) => Err(error.to_string()),
+                None => Err("no answer in time".to_owned()),
+            }
         };
         match connected {
             Ok(finding) => finding,
@@ -282,7 +277,6 @@ impl Outside<'_> {
         &self,
         page: &HostedPage,
         stream: S,
-        hold: Option<Duration>,
     ) -> Result<Finding, String> {
         let url = format!("{}/api/tickets/{}/ws", self.settings.public_url, page.ticket)
             .replacen("http", "ws", 1);
@@ -304,7 +298,7 @@ impl Outside<'_> {
         if !matches!(first, Some(Ok(Message::Text(_)))) {
             return Err("upgraded, but the state does not come through".to_owned());
         }
-        let Some(hold) = hold else {
+        let Some(hold) = self.hold else {
             return Ok(Finding::ok("websocket", "gets through (not held, so as to be quick)"));
         };
         let began = self.world.now();
