@@ -9,6 +9,7 @@ pub mod backchannel;
 pub mod codes;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod grant;
 pub mod http;

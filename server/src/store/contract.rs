@@ -137,6 +137,7 @@ async fn a_decision_is_found_by_each_of_its_names(store: impl Store) {
     let ann = identity("wx1", "ann", None);
     let yes = decide(&store, approval("yes", &ann)).await;
     let no = decide(&store, denial("no", &ann)).await;
+    let yes_at = yes.decision.at;
     assert_eq!((yes.login.is_some(), no.login.is_some()), (true, false));
     for decided in [&yes, &no] {
         let (ticket, scene) = (decided.decision.ticket, &decided.decision.scene);
@@ -147,6 +148,15 @@ async fn a_decision_is_found_by_each_of_its_names(store: impl Store) {
     assert_eq!(store.decision_by_code(code("no")).await.unwrap(), None, "a no has no code");
     assert_eq!(store.decision_by_ticket(Hashed::of("other")).await.unwrap(), None);
     assert_eq!(store.decision_by_scene("other").await.unwrap(), None);
+    let lines = store.audit_since(yes_at, 10).await.unwrap();
+    assert_eq!(lines.len(), 2, "each decision stands in the audit log: {lines:?}");
+    assert_eq!(
+        store.audit_since(yes_at, 1).await.unwrap().first(),
+        lines.first(),
+        "the oldest first"
+    );
+    assert_eq!(store.audit_since(yes_at + Duration::from_secs(3600), 10).await.unwrap(), []);
+    assert_eq!(store.appids().await.unwrap(), ["wx1"]);
     store.ping().await.unwrap();
 }
 
