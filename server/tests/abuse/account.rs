@@ -287,11 +287,10 @@ async fn a_person_takes_everything_along_and_is_forgotten_to_the_last_row() {
     let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
     assert_eq!(ends(&phone, &token, "me", &fresh).await.status, 204);
     for trace in traces {
-        assert_eq!(
-            where_is(&play, trace.as_bytes()),
-            Vec::<String>::new(),
-            "{trace} is kept still"
-        );
+        // A site that has yet to be told of the end is told by the one name that it knows.
+        let mut kept = where_is(&play, trace.as_bytes());
+        kept.retain(|table| !(table == "logouts" && *trace == sub));
+        assert_eq!(kept, Vec::<String>::new(), "{trace} is kept still");
     }
     assert_eq!(play.userinfo(&access).await, 401);
     assert_eq!(browser.get(&avatar).await.unwrap().status, 404);
