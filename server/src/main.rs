@@ -11,7 +11,9 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
+    commands::{keys, sites},
     config::{self, Settings},
+    doctor::{self, Doctor, plan},
     http, miniprogram,
     run::{self, assemble},
     store::{SharedStore, sqlite::Sqlite},
@@ -50,12 +52,54 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
+    Doctor(DoctorArgs),
     /// Write the mini program, filled in, ready for WeChat's DevTools or for an upload without it.
     Miniprogram(miniprogram::Given),
     /// Run the pretend WeChat alone, for anyone's tests.
     Pretend(PretendArgs),
+    /// Register sites, show and remove them; running servers see it within two seconds.
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Show the signing keys, or rotate them; running servers see it within two seconds.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck,
+}
+
+#[derive(Subcommand)]
+enum SiteCommand {
+    /// Register a site, and say what to paste into the application.
+    Add(Box<sites::New>),
+    /// List all sites, those of the settings among them.
+    List,
+    /// Show one.
+    Show {
+        /// Its client_id.
+        id: String,
+    },
+    /// Forget one, and end every sign-in there.
+    Remove {
+        /// Its client_id.
+        id: String,
+    },
+    /// Make a fresh secret for one.
+    Secret {
+        /// Its client_id.
+        id: String,
+        /// End the ones before it.
+        #[arg(long)]
+        alone: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// List the keys with the part each plays.
+    List,
+    /// Let the next keys sign from now on.
+    Rotate,
 }
 
 #[derive(Args)]
@@ -66,6 +110,31 @@ struct Try {
     /// Where saoma, the pretend WeChat with the phone, and the demo site listen on 127.0.0.1; 0 for any free port.
     #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO"], num_args = 3, default_values = ["8080", "9100", "8090"])]
     ports: Vec<u16>,
+}
+
+#[derive(Args)]
+struct DoctorArgs {
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Do not hold a silent WebSocket for a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Wait for one real phone, and print each stage of its sign-in.
+    #[arg(long, conflicts_with_all = ["json", "plan"])]
+    scan: bool,
+    /// Where the code to scan is written.
+    #[arg(long, value_name = "FILE", default_value = "saoma-scan.png")]
+    picture: PathBuf,
+    /// Print a text for an issue: what was found, without names, addresses and secrets.
+    #[arg(long, conflicts_with = "json")]
+    report: bool,
+    /// Print the owner's road from zero, with waiting times.
+    #[arg(long)]
+    plan: bool,
+    /// In which language the road is printed.
+    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(plan::Lang::of(locale)), default_value = "en")]
+    lang: plan::Lang,
 }
 
 #[derive(Args)]
@@ -138,8 +207,37 @@ async fn run(cli: Cli) -> Result<(), String> {
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
             Ok(())
         }
+        Command::Doctor(args) => examine(cli.config.as_deref(), args).await,
         Command::Pretend(args) => pretend(args).await,
+        Command::Site(command) => {
+            let settings = settings(cli.config.as_deref())?;
+            say(site(&settings, command).await?.trim_end());
+            Ok(())
+        }
+        Command::Keys(command) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            let text = match command {
+                KeysCommand::List => keys::list(&store, &world).await?,
+                KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
+            };
+            say(text.trim_end());
+            Ok(())
+        }
         Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,
+    }
+}
+
+async fn site(settings: &Settings, command: SiteCommand) -> Result<String, String> {
+    let (store, world) = (open_store(settings)?, World::real());
+    match command {
+        SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
+        SiteCommand::List => sites::list(settings, &store).await,
+        SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
+        SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
+        SiteCommand::Secret { id, alone } => {
+            sites::secret(settings, &store, &world, &id, alone).await
+        }
     }
 }
 
@@ -156,17 +254,61 @@ fn settings_from(
     Settings::load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
-/// The backends that the settings name.
-async fn build(settings: Settings) -> Result<SharedApp, String> {
-    let waiting = Arc::new(Waiting::default());
+/// The store that the settings name.
+fn open_store(settings: &Settings) -> Result<SharedStore, String> {
     let file = settings.store.strip_prefix("sqlite:").unwrap_or_default();
     let store = Sqlite::open(Path::new(file))
         .map_err(|error| format!("store = {:?}: {error}", settings.store))?;
-    let store: SharedStore = Arc::new(store);
+    Ok(Arc::new(store))
+}
+
+/// The backends that the settings name.
+async fn build(settings: Settings) -> Result<SharedApp, String> {
+    let waiting = Arc::new(Waiting::default());
+    let store = open_store(&settings)?;
     let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
     assemble(settings, World::real(), store, tickets, waiting)
         .await
         .map_err(|error| error.to_string())
+}
+
+async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> {
+    if args.plan {
+        say(&plan::text(args.lang));
+        return Ok(());
+    }
+    let here = Path::new("saoma.toml");
+    let file = config.or_else(|| here.exists().then_some(here));
+    let (settings, found, scanned) = match Settings::load(file, std::env::vars()) {
+        Err(faults) => (None, doctor::unusable(&faults.0), Vec::new()),
+        Ok(settings) => {
+            let path = settings.store.strip_prefix("sqlite:").unwrap_or_default();
+            let store = Sqlite::beside(Path::new(path))
+                .map(|store| store.map(|store| Arc::new(store) as SharedStore))
+                .map_err(|error| error.to_string());
+            let (world, hold) = (World::real(), (!args.quick).then_some(doctor::HOLD));
+            let doctor = Doctor { settings, world, store, roots: doctor::Roots::Machine, hold };
+            let scanned = if args.scan {
+                doctor.scan(&args.picture, std::io::stdout()).await?
+            } else {
+                Vec::new()
+            };
+            let found = if args.scan && !args.report { Vec::new() } else { doctor.examine().await };
+            (Some(doctor.settings), found, scanned)
+        }
+    };
+    if args.report {
+        say(&doctor::report::markdown(settings.as_ref(), &found, &scanned));
+    } else if args.json {
+        say(&format!("{:#}", doctor::json(&found)));
+    } else if !args.scan || settings.is_none() {
+        say(&doctor::text(&found));
+    }
+    if doctor::is_broken(&found) {
+        Err("something is broken; see above".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 async fn serve(settings: &Settings) -> Result<(), String> {

@@ -331,6 +331,12 @@ pub trait Store: Send + Sync + 'static {
     /// Writes one line of the audit log.
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error>;
 
+    /// The lines of the audit log since then, so many at most, the oldest first.
+    async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error>;
+
+    /// The mini programs whose people are kept, by AppID.
+    async fn appids(&self) -> Result<Vec<String>, Error>;
+
     /// Writes down tickets at a graceful stop.
     async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error>;
 

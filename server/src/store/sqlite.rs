@@ -67,6 +67,31 @@ impl Sqlite {
         keep_private(path)?;
         let mut connection = connect(path, OpenFlags::default())?;
         migrate(&mut connection)?;
+        Self::of(path, connection)
+    }
+
+    /// Opens a database that is there, beside a server that may be running on it, and changes no schema; none if there is
+    /// no such file.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or written, or is of another version of saoma.
+    pub fn beside(path: &Path) -> Result<Option<Self>, Error> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        keep_private(path)?;
+        let connection = connect(path, OpenFlags::default())?;
+        let taken: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if usize::try_from(taken).ok() != Some(MIGRATIONS.len()) {
+            return Err(Error(format!(
+                "the database has schema {taken}, this saoma knows {}: it is of another version than the server's last start",
+                MIGRATIONS.len()
+            )));
+        }
+        Self::of(path, connection).map(Some)
+    }
+
+    fn of(path: &Path, connection: Connection) -> Result<Self, Error> {
         let (writer, jobs) = channel();
         thread::Builder::new()
             .name("sqlite-writer".to_owned())

@@ -10,6 +10,13 @@ use crate::{
     world::Timestamp,
 };
 
+pub(super) fn appids(connection: &Connection) -> Result<Vec<String>, Error> {
+    let mut statement =
+        connection.prepare("SELECT DISTINCT appid FROM identities ORDER BY appid")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn by_id(connection: &Connection, id: &str) -> Result<Option<Person>, Error> {
     one(connection, &format!("SELECT {PERSON} FROM persons p WHERE p.id = ?1"), [id], person)
 }

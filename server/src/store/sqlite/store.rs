@@ -191,6 +191,14 @@ impl Store for Sqlite {
         self.write(move |db| logins::write_audit(db, &entry)).await
     }
 
+    async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error> {
+        self.read(move |db| logins::audit_since(db, since, most)).await
+    }
+
+    async fn appids(&self) -> Result<Vec<String>, Error> {
+        self.read(people::appids).await
+    }
+
     async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error> {
         self.write(move |db| logins::park(db, &tickets)).await
     }

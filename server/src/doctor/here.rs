@@ -1,0 +1,103 @@
+//! This machine: the database, whose mini program its people are of, the tickets, the running server.
+
+use super::{Finding, todo};
+use crate::{config::Settings, store::SharedStore};
+
+pub(super) async fn look(
+    settings: &Settings,
+    store: &Result<Option<SharedStore>, String>,
+) -> Vec<Finding> {
+    let mut found = database(settings, store).await;
+    found.push(tickets(settings).await);
+    found
+}
+
+async fn database(
+    settings: &Settings,
+    store: &Result<Option<SharedStore>, String>,
+) -> Vec<Finding> {
+    let name = &settings.store;
+    let unusable = |why: String| {
+        Finding::broken(
+            "store",
+            format!("{name}: {why}"),
+            todo(
+                "See that the file and its folder belong to the user that saoma runs as, that the disk has room, and that `store` names the right file.",
+                "请确认该文件及其目录属于运行 saoma 的用户、磁盘有空间、`store` 指向正确的文件。",
+            ),
+        )
+    };
+    let skipped = || Finding::skipped("store_appid", "needs the database");
+    let store = match store {
+        Err(why) => return vec![unusable(why.clone()), skipped()],
+        Ok(None) => {
+            return vec![
+                Finding::ok("store", format!("{name}: not there yet; the first start makes it")),
+                skipped(),
+            ];
+        }
+        Ok(Some(store)) => store,
+    };
+    if let Err(error) = store.ping().await {
+        return vec![unusable(error.to_string()), skipped()];
+    }
+    let own = &settings.wechat.appid;
+    let appid = match store.appids().await {
+        Err(error) => return vec![unusable(error.to_string()), skipped()],
+        Ok(known) if known.is_empty() || known.contains(own) => {
+            Finding::ok("store_appid", format!("its people are of {own}"))
+        }
+        Ok(known) => Finding::broken(
+            "store_appid",
+            format!(
+                "its people are of {}, the settings say {own}: everybody would be a stranger",
+                known.join(", ")
+            ),
+            todo(
+                "Set wechat.appid back, or give the other mini program a database of its own. People are found by AppID and openid; another AppID gives everybody another openid.",
+                "请改回 wechat.appid，或为另一个小程序使用单独的数据库。用户由 AppID 和 openid 识别，换 AppID 后每个人的 openid 都不同。",
+            ),
+        ),
+    };
+    vec![Finding::ok("store", format!("{name} answers")), appid]
+}
+
+/// The tickets live in the server, which says itself how they are.
+async fn tickets(settings: &Settings) -> Finding {
+    let url = format!("http://{}/readyz", settings.admin_listen);
+    let client =
+        reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5)).build();
+    let answer = match client {
+        Ok(client) => client.get(&url).send().await,
+        Err(error) => Err(error),
+    };
+    let Ok(answer) = answer else {
+        return Finding::warning(
+            "tickets",
+            format!("no server answers at {url}"),
+            todo(
+                "Start it with `saoma serve`; or this machine is not the one it runs on.",
+                "请用 `saoma serve` 启动；或者它不在本机运行。",
+            ),
+        );
+    };
+    let ready: serde_json::Value = answer.json().await.unwrap_or_default();
+    let word = |name: &str| {
+        ready.get(name).and_then(serde_json::Value::as_str).unwrap_or("unknown").to_owned()
+    };
+    let (store, tickets, wechat) = (word("store"), word("tickets"), word("wechat"));
+    let said =
+        format!("the running server says: tickets {tickets}, store {store}, WeChat {wechat}");
+    if ready.get("ready") == Some(&true.into()) {
+        Finding::ok("tickets", said)
+    } else {
+        Finding::broken(
+            "tickets",
+            said,
+            todo(
+                "See its log; what it says of WeChat is explained above. A server that has just started needs a moment.",
+                "请查看服务器日志；关于微信的问题见上文。刚启动的服务器需要片刻。",
+            ),
+        )
+    }
+}

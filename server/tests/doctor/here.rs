@@ -1,0 +1,80 @@
+//! What is wrong on this machine.
+
+use std::sync::Arc;
+
+use saoma::{
+    doctor::{Verdict, is_broken, text, unusable},
+    store::sqlite::Sqlite,
+    try_it::actors::{Browser, Phone},
+};
+
+use crate::stage::{Patient, nobody};
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened() {
+    let mut patient = Patient::healthy().await;
+    let folder = format!("sqlite:{}", patient.folder().display());
+    patient.with(|settings| settings.store = folder);
+    assert!(patient.broken("store").await.todo.unwrap().en.contains("belong to the user"));
+}
+
+#[tokio::test]
+async fn no_database_yet_is_no_fault_and_none_is_made_by_looking() {
+    let mut patient = Patient::healthy().await;
+    let path = patient.folder().join("none.db");
+    let store = format!("sqlite:{}", path.display());
+    patient.with(|settings| settings.store = store);
+    let found = patient.findings().await;
+    assert!(!is_broken(&found), "{}", text(&found));
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn people_of_another_mini_program() {
+    let patient = Patient::healthy().await;
+    let browser = Browser::new(&patient.settings.public_url).unwrap();
+    let page = browser.opens("/login").await.unwrap();
+    let text = browser.reads_code(&page).await.unwrap();
+    let anna = Phone::of("anna", &patient.settings.public_url, &patient.wechat);
+    let asked = anna.scans(&saoma::try_it::actors::scene_in(&text).unwrap(), 1047).await.unwrap();
+    anna.approves(&asked).await.unwrap();
+
+    let mut doctor = patient.doctor();
+    let same = doctor.examine().await;
+    assert!(!is_broken(&same));
+    doctor.settings.wechat.appid = "wxffffffffffffffff".to_owned();
+    let found = doctor.examine().await;
+    let finding = found.iter().find(|finding| finding.check == "store_appid").unwrap();
+    assert_eq!(finding.verdict, Verdict::Broken);
+    assert!(
+        finding.said.contains("wx1234567890abcdef") && finding.said.contains("wxffffffffffffffff")
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_run() {
+    let mut patient = Patient::healthy().await;
+    let nobody = nobody().await;
+    patient.with(|settings| settings.admin_listen = nobody);
+    assert!(patient.warned("tickets").await.todo.unwrap().en.contains("saoma serve"));
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    std::fs::write(&path, "").unwrap();
+    let Err(error) = Sqlite::beside(&path) else { panic!("an empty file is no database of ours") };
+    assert!(error.to_string().contains("schema 0"), "{error}");
+    drop(Arc::new(Sqlite::open(&path).unwrap()));
+    assert!(Sqlite::beside(&path).unwrap().is_some());
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_each_a_finding() {
+    let found =
+        unusable(&["public_url is missing".to_owned(), "wechat.appid is missing".to_owned()]);
+    assert!(is_broken(&found));
+    assert_eq!(found.len(), 2);
+    assert!(text(&found).contains("wechat.appid is missing"));
+}

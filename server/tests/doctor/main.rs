@@ -1,0 +1,9 @@
+//! `saoma doctor` against a pretend WeChat: each fault is provoked, and must be named, alone, and with what to do.
+#![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
+
+mod here;
+mod outside;
+mod scan;
+mod stage;
+mod tls;
+mod upstream;
