@@ -1,6 +1,5 @@
 // <wechat-login>, explained in wechat-login.d.ts. Apache-2.0
 
-// For each state a sentence and its button.
 const WORDS = {
   zh: {
     alt: '小程序码，请用微信扫描',
@@ -33,18 +32,18 @@ const ICONS = { scanned: '✓', approved: '✓', denied: '✕', expired: '↻', 
 
 const dark = '{--t:#e8ede9;--c:#1c221f;--l:#343d38}';
 const sheet = new CSSStyleSheet();
-sheet.replaceSync(`:host{--t:#1b211d;--c:#fff;--l:#dde3df;display:inline-block;text-align:center;line-height:1.5}
+sheet.replaceSync(`:host{--t:#1b211d;--c:#fff;--l:#dde3df;display:inline-block;text-align:center}
 @media(prefers-color-scheme:dark){:host(:not([theme=light]))${dark}}
 :host([theme=dark])${dark}
-:host([hidden]),[hidden]{display:none!important}
-[part=frame]{display:grid;justify-items:center;gap:14px;outline:0}
+:host([hidden]),[hidden],span:empty{display:none!important}
+[part=frame],[part=cover]{display:grid;justify-items:center;gap:12px;outline:0}
 [part=qr]{position:relative;box-sizing:border-box;width:var(--saoma-size,232px);aspect-ratio:1;padding:16px;background:#fff;border-radius:var(--saoma-radius,18px);box-shadow:0 0 0 1px var(--l);overflow:hidden}
 img,::slotted(img){display:block;width:100%;height:100%}
-[part=cover]{position:absolute;inset:0;display:grid;place-content:center;justify-items:center;gap:10px;color:var(--t);background:var(--saoma-surface,var(--c))}
-[part=icon],[part=avatar]{width:56px;height:56px;border-radius:50%;font-size:26px;line-height:56px;background:var(--l)}
-[part=match]{font-size:56px;line-height:1}
+[part=cover]{position:absolute;inset:0;place-content:center;color:var(--t);background:var(--saoma-surface,var(--c))}
+[part=icon],[part=avatar]{width:2em;height:2em;border-radius:50%;font-size:28px;line-height:2;background:var(--l)}
+[part=match]{font-size:56px}
 [part=status]{margin:0}
-button,a{font:inherit;border:0;border-radius:99px;padding:10px 22px;color:#fff;background:var(--saoma-accent,#07803f);text-decoration:none;cursor:pointer}
+button,a{font:inherit;border:0;border-radius:99px;padding:10px 22px;color:#fff;background:var(--saoma-accent,#07803f);text-decoration:none}
 :host([data-state=scanned]) button{background:none;color:inherit;text-decoration:underline}`);
 
 const make = (tag, props, ...kids) => {
@@ -85,7 +84,7 @@ const login = (element, internals) => {
     cover.replaceChildren(
       person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : match ? '' : make('span', { part: 'icon' }, ICONS[now] ?? ''),
       make('span', { part: 'name' }, person?.nickname ?? ''),
-      make('b', { part: 'match' }, match ?? ''),
+      make('span', { part: 'match' }, match ?? ''),
     );
     cover.hidden = now === 'waiting';
     link.hidden = now !== 'phone';
@@ -117,7 +116,7 @@ const login = (element, internals) => {
     next = what;
     return ++turn;
   };
-  const step = (what, path, body, then) => {
+  const step = (what, path, then, body) => {
     const mine = cut(what);
     ask(path, body).then((answer) => mine === turn && then(answer), (error) => mine === turn && trouble(error));
   };
@@ -133,12 +132,12 @@ const login = (element, internals) => {
 
   const open = () => {
     show('loading');
-    step(open, '', request, take);
+    step(open, '', take, request);
   };
-  const renew = () => step(renew, `/${ticket}/renew`, { key }, (fresh) => {
+  const renew = () => step(renew, `/${ticket}/renew`, (fresh) => {
     renewals++;
     take(fresh);
-  });
+  }, { key });
   const take = (fresh) => {
     const { code_url } = fresh;
     ticket = fresh.ticket;
@@ -152,10 +151,10 @@ const login = (element, internals) => {
   };
 
   const watch = () => {
-    if (way > 1) return step(look, `/${ticket}?after=${seen.state}&wait=25`, null, (now) => {
+    if (way > 1) return step(look, `/${ticket}?after=${seen.state}&wait=25`, (now) => {
       tries = 1;
       see(now);
-      if (next) later(watch);
+      if (next === look) later(watch);
     });
     const mine = cut(look);
     const url = `${src()}/api/tickets/${ticket}/`;
@@ -173,7 +172,7 @@ const login = (element, internals) => {
     });
     wire.onerror = wire.onclose = lost;
   };
-  const look = () => step(look, '/' + ticket, null, (now) => {
+  const look = () => step(look, '/' + ticket, (now) => {
     if (misses > 1) way++, misses = 0; // Cut off twice while the server answers.
     see(now);
     if (next === look) watch();
@@ -199,14 +198,14 @@ const login = (element, internals) => {
 
   const claim = () => {
     show('approved');
-    step(claim, `/${ticket}/claim`, { key }, ({ redirect_to, params }) => {
+    step(claim, `/${ticket}/claim`, ({ redirect_to, params }) => {
       const result = { redirect_to, ...params, ...(verifier && { code_verifier: verifier }) };
       cut(hosted && claim); // The back button may show this page.
       const value = new FormData();
       for (const name in params) value.set(name, params[name]);
       internals?.setFormValue(value);
       if (fire('approved', result) && !verifier && !internals?.form) location.replace(redirect_to);
-    });
+    }, { key });
   };
 
   const trouble = ({ status, code, detail, wait }) => {
@@ -263,7 +262,7 @@ const login = (element, internals) => {
       request.state ??= crypto.randomUUID();
     }
     if (!/Mobi/.test(navigator.userAgent)) return open();
-    // On a phone the hosted page takes over; a verifier waits for redirect-uri.
+    // On a phone the hosted page takes over.
     link.href = `${src()}/oauth2/authorize?${new URLSearchParams({ response_type: 'code', ...request })}`;
     link.onclick = () => {
       if (verifier) sessionStorage.setItem('saoma:' + request.state, verifier);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, keys::Keys, limits::Limits, site::Sites, store::SharedStore,
-    tickets::SharedTickets, waiting::Waiting, world::World,
+    codes::Codes, config::Settings, keys::Keys, limits::Limits, region::Regions, site::Sites,
+    store::SharedStore, tickets::SharedTickets, waiting::Waiting, world::World,
 };
 
 /// Everything a running server consists of, shared by all its requests.
@@ -29,6 +29,8 @@ pub struct App {
     pub sites: Sites,
     /// How much of everything.
     pub limits: Limits,
+    /// Where addresses are.
+    pub regions: Regions,
 }
 
 /// The app as requests hold it.

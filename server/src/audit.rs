@@ -1,8 +1,15 @@
 //! Who did what, from where, and why it was allowed or refused.
 
-use serde::{Deserialize, Serialize};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use crate::{ticket::Decision, world::Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    secret::Hashed,
+    ticket::{Browser, Decision, Ticket},
+    world::Timestamp,
+};
 
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,10 +22,10 @@ pub struct Entry {
     pub person: Option<String>,
     /// Which site, where one is concerned.
     pub site: Option<String>,
-    /// From which address.
+    /// From which address: a phone's for a scan, the browser's for a decision.
     pub address: Option<String>,
     /// What else is worth knowing; never a secret, an openid or a token.
-    pub detail: serde_json::Value,
+    pub detail: Value,
 }
 
 impl Entry {
@@ -30,13 +37,123 @@ impl Entry {
             person,
             site: Some(decision.request.site.clone()),
             address: Some(decision.browser.address.to_string()),
-            detail: serde_json::json!({
+            detail: json!({
+                "ticket": tag(decision.ticket),
                 "ask": decision.risk.ask,
                 "risk": decision.risk.level,
                 "why": decision.risk.why,
                 "kind": decision.kind,
-                "browser": { "name": decision.browser.name, "os": decision.browser.os },
+                "browser": shown(&decision.browser),
             }),
         }
+    }
+
+    /// The line about a scan from this address; `more` says what came of it.
+    pub fn of_scan(ticket: &Ticket, phone: IpAddr, what: &str, at: Timestamp, more: Value) -> Self {
+        let mut detail = json!({
+            "ticket": tag(ticket.id), "kind": ticket.kind, "browser": shown(&ticket.browser),
+        });
+        if let (Value::Object(detail), Value::Object(more)) = (&mut detail, more) {
+            detail.extend(more);
+        }
+        Self {
+            at,
+            what: what.to_owned(),
+            person: None,
+            site: Some(ticket.request.site.clone()),
+            address: Some(phone.to_string()),
+            detail,
+        }
+    }
+
+    /// The same line, about this person.
+    #[must_use]
+    pub fn by(self, person: Option<String>) -> Self {
+        Self { person, ..self }
+    }
+}
+
+/// By this the lines of one ticket are found together; it leads back to nothing.
+fn tag(ticket: Hashed) -> String {
+    format!("{ticket:?}")
+}
+
+fn shown(browser: &Browser) -> Value {
+    json!({ "name": browser.name, "os": browser.os, "region": browser.region })
+}
+
+/// One attempt to sign in with this person's phone, as the person is shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Names it in the list.
+    pub id: i64,
+    /// The site's `client_id`.
+    pub site: String,
+    /// The browser: name, os, region.
+    pub browser: Value,
+    /// When.
+    pub at: Timestamp,
+    /// approved, denied, wrong_match, refused or expired.
+    pub outcome: &'static str,
+}
+
+/// The attempts that these lines tell of, the latest first as the lines are. One that still waits for its decision is none
+/// yet.
+pub fn attempts(lines: &[(i64, Entry)], life: Duration, now: Timestamp) -> Vec<Attempt> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for (id, entry) in lines {
+        let outcome = match entry.what.as_str() {
+            "ticket.approved" => "approved",
+            "ticket.denied" => "denied",
+            "ticket.wrong_match" => "wrong_match",
+            "ticket.scanned" if now.since(entry.at) < life => continue,
+            "ticket.scanned" if entry.detail.get("ask") == Some(&json!("refuse")) => "refused",
+            "ticket.scanned" => "expired",
+            _ => continue,
+        };
+        let ticket = entry.detail.get("ticket").and_then(Value::as_str).unwrap_or_default();
+        // Lines of one ticket: its decision comes after its scans, and so before them here.
+        if let Some(site) = &entry.site
+            && seen.insert(ticket)
+        {
+            let browser = entry.detail.get("browser").cloned().unwrap_or_default();
+            found.push(Attempt { id: *id, site: site.clone(), browser, at: entry.at, outcome });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(id: i64, seconds: i64, what: &str, ticket: &str, ask: &str) -> (i64, Entry) {
+        let detail = json!({ "ticket": ticket, "ask": ask, "browser": { "name": "Firefox" } });
+        let at = Timestamp::from_millis(seconds * 1000);
+        let (person, site) = (Some("ann".to_owned()), Some("blog".to_owned()));
+        (id, Entry { at, what: what.to_owned(), person, site, address: None, detail })
+    }
+
+    #[test]
+    fn each_ticket_is_one_attempt_with_what_came_of_it() {
+        let lines = [
+            line(9, 990, "ticket.scanned", "open", "tap"),
+            line(8, 800, "login.ended", "", ""),
+            line(7, 700, "ticket.approved", "yes", "tap"),
+            line(6, 690, "ticket.scanned", "yes", "tap"),
+            line(5, 500, "ticket.wrong_match", "missed", "match"),
+            line(4, 490, "ticket.scanned", "missed", "match"),
+            line(3, 300, "ticket.scanned", "card", "refuse"),
+            line(2, 200, "ticket.scanned", "left", "tap"),
+            line(1, 100, "ticket.denied", "no", "tap"),
+        ];
+        let now = Timestamp::from_millis(1_000_000);
+        let told = attempts(&lines, Duration::from_secs(120), now);
+        let told: Vec<_> = told.iter().map(|attempt| (attempt.id, attempt.outcome)).collect();
+        assert_eq!(
+            told,
+            [(7, "approved"), (5, "wrong_match"), (3, "refused"), (2, "expired"), (1, "denied")]
+        );
     }
 }

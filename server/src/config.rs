@@ -12,7 +12,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use url::Url;
 
@@ -35,12 +35,14 @@ pub struct Settings {
     pub store: String,
     pub tickets: String,
     pub trusted_proxies: Vec<Network>,
+    pub owned_domains: Vec<String>,
     pub region_db: String,
     pub wechat: Wechat,
     pub ticket: Ticket,
     pub session: Session,
     pub keys: Keys,
     pub retention: Retention,
+    pub tokens: Tokens,
     pub limits: Limits,
     pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
@@ -85,6 +87,20 @@ pub struct Session {
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Keys {
     pub secret: Secret,
+    #[serde(with = "humantime_serde")]
+    pub rotate: Duration,
+}
+
+/// `[tokens]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Tokens {
+    #[serde(with = "humantime_serde")]
+    pub access: Duration,
+    #[serde(with = "humantime_serde")]
+    pub refresh_idle: Duration,
+    #[serde(with = "humantime_serde")]
+    pub refresh: Duration,
 }
 
 /// `[retention]`
@@ -165,7 +181,7 @@ pub enum CodeInterface {
 }
 
 /// Which version of the mini program a code opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvVersion {
     /// What everybody has.
@@ -276,6 +292,16 @@ impl Settings {
         self.trusted_proxies.iter().any(|network| network.0.contains(&address))
     }
 
+    /// Whether nobody but the operator can have an address at `domain`: it is the public host's, or below one of theirs.
+    pub fn owns(&self, domain: &str) -> bool {
+        let host = self.host();
+        let below = |owned: &str| {
+            let rest = domain.strip_suffix(owned);
+            !owned.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        below(&host) || self.owned_domains.iter().any(|owned| below(owned))
+    }
+
     /// The host that the address bar reads on saoma's own pages.
     pub fn host(&self) -> String {
         let url = Url::parse(&self.public_url).ok();
@@ -342,6 +368,12 @@ impl Settings {
         }
         if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
             faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());
+        }
+        if self.keys.rotate < Duration::from_secs(7 * 24 * 3600) {
+            faults.push("keys.rotate must be 7d or more: sites keep what they have read of the keys for a while".to_owned());
+        }
+        if self.tokens.access > Duration::from_secs(24 * 3600) {
+            faults.push("tokens.access must be 24h at most; let sites refresh instead".to_owned());
         }
         let mut ids = std::collections::BTreeSet::new();
         for site in &self.sites {

@@ -13,10 +13,14 @@ pub enum Code {
     InvalidRequest,
     UnsupportedMediaType,
     PayloadTooLarge,
+    RequestTimeout,
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
     UnknownSite,
+    RequestOver,
+    HintRefused,
+    PostLogoutNotRegistered,
     RedirectUriNotRegistered,
     NoSuchTicket,
     TicketExpired,
@@ -78,6 +82,8 @@ table! {
         "请以 application/json 发送。" "Send application/json."
     PayloadTooLarge 413 "payload_too_large" "Too large"
         "请求内容过大。" "The request is too large."
+    RequestTimeout 408 "request_timeout" "Request timeout"
+        "请求发送得太慢，请重试。" "The request took too long to arrive. Send it again."
     NotFound 404 "not_found" "Not found"
         "没有这个地址。" "There is nothing at this address."
     MethodNotAllowed 405 "method_not_allowed" "Method not allowed"
@@ -86,6 +92,12 @@ table! {
         "该网页所在的来源没有登记。请在站点的 origins 中加入它。" "The page's origin is not registered. Add it to the site's origins."
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
+    RequestOver 400 "request_over" "Request over"
+        "这次登录请求已经过期。请回到站点重新开始。" "This request to sign in is over. Go back to the site and start again."
+    HintRefused 400 "hint_refused" "Hint refused"
+        "站点发来的 id_token_hint 无效。请回到站点重试。" "The site sent an id_token_hint that is not good. Go back to the site and try again."
+    PostLogoutNotRegistered 400 "post_logout_not_registered" "Post-logout URI not registered"
+        "这个 post_logout_redirect_uri 没有登记，没有退出登录。请把它原样加入站点的 post_logout_redirect_uris。" "This post_logout_redirect_uri is not registered, and nobody was signed out. Add it, to the letter, to the site's post_logout_redirect_uris."
     RedirectUriNotRegistered 400 "redirect_uri_not_registered" "Redirect URI not registered"
         "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
     NoSuchTicket 404 "no_such_ticket" "No such ticket"

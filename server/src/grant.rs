@@ -16,6 +16,9 @@ use crate::{
 /// How long an authorization code may be redeemed after the first claim.
 pub const CODE_LIFE: Duration = Duration::from_secs(60);
 
+/// Which wording of the kinds below the phone shows. Consent is given to a wording: raise this with the mini program's.
+pub const CONSENT_TEXT: &str = "1";
+
 /// What a site asked for: kept with the ticket until a phone has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -37,6 +40,9 @@ pub struct Request {
     /// How the answer travels.
     #[serde(default)]
     pub response_mode: ResponseMode,
+    /// The `sub` of the one person whom the site will take, out of its `id_token_hint`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub expects: Option<String>,
 }
 
 /// How the answer travels to the site.
@@ -98,6 +104,11 @@ impl Scopes {
     /// Whether `scope` is among them.
     pub fn has(&self, scope: Scope) -> bool {
         self.0.contains(&scope)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Scope> {
+        self.0.iter().copied()
     }
 
     /// What a person ticks: all but the bare identity.
@@ -224,7 +235,7 @@ fn verifies(challenge: &str, verifier: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{secret::Secret, site::Sites};
+    use crate::secret::Secret;
 
     // The verifier and challenge of RFC 7636 appendix B.
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -239,6 +250,7 @@ mod tests {
             nonce: None,
             code_challenge: challenge.map(ToOwned::to_owned),
             response_mode: ResponseMode::Query,
+            expects: None,
         }
     }
 
@@ -277,7 +289,7 @@ mod tests {
 
     #[test]
     fn pkce_is_s256_and_left_out_only_by_confidential_sites_that_may() {
-        let mut site = Sites::new([], "https://login.example.com").get("saoma").unwrap().clone();
+        let mut site = Site::new("blog", "My blog");
         let check = |site: &Site, embedded, challenge, method| {
             check_pkce(site, embedded, challenge, method)
         };

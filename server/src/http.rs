@@ -12,16 +12,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{app::SharedApp, limits::What};
 
+mod account;
 mod admin;
 mod assets;
 mod browser;
 mod caller;
 mod guard;
+mod logout;
 mod oidc;
 mod pages;
 mod phone;
 mod reply;
 mod serve;
+mod token;
 mod watch;
 
 pub use serve::{Door, serve, serve_at};
@@ -54,22 +57,32 @@ pub fn public(app: SharedApp) -> Router {
             "/codes/{digits}/scan",
             post(phone::scan_digits).layer(limited(What::Scan)).layer(limited(What::Digits)),
         )
-        .route("/session", post(phone::session).layer(limited(What::Scan)))
-        .route("/logins", get(phone::logins))
-        .route("/logins/{id}", delete(phone::end_login))
+        .route("/session", post(account::session).layer(limited(What::Scan)))
+        .route("/session", delete(account::end_session))
+        .route("/attempts", get(account::attempts))
+        .route("/consents", get(account::consents))
+        .route("/consents/{site}", delete(account::withdraw))
+        .route("/logins", get(account::logins))
+        .route("/logins", delete(account::end_all).layer(limited(What::Scan)))
+        .route("/logins/{id}", delete(account::end_login))
         .route(
             "/profile",
-            axum::routing::put(phone::set_profile)
-                .layer(DefaultBodyLimit::max(phone::PROFILE_BODY)),
+            axum::routing::put(account::set_profile)
+                .layer(DefaultBodyLimit::max(account::PROFILE_BODY)),
         )
-        .route("/me", get(phone::me))
-        .route("/me", delete(phone::forget).layer(limited(What::Scan)));
+        .route("/me", get(account::me))
+        .route("/me", delete(account::forget).layer(limited(What::Scan)));
 
     let site = Router::new()
-        .route("/token", post(oidc::token))
-        .route("/userinfo", get(oidc::userinfo).post(oidc::userinfo))
+        .route("/par", post(token::par))
+        .route("/token", post(token::token))
+        .route("/revoke", post(token::revoke))
+        .route("/introspect", post(token::introspect))
+        .route("/userinfo", get(token::userinfo).post(token::userinfo_by_post))
         .layer(from_fn_with_state(app.clone(), guard::limit_sites))
         .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
+        .route("/logout", get(logout::logout).post(logout::logout_by_post))
+        .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
 
     Router::new()

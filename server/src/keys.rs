@@ -1,42 +1,85 @@
-//! Signing keys: made once, kept encrypted, published, and used to sign.
+//! Signing keys: made, published before they sign and after, rotated by the clock, kept encrypted, and used to sign.
 //!
 //! Besides them the server has one secret of its own, from which what must be the same at every claim is derived.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey},
-    digest,
-    encoding::AsDer as _,
-    hmac,
-    rsa::{KeyPair as RsaKeyPair, KeySize, PublicKeyComponents},
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use aws_lc_rs::{digest, hmac};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     secret::{Hashed, Secret},
     site::Alg,
     store::{SharedStore, StoredKey},
-    world::World,
+    world::{Timestamp, World},
 };
+
+mod lock;
+mod pair;
+
+use lock::Lock;
+use pair::Pair;
+
+/// How long a key is published after another has taken its place: longer than anything signed with it is good for, and
+/// than anybody keeps an id_token to sign out with in a day's work.
+const FAREWELL: Duration = Duration::from_secs(24 * 3600);
 
 /// The keys of a running server.
 pub struct Keys {
-    signing: BTreeMap<String, Key>,
+    ring: RwLock<Arc<Ring>>,
+    lock: Lock,
     derive: hmac::Key,
+    /// How long each key signs.
+    term: Duration,
 }
+
+/// Every key that is published, by its name.
+type Ring = BTreeMap<String, Key>;
 
 struct Key {
     alg: Alg,
-    private: EncodingKey,
-    jwk: Value,
+    signs_from: Timestamp,
+    pair: Pair,
+}
+
+/// Which part a key plays at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Published, so that everybody knows it when its time comes.
+    Next,
+    /// Signs.
+    Current,
+    /// Signs no more, and is published as long as something signed with it may be shown.
+    Previous,
+    /// Over.
+    Retired,
+}
+
+/// Which part a key plays that signs from `from`, among those of its kind that sign from `others`.
+///
+/// The latest whose time has come signs. The one before it stays published, and so does every one that was replaced
+/// less than a day ago: a key may be rotated twice in a minute, and what the first signed must still verify.
+pub fn role(from: Timestamp, others: &[Timestamp], now: Timestamp) -> Role {
+    if from > now {
+        return Role::Next;
+    }
+    let mut begun: Vec<Timestamp> = others.iter().copied().filter(|at| *at <= now).collect();
+    begun.sort_unstable();
+    let mut later = begun.into_iter().filter(|at| *at > from);
+    match (later.next(), later.next()) {
+        (None, _) => Role::Current,
+        (Some(_), None) => Role::Previous,
+        (Some(replaced), Some(_)) if now.since(replaced) < FAREWELL => Role::Previous,
+        _ => Role::Retired,
+    }
 }
 
 /// Why the keys cannot be used.
@@ -47,7 +90,7 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     /// They are encrypted with another secret, or with one where none is set.
     #[error(
-        "the signing key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was made with"
+        "the key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was made with"
     )]
     Locked(String),
     /// A library refused.
@@ -60,58 +103,177 @@ impl Keys {
     ///
     /// # Errors
     /// If the store does not answer, or holds keys that `secret` does not open.
-    pub async fn load(store: &SharedStore, secret: &Secret, world: &World) -> Result<Self, Error> {
+    pub async fn load(
+        store: &SharedStore,
+        secret: &Secret,
+        term: Duration,
+        world: &World,
+    ) -> Result<Self, Error> {
         let lock = Lock::new(secret)?;
         for alg in [Alg::RS256, Alg::ES256] {
             if !store.keys().await?.iter().any(|key| key.alg == alg) {
-                let private = lock.close(&generate(alg)?)?;
-                store
-                    .add_key(StoredKey { kid: world.base62(12), alg, made: world.now(), private })
-                    .await?;
+                let now = world.now();
+                store.put_key(make(&lock, alg, now, world)?).await?;
             }
         }
-        let mut signing = BTreeMap::new();
-        for stored in store.keys().await? {
-            let der = lock.open(&stored)?;
-            let key = match stored.alg {
-                Alg::RS256 => rsa(&stored.kid, &der)?,
-                Alg::ES256 => p256(&stored.kid, &der)?,
+        let fresh = lock.close("derive", &world.bytes::<32>())?;
+        let derive = lock.open("derive", &store.server_secret("derive", fresh).await?)?;
+        let keys = Self {
+            ring: RwLock::default(),
+            lock,
+            derive: hmac::Key::new(hmac::HMAC_SHA256, &derive),
+            term,
+        };
+        keys.refresh(store, world).await?;
+        Ok(keys)
+    }
+
+    /// Takes over what the store holds now.
+    ///
+    /// # Errors
+    /// If the store does not answer, or holds keys that cannot be opened; what was known stays.
+    pub async fn refresh(&self, store: &SharedStore, world: &World) -> Result<(), Error> {
+        let stored = store.keys().await?;
+        let known = self.ring();
+        let mut ring = Ring::new();
+        for key in &stored {
+            if role_of(key, &stored, world.now()) == Role::Retired {
+                continue;
+            }
+            let pair = match known.get(&key.kid) {
+                Some(known) => known.pair.clone(),
+                None => Pair::read(&key.kid, key.alg, &self.lock.open(&key.kid, &key.private)?)?,
             };
-            signing.insert(stored.kid, key);
+            ring.insert(key.kid.clone(), Key { alg: key.alg, signs_from: key.signs_from, pair });
         }
-        let secret = store.server_secret("derive", world.bytes::<32>().to_vec()).await?;
-        Ok(Self { signing, derive: hmac::Key::new(hmac::HMAC_SHA256, &secret) })
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+        Ok(())
+    }
+
+    /// Makes the keys that are to sign next where there are none yet, and forgets those that are over. Of two nodes that do
+    /// so at once one is heard: both name the same moment, and the store keeps one key for each.
+    ///
+    /// # Errors
+    /// If the store does not answer or a key cannot be made.
+    pub async fn tend(&self, store: &SharedStore, world: &World) -> Result<(), Error> {
+        let stored = store.keys().await?;
+        let now = world.now();
+        for alg in [Alg::RS256, Alg::ES256] {
+            let of_alg = stored.iter().filter(|key| key.alg == alg);
+            let last = of_alg.map(|key| key.signs_from).max().unwrap_or(now);
+            if last <= now {
+                // After a long stop the term may be over already: the next key is published a while before it signs.
+                let from = (last + self.term).max(now + FAREWELL.min(self.term));
+                store.put_key(make(&self.lock, alg, from, world)?).await?;
+            }
+        }
+        for key in &stored {
+            if role_of(key, &stored, now) == Role::Retired {
+                store.drop_key(&key.kid).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the next keys sign from now on; what the present ones signed goes on being verified.
+    ///
+    /// # Errors
+    /// If the store does not answer or a key cannot be made.
+    pub async fn rotate(&self, store: &SharedStore, world: &World) -> Result<(), Error> {
+        self.tend(store, world).await?;
+        let now = world.now();
+        let stored = store.keys().await?;
+        for key in stored.iter().filter(|key| key.signs_from > now) {
+            // Two keys cannot begin in the same moment, even where one was made in this one.
+            let begun =
+                stored.iter().filter(|other| other.alg == key.alg && other.signs_from <= now);
+            let last = begun.map(|other| other.signs_from + Duration::from_millis(1)).max();
+            let signs_from = last.map_or(now, |last| last.max(now));
+            store.put_key(StoredKey { signs_from, ..key.clone() }).await?;
+        }
+        self.tend(store, world).await?;
+        self.refresh(store, world).await
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is published at `/oauth2/jwks` (RFC 7517).
     pub fn jwks(&self) -> Value {
-        json!({ "keys": self.signing.values().map(|key| &key.jwk).collect::<Vec<_>>() })
+        json!({ "keys": self.ring().values().map(|key| &key.pair.jwk).collect::<Vec<_>>() })
     }
 
-    /// Signs claims as a JWT of type `typ` with the key for `alg`.
+    /// Signs claims as a JWT of type `typ` with the key for `alg` whose time it is.
     ///
     /// # Errors
     /// If there is no such key, or the library refuses.
-    pub fn sign(&self, alg: Alg, typ: &str, claims: &impl Serialize) -> Result<String, Error> {
-        let found = self.signing.iter().find(|(_, key)| key.alg == alg);
-        let (kid, key) = found.ok_or(Error::Crypto("find a signing key"))?;
-        let algorithm = match alg {
-            Alg::RS256 => Algorithm::RS256,
-            Alg::ES256 => Algorithm::ES256,
-        };
-        let header =
-            Header { kid: Some(kid.clone()), typ: Some(typ.to_owned()), ..Header::new(algorithm) };
-        jsonwebtoken::encode(&header, claims, &key.private).map_err(|_| Error::Crypto("sign a JWT"))
+    pub fn sign(
+        &self,
+        alg: Alg,
+        typ: &str,
+        claims: &impl Serialize,
+        now: Timestamp,
+    ) -> Result<String, Error> {
+        let ring = self.ring();
+        let begun = ring.iter().filter(|(_, key)| key.alg == alg && key.signs_from <= now);
+        let current = begun.max_by_key(|(_, key)| key.signs_from);
+        let (kid, key) = current.ok_or(Error::Crypto("find a signing key"))?;
+        let typ = Some(typ.to_owned());
+        let header = Header { kid: Some(kid.clone()), typ, ..Header::new(algorithm(alg)) };
+        jsonwebtoken::encode(&header, claims, &key.pair.private)
+            .map_err(|_| Error::Crypto("sign a JWT"))
+    }
+
+    /// The claims of a JWT of type `typ` that these keys signed. The algorithm is the key's, whatever the token says of it:
+    /// `none` and HS256 verify nothing (threats.md row 55). Whether it has expired is for the caller to ask.
+    pub fn verify(&self, token: &str, typ: &str) -> Option<Map<String, Value>> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let is_typ = header.typ.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(typ));
+        let ring = self.ring();
+        let key = ring.get(header.kid.as_deref().filter(|_| is_typ)?)?;
+        let mut validation = Validation::new(algorithm(key.alg));
+        (validation.validate_exp, validation.validate_aud) = (false, false);
+        validation.required_spec_claims.clear();
+        jsonwebtoken::decode(token, &key.pair.public, &validation).ok().map(|read| read.claims)
     }
 
     /// A secret that is the same whenever it is asked for, for one ticket and one purpose: a claim may be repeated though
     /// only hashes are kept.
     pub fn derive(&self, purpose: &str, ticket: Hashed) -> Secret {
+        self.derived(purpose, ticket.as_bytes())
+    }
+
+    /// The same for a secret: what follows a refresh token cannot be told from what the store keeps of it.
+    pub fn follow(&self, purpose: &str, secret: &Secret) -> Secret {
+        self.derived(purpose, secret.reveal().as_bytes())
+    }
+
+    fn derived(&self, purpose: &str, from: &[u8]) -> Secret {
         let mut context = hmac::Context::with_key(&self.derive);
         context.update(purpose.as_bytes());
         context.update(&[0]);
-        context.update(ticket.as_bytes());
+        context.update(from);
         Secret::from(URL_SAFE_NO_PAD.encode(context.sign()))
+    }
+}
+
+/// Which part a stored key plays among all that are stored.
+pub fn role_of(key: &StoredKey, all: &[StoredKey], now: Timestamp) -> Role {
+    let of_alg = all.iter().filter(|other| other.alg == key.alg);
+    role(key.signs_from, &of_alg.map(|other| other.signs_from).collect::<Vec<_>>(), now)
+}
+
+fn make(lock: &Lock, alg: Alg, signs_from: Timestamp, world: &World) -> Result<StoredKey, Error> {
+    let kid = world.base62(12);
+    let private = lock.close(&kid, &pair::generate(alg)?)?;
+    Ok(StoredKey { kid, alg, made: world.now(), signs_from, private })
+}
+
+fn algorithm(alg: Alg) -> Algorithm {
+    match alg {
+        Alg::RS256 => Algorithm::RS256,
+        Alg::ES256 => Algorithm::ES256,
     }
 }
 
@@ -121,91 +283,28 @@ pub fn at_hash(token: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default())
 }
 
-fn generate(alg: Alg) -> Result<Vec<u8>, Error> {
-    match alg {
-        Alg::RS256 => {
-            let key = RsaKeyPair::generate(KeySize::Rsa2048)
-                .map_err(|_| Error::Crypto("make an RSA key"))?;
-            let der = key.as_der().map_err(|_| Error::Crypto("write an RSA key"))?;
-            Ok(der.as_ref().to_vec())
-        }
-        Alg::ES256 => {
-            let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-                .map_err(|_| Error::Crypto("make a P-256 key"))?;
-            let der = key.to_pkcs8v1().map_err(|_| Error::Crypto("write a P-256 key"))?;
-            Ok(der.as_ref().to_vec())
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn rsa(kid: &str, der: &[u8]) -> Result<Key, Error> {
-    let unreadable = |_| Error::Crypto("read an RSA key");
-    let pair = RsaKeyPair::from_pkcs8(der).map_err(unreadable)?;
-    let public = PublicKeyComponents::<Vec<u8>>::from(pair.public_key());
-    let jwk = json!({
-        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
-        "n": URL_SAFE_NO_PAD.encode(&public.n), "e": URL_SAFE_NO_PAD.encode(&public.e),
-    });
-    // The library reads PKCS#8 from PEM alone; its DER is PKCS#1.
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        STANDARD.encode(der)
-    );
-    let private =
-        EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::Crypto("read an RSA key"))?;
-    Ok(Key { alg: Alg::RS256, private, jwk })
-}
-
-fn p256(kid: &str, der: &[u8]) -> Result<Key, Error> {
-    let unreadable = |_| Error::Crypto("read a P-256 key");
-    let pair =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(unreadable)?;
-    // An uncompressed point: 4, then x and y of 32 bytes each (SEC 1 section 2.3.3).
-    let (x, y) = match pair.public_key().as_ref() {
-        [4, point @ ..] if point.len() == 64 => point.split_at(32),
-        _ => return Err(Error::Crypto("read a P-256 key")),
-    };
-    let jwk = json!({
-        "kty": "EC", "use": "sig", "alg": "ES256", "kid": kid, "crv": "P-256",
-        "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
-    });
-    Ok(Key { alg: Alg::ES256, private: EncodingKey::from_ec_der(der), jwk })
-}
-
-/// What keeps private keys at rest: AES-256-GCM under the SHA-256 of `keys.secret`, or nothing.
-struct Lock(Option<RandomizedNonceKey>);
-
-/// Marks a private key as encrypted; a plain one begins with the 0x30 of DER.
-const SEALED: u8 = b'E';
-
-impl Lock {
-    fn new(secret: &Secret) -> Result<Self, Error> {
-        if secret.is_empty() {
-            return Ok(Self(None));
-        }
-        let key = RandomizedNonceKey::new(&AES_256_GCM, Hashed::of(secret.reveal()).as_bytes());
-        key.map(|key| Self(Some(key))).map_err(|_| Error::Crypto("use keys.secret"))
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_millis(hours * 3_600_000)
     }
 
-    fn close(&self, plain: &[u8]) -> Result<Vec<u8>, Error> {
-        let Some(key) = &self.0 else { return Ok(plain.to_vec()) };
-        let mut sealed = plain.to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(Aad::empty(), &mut sealed)
-            .map_err(|_| Error::Crypto("encrypt a key"))?;
-        Ok([&[SEALED][..], nonce.as_ref(), &sealed].concat())
+    #[test]
+    fn a_key_is_published_before_it_signs_and_after() {
+        let all = [at(0), at(100), at(200)];
+        let roles = |now| all.map(|from| role(from, &all, at(now)));
+        assert_eq!(roles(50), [Role::Current, Role::Next, Role::Next]);
+        assert_eq!(roles(100), [Role::Previous, Role::Current, Role::Next]);
+        assert_eq!(roles(199), [Role::Previous, Role::Current, Role::Next]);
+        assert_eq!(roles(200), [Role::Retired, Role::Previous, Role::Current]);
     }
 
-    fn open(&self, stored: &StoredKey) -> Result<Vec<u8>, Error> {
-        let locked = || Error::Locked(stored.kid.clone());
-        let Some(rest) = stored.private.strip_prefix(&[SEALED]) else {
-            return Ok(stored.private.clone());
-        };
-        let key = self.0.as_ref().ok_or_else(locked)?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(locked)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| locked())?;
-        let mut sealed = sealed.to_vec();
-        let plain = key.open_in_place(nonce, Aad::empty(), &mut sealed).map_err(|_| locked())?;
-        Ok(plain.to_vec())
+    #[test]
+    fn what_was_signed_a_moment_before_two_rotations_still_verifies() {
+        let all = [at(0), at(100), at(101)];
+        assert_eq!(role(at(0), &all, at(102)), Role::Previous);
+        assert_eq!(role(at(0), &all, at(100 + 24)), Role::Retired);
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backchannel;
 pub mod codes;
 pub mod config;
 pub mod doctor;
@@ -17,6 +18,7 @@ pub mod login;
 pub mod miniprogram;
 pub mod oidc;
 pub mod person;
+pub mod region;
 pub mod risk;
 pub mod run;
 pub mod secret;

@@ -5,8 +5,11 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use serde_json::json;
+
 use crate::{
     app::App,
+    audit,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     limits::What,
@@ -64,8 +67,9 @@ pub async fn open(
     request: Request,
     opener: Opener,
     kind: Kind,
-    browser: Browser,
+    mut browser: Browser,
 ) -> Result<Opening, Error> {
+    browser.region = app.regions.of(browser.address).map(|region| region.name);
     let now = app.world.now();
     admit(app, site, browser.address, now).await?;
     let (scene, picture) = code_for(app, site, kind).await?;
@@ -297,8 +301,8 @@ pub async fn renew(
     // Asked before a code is spent on it.
     seen.ticket.clone().renew(fresh(String::new()), now, life)?;
     let site = app.sites.get(&seen.ticket.request.site).ok_or(Code::UnknownSite)?;
-    admit(app, site, seen.ticket.browser.address, now).await?;
-    let (scene, picture) = code_for(app, site, seen.ticket.kind).await?;
+    admit(app, &site, seen.ticket.browser.address, now).await?;
+    let (scene, picture) = code_for(app, &site, seen.ticket.kind).await?;
     let has_code = picture.is_some();
     let next = seen.ticket.clone().renew(fresh(scene), now, life)?;
     if !app.tickets.replace(&seen, next, picture).await? {
@@ -358,10 +362,28 @@ pub async fn cancel(
 pub struct Phone {
     /// From where.
     pub address: IpAddr,
-    /// What wx.login gave it.
-    pub js_code: wechat::JsCode,
     /// Its system, by its `User-Agent`.
     pub system: System,
+    /// What its mini program says of itself, for the audit log alone.
+    pub program: Program,
+}
+
+/// The mini program, as it says itself: nothing is decided by it.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Program {
+    /// Its version.
+    pub version: Option<String>,
+    /// release, trial or develop.
+    pub env: Option<String>,
+}
+
+impl Program {
+    /// No more of it than a line of the log should hold.
+    #[must_use]
+    pub fn cut(self) -> Self {
+        let short = |text: Option<String>| text.map(|text| text.chars().take(32).collect());
+        Self { version: short(self.version), env: short(self.env) }
+    }
 }
 
 /// A system, as coarse as a phone's and a browser's words for it can be compared.
@@ -423,7 +445,13 @@ impl Scanned {
 /// # Errors
 /// [`Code::NoSuchTicket`] (also for WeChat's robots), [`Code::TicketExpired`], [`Code::TakenByAnotherPhone`],
 /// [`Code::AlreadyDecided`], [`Code::JsCodeRefused`], [`Code::PersonBlocked`], and what WeChat says.
-pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Result<Scanned, Error> {
+pub async fn scan(
+    app: &App,
+    scene: &str,
+    opened: Opened,
+    js_code: wechat::JsCode,
+    phone: &Phone,
+) -> Result<Scanned, Error> {
     let Opened::By(entry) = opened else {
         return Err(Refusal::NoSuchTicket.into());
     };
@@ -431,16 +459,15 @@ pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Resul
     match app.tickets.by_scene(scene).await? {
         Some(seen) if seen.ticket.is_expired(app.world.now()) => Err(Refusal::Expired.into()),
         Some(seen) => {
-            let (address, system) = (phone.address, phone.system);
-            let identity = who(app, phone.js_code).await?;
-            take(app, seen, identity, entry, address, system).await
+            let identity = who(app, js_code).await?;
+            take_noted(app, seen, identity, entry, phone).await
         }
         None => {
             let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
             if is_over(app, &decided, app.world.now()).await? {
                 return Err(Refusal::NoSuchTicket.into());
             }
-            let identity = who(app, phone.js_code).await?;
+            let identity = who(app, js_code).await?;
             Err(decided.decision.scanned_again(&identity).into())
         }
     }
@@ -451,10 +478,14 @@ pub async fn scan(app: &App, scene: &str, opened: Opened, phone: Phone) -> Resul
 ///
 /// # Errors
 /// As [`scan`], and [`Code::TooManyRequests`].
-pub async fn scan_digits(app: &App, digits: &str, phone: Phone) -> Result<Scanned, Error> {
+pub async fn scan_digits(
+    app: &App,
+    digits: &str,
+    js_code: wechat::JsCode,
+    phone: &Phone,
+) -> Result<Scanned, Error> {
     const WINDOW: Duration = Duration::from_secs(600);
-    let (address, system) = (phone.address, phone.system);
-    let identity = who(app, phone.js_code).await?;
+    let identity = who(app, js_code).await?;
     let now = app.world.now();
     let tries = format!("digits:{}:{}", identity.appid, identity.openid);
     // Counted before the look-up, and taken back if right: of many at once no sixth may look.
@@ -463,7 +494,7 @@ pub async fn scan_digits(app: &App, digits: &str, phone: Phone) -> Result<Scanne
     }
     let seen = app.tickets.by_digits(digits).await?.ok_or(Refusal::NoSuchTicket)?;
     app.tickets.count(&tries, -1, WINDOW, now).await?;
-    take(app, seen, identity, Entry::Digits, address, system).await
+    take_noted(app, seen, identity, Entry::Digits, phone).await
 }
 
 /// Who holds this phone, says WeChat. A js_code is sent once, whatever comes back.
@@ -473,15 +504,49 @@ async fn who(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
     Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
 }
 
+/// Takes a ticket, and notes what came of it: with what was asked and why, or why not.
+async fn take_noted(
+    app: &App,
+    seen: Seen,
+    identity: Identity,
+    entry: Entry,
+    phone: &Phone,
+) -> Result<Scanned, Error> {
+    // A flood of scans must not become a flood of lines.
+    app.limits.of_person(&identity, app.world.now())?;
+    let ticket = seen.ticket.clone();
+    let taken = take(app, seen, identity.clone(), entry, phone).await;
+    let (what, more) = match &taken {
+        Ok(scanned) => {
+            let risk = scanned.scan().map(|scan| &scan.risk);
+            let told = risk.map(|risk| (risk.ask, risk.level, &risk.why));
+            let (ask, level, why) = told.ok_or(Code::NoSuchTicket)?;
+            ("ticket.scanned", json!({ "ask": ask, "risk": level, "why": why }))
+        }
+        Err(error) => ("scan.refused", json!({ "why": error.code.row().code })),
+    };
+    let person = match &taken {
+        Ok(scanned) => scanned.person.clone(),
+        Err(_) => app.store.person_of(&identity).await?,
+    };
+    let mut line = audit::Entry::of_scan(&ticket, phone.address, what, app.world.now(), more)
+        .by(person.map(|person| person.id));
+    if let serde_json::Value::Object(detail) = &mut line.detail {
+        detail.insert("entry".to_owned(), json!(entry));
+        detail.insert("program".to_owned(), json!(phone.program));
+    }
+    app.store.audit(line).await?;
+    taken
+}
+
 async fn take(
     app: &App,
     mut seen: Seen,
     identity: Identity,
     entry: Entry,
-    address: IpAddr,
-    system: System,
+    phone: &Phone,
 ) -> Result<Scanned, Error> {
-    app.limits.of_person(&identity, app.world.now())?;
+    let (address, system) = (phone.address, phone.system);
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
         return Err(Code::PersonBlocked.into());
@@ -498,7 +563,7 @@ async fn take(
         entry,
         kind: ticket.kind,
         same_network,
-        other_region: false,
+        other_region: app.regions.differ(ticket.browser.address, address),
         same_system: System::of(&ticket.browser.os) == system && system != System::Other,
         known_browser: known.browser,
         known_site: known.site,
@@ -608,6 +673,12 @@ async fn decide(
             login: LoginOf::New { id: app.world.base62(22), since: now },
         })
         .await?;
+    // The site asked for one person and this is another: it gets no code, and nothing stays open.
+    if let Some(login) = &decided.login
+        && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
+    {
+        app.store.end_login(&login.person, &login.id, now).await?;
+    }
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
     if let Err(error) = app.tickets.remove(ticket).await {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
@@ -664,15 +735,27 @@ pub async fn skip(
     };
     app.store.decide(decide).await?;
     app.tickets.first_claim(ticket, now).await?;
-    Ok(Claim { request, code: Some(app.keys.derive("code", ticket)), session: None })
+    let outcome = Outcome::Code(app.keys.derive("code", ticket));
+    Ok(Claim { request, outcome, session: None })
+}
+
+/// What came of a ticket.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The authorization code.
+    Code(Secret),
+    /// The person said no.
+    Denied,
+    /// The site asked for one person, and another one approved.
+    OtherPerson,
 }
 
 /// What a claim gives the page that opened the ticket.
 pub struct Claim {
     /// What the site had asked for.
     pub request: Request,
-    /// The authorization code; none: the person said no.
-    pub code: Option<Secret>,
+    /// What it is told.
+    pub outcome: Outcome,
     /// The cookie of a session that this approval made.
     pub session: Option<Secret>,
 }
@@ -694,13 +777,17 @@ pub async fn claim(
         }
         Standing::Living(_) => return Err(Refusal::NotDecided.into()),
     };
+    let request = decided.decision.request.clone();
     let Some(login) = decided.login.filter(|_| decided.decision.is_approved()) else {
-        return Ok(Claim { request: decided.decision.request, code: None, session: None });
+        return Ok(Claim { request, outcome: Outcome::Denied, session: None });
     };
+    if request.expects.as_ref().is_some_and(|sub| *sub != login.sub) {
+        return Ok(Claim { request, outcome: Outcome::OtherPerson, session: None });
+    }
     app.tickets.first_claim(id, app.world.now()).await?;
     Ok(Claim {
-        request: decided.decision.request,
-        code: Some(app.keys.derive("code", id)),
+        request,
+        outcome: Outcome::Code(app.keys.derive("code", id)),
         session: login.session.map(|_| app.keys.derive("session", id)),
     })
 }
@@ -740,15 +827,35 @@ pub async fn open_phone(
 /// [`Code::Unauthorized`] if the js_code is somebody else's.
 pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
     let now = app.world.now();
-    let holder = app.store.phone(token, now).await?.ok_or(Code::Unauthorized)?;
-    let identity = who(app, js_code).await?;
-    if !holder.is_same(&identity) {
-        return Err(Code::Unauthorized.into());
-    }
+    let identity = holder_again(app, token, js_code).await?;
     if let Some(person) = app.store.person_of(&identity).await? {
         app.store.forget(&person.id, now).await?;
     }
     Ok(())
+}
+
+/// Ends all of a person's logins, and other phones' tokens; needs a fresh js_code of theirs besides the token.
+///
+/// # Errors
+/// [`Code::Unauthorized`] if the js_code is somebody else's.
+pub async fn end_all(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
+    let now = app.world.now();
+    let identity = holder_again(app, token, js_code).await?;
+    if let Some(person) = app.store.person_of(&identity).await? {
+        app.store.end_all(&person.id, token, now).await?;
+    }
+    Ok(())
+}
+
+/// Who holds this phone, by its token and once more by a fresh js_code: a stolen token alone ends nothing for good.
+async fn holder_again(
+    app: &App,
+    token: Hashed,
+    js_code: wechat::JsCode,
+) -> Result<Identity, Error> {
+    let holder = app.store.phone(token, app.world.now()).await?.ok_or(Code::Unauthorized)?;
+    let identity = who(app, js_code).await?;
+    if holder.is_same(&identity) { Ok(identity) } else { Err(Code::Unauthorized.into()) }
 }
 
 /// Changes what a person shows.

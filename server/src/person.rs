@@ -49,6 +49,8 @@ pub struct Person {
     pub since: Timestamp,
     /// Set while the operator keeps the person out.
     pub blocked: bool,
+    /// The groups that the operator put the person in; "owner" is one of them.
+    pub groups: Vec<String>,
 }
 
 impl Person {

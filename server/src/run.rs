@@ -8,11 +8,13 @@ use wechat::Client;
 
 use crate::{
     app::{App, SharedApp},
+    backchannel,
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
+    region::Regions,
     site::Sites,
     store::{self, SharedStore},
     tickets::{self, SharedTickets},
@@ -32,6 +34,9 @@ pub enum Error {
     /// The ticket store.
     #[error(transparent)]
     Tickets(#[from] tickets::Error),
+    /// The file of regions.
+    #[error("{0}")]
+    Regions(String),
     /// The signing keys.
     #[error(transparent)]
     Keys(#[from] keys::Error),
@@ -62,17 +67,19 @@ pub async fn assemble(
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
-    let keys = Keys::load(&store, &settings.keys.secret, &world).await?;
+    let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
         .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
+    sites.keep(store.sites().await?);
     for parked in store.unpark().await? {
         tickets.put(parked.ticket, parked.picture).await?;
     }
     tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);
+    let regions = Regions::open(&settings.region_db).map_err(Error::Regions)?;
     Ok(Arc::new(App {
         settings,
         world,
@@ -84,6 +91,7 @@ pub async fn assemble(
         keys,
         sites,
         limits,
+        regions,
     }))
 }
 
@@ -135,11 +143,61 @@ async fn work(app: SharedApp) {
     let attending = http::attend(app.clone());
     #[cfg(not(target_os = "linux"))]
     let attending = std::future::ready(());
-    tokio::join!(attending, app.codes.keep_full(&app.world), forget(&app));
+    tokio::join!(
+        attending,
+        app.codes.keep_full(&app.world),
+        forget(&app),
+        look_again(&app),
+        tell(&app)
+    );
+}
+
+/// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.
+async fn look_again(app: &App) {
+    const TEND: Duration = Duration::from_secs(3600);
+    let (mut seen, mut tended) = (None, None);
+    loop {
+        let now = app.world.now();
+        if tended.is_none_or(|at| now.since(at) >= TEND) {
+            match app.keys.tend(&app.store, &app.world).await {
+                Ok(()) => (seen, tended) = (None, Some(now)),
+                Err(error) => {
+                    tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
+                }
+            }
+        }
+        match refresh(app, seen).await {
+            Ok(revision) => seen = Some(revision),
+            Err(error) => {
+                tracing::warn!(name: "refresh.failed", %error, "changes of keys and sites wait")
+            }
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
+}
+
+async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, Error> {
+    let revision = app.store.revision().await?;
+    if seen != Some(revision) {
+        app.keys.refresh(&app.store, &app.world).await?;
+        app.sites.keep(app.store.sites().await?);
+    }
+    Ok(revision)
+}
+
+/// Tells sites of logins that ended.
+async fn tell(app: &App) {
+    loop {
+        if let Err(error) = backchannel::round(app).await {
+            tracing::warn!(name: "logout.waits", %error, "sites are told of logouts later");
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
 }
 
 async fn forget(app: &App) {
-    let mut round: u32 = 0;
+    let keep = &app.settings.retention;
+    let (mut prune, mut age) = (app.world.now(), app.world.now());
     loop {
         app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
         let now = app.world.now();
@@ -147,11 +205,18 @@ async fn forget(app: &App) {
             tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer");
         }
         app.limits.forget(now);
-        round = round.wrapping_add(1);
-        if round.is_multiple_of(60)
-            && let Err(error) = app.store.prune(now).await
-        {
-            tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+        if now >= prune {
+            prune = now + Duration::from_secs(300);
+            if let Err(error) = app.store.prune(now).await {
+                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+            }
+        }
+        if now >= age {
+            age = now + Duration::from_secs(3600);
+            let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
+            if let Err(error) = aged {
+                tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            }
         }
     }
 }

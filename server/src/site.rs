@@ -1,17 +1,25 @@
 //! A site: an application that people sign in to, as an OAuth client registered with saoma.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use crate::{config::EnvVersion, risk, secret::Secret};
+use crate::{
+    config::EnvVersion,
+    risk,
+    secret::{Hashed, Secret},
+};
 
 /// The site that saoma itself is, for the person's own page at `/`. Nobody can register it.
 pub const SELF: &str = "saoma";
 
-/// One `[[site]]` of the settings.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// One `[[site]]` of the settings, or one that `saoma site add` keeps in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
     /// The OAuth `client_id`.
     pub id: String,
@@ -29,9 +37,15 @@ pub struct Site {
     /// Told when a login ends; empty: nobody.
     #[serde(default)]
     pub backchannel_logout_uri: String,
-    /// Empty: a public site, which PKCE alone protects.
-    #[serde(default = "no_secret")]
+    /// Empty: a public site, which PKCE alone protects. As written in the settings; never kept in the store.
+    #[serde(default = "no_secret", skip_serializing)]
     pub secret: Secret,
+    /// More secrets that are as good, so that one can be replaced while the other still works.
+    #[serde(default, skip_serializing)]
+    pub secrets: Vec<Secret>,
+    /// What the store keeps of the secrets that `saoma site secret` made.
+    #[serde(default)]
+    pub hashes: Vec<Hashed>,
     /// Sites of one group share `sub` and sign-in; empty: the site alone is its group.
     #[serde(default)]
     pub group: String,
@@ -45,8 +59,23 @@ pub struct Site {
     #[serde(default)]
     pub risk: risk::Policy,
     /// Which version of the mini program its codes open; none: as `wechat.env_version`.
-    #[serde(default, deserialize_with = "version_if_any")]
+    #[serde(default, deserialize_with = "version_if_any", serialize_with = "version_or_empty")]
     pub env_version: Option<EnvVersion>,
+    /// What its access tokens look like.
+    #[serde(default)]
+    pub access_token: AccessToken,
+    /// Whether what userinfo would say stands in the id_token too, for software that asks nowhere else.
+    #[serde(default)]
+    pub id_token_claims: bool,
+    /// The made-up address of scope `email`, such as "{username}@users.example.com"; empty: none.
+    #[serde(default)]
+    pub email: String,
+    /// What `name` says: the nickname that a person may change, or the fixed user name.
+    #[serde(default)]
+    pub name_claim: NameClaim,
+    /// Whether back-channel logout may reach a private address.
+    #[serde(default)]
+    pub backchannel_private: bool,
 }
 
 /// In the settings no version is written as an empty text.
@@ -58,6 +87,16 @@ fn version_if_any<'de, D: serde::Deserializer<'de>>(
         return Ok(None);
     }
     EnvVersion::deserialize(serde::de::value::StringDeserializer::new(text)).map(Some)
+}
+
+fn version_or_empty<S: serde::Serializer>(
+    version: &Option<EnvVersion>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match version {
+        Some(version) => version.serialize(serializer),
+        None => serializer.serialize_str(""),
+    }
 }
 
 fn no_secret() -> Secret {
@@ -75,7 +114,7 @@ pub enum Alg {
 }
 
 /// Whether an authorization request must carry a PKCE challenge. Public sites and embedded pages must always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Pkce {
     /// Refused without.
     #[default]
@@ -86,10 +125,65 @@ pub enum Pkce {
     IfSent,
 }
 
+/// What an access token looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessToken {
+    /// Random: only saoma can say what it is good for, and it ends the moment it is revoked.
+    #[default]
+    Opaque,
+    /// A JWT (RFC 9068), which others can check without asking, and go on believing until it expires.
+    Jwt,
+}
+
+/// What the claim `name` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameClaim {
+    /// The nickname, or a made-up guest name.
+    #[default]
+    Nickname,
+    /// The fixed user name, for applications that key accounts by `name`: a nickname could take over another's account.
+    Username,
+}
+
 impl Site {
+    /// A site with this id and name and nothing else.
+    pub fn new(id: &str, name: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            redirect_uris: Vec::new(),
+            origins: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: String::new(),
+            secret: no_secret(),
+            secrets: Vec::new(),
+            hashes: Vec::new(),
+            group: String::new(),
+            alg: Alg::default(),
+            pkce: Pkce::default(),
+            risk: risk::Policy::default(),
+            env_version: None,
+            access_token: AccessToken::default(),
+            id_token_claims: false,
+            email: String::new(),
+            name_claim: NameClaim::default(),
+            backchannel_private: false,
+        }
+    }
+
     /// Whether it has no secret and so cannot prove who it is at the token endpoint.
     pub fn is_public(&self) -> bool {
-        self.secret.is_empty()
+        self.secret.is_empty() && self.secrets.is_empty() && self.hashes.is_empty()
+    }
+
+    /// Whether `secret` is one of its own. Every one is compared, whichever matches, so that time tells nothing.
+    pub fn knows(&self, secret: &Secret) -> bool {
+        let given = secret.hashed();
+        let written = self.secrets.iter().chain([&self.secret]).filter(|known| !known.is_empty());
+        let known = written.map(Secret::hashed).chain(self.hashes.iter().copied());
+        !secret.is_empty() && known.fold(false, |found, known| found | (known == given))
     }
 
     /// Whom it shares `sub` and sign-in with.
@@ -103,6 +197,11 @@ impl Site {
         self.redirect_uris
             .iter()
             .any(|registered| registered == uri || loopback_twin(registered, uri))
+    }
+
+    /// Whether the browser may go to `uri` after signing out: letter for letter one of those registered.
+    pub fn allows_post_logout(&self, uri: &str) -> bool {
+        self.post_logout_redirect_uris.iter().any(|registered| registered == uri)
     }
 
     /// Whether a page of `origin` may carry the element.
@@ -133,6 +232,23 @@ impl Site {
             if let Err(why) = check_redirect_uri(uri) {
                 faults.push(format!("site {id:?}: redirect_uris: {uri:?} {why}"));
             }
+        }
+        for uri in &self.post_logout_redirect_uris {
+            if let Err(why) = check_redirect_uri(uri) {
+                faults.push(format!("site {id:?}: post_logout_redirect_uris: {uri:?} {why}"));
+            }
+        }
+        if !self.backchannel_logout_uri.is_empty()
+            && let Err(why) = check_backchannel_uri(&self.backchannel_logout_uri)
+        {
+            let uri = &self.backchannel_logout_uri;
+            faults.push(format!("site {id:?}: backchannel_logout_uri: {uri:?} {why}"));
+        }
+        if !self.email.is_empty() && !is_email_pattern(&self.email) {
+            faults.push(format!(
+                "site {id:?}: email = {:?} must be like {{username}}@users.example.com",
+                self.email
+            ));
         }
         for origin in &self.origins {
             if !is_origin(origin) {
@@ -212,6 +328,33 @@ fn check_redirect_uri(uri: &str) -> Result<(), &'static str> {
     }
 }
 
+/// https, or http on this machine; whoever is told of a logout is told over a wire that nobody reads.
+fn check_backchannel_uri(uri: &str) -> Result<(), &'static str> {
+    let url = Url::parse(uri).map_err(|_| "is no absolute URL")?;
+    match url.scheme() {
+        _ if url.fragment().is_some() => Err("has a fragment; remove the # and what follows"),
+        _ if !url.username().is_empty() || url.password().is_some() => {
+            Err("has a user name in it; remove it")
+        }
+        "https" => Ok(()),
+        "http" if is_loopback(&url) => Ok(()),
+        _ => Err("must be https; http is for loopback alone"),
+    }
+}
+
+/// Whether a made-up address can be made from it: one `{username}` before the @, and a plain domain behind.
+fn is_email_pattern(pattern: &str) -> bool {
+    let Some((local, domain)) = pattern.split_once('@') else { return false };
+    let plain = |text: &str, more: &str| {
+        text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    local.matches("{username}").count() == 1
+        && plain(&local.replacen("{username}", "", 1), ".-_+")
+        && plain(domain, ".-")
+        && domain.split('.').count() > 1
+        && domain.split('.').all(|label| !label.is_empty())
+}
+
 /// Whether a text is an origin as browsers send it.
 pub fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
@@ -219,45 +362,50 @@ pub fn is_origin(text: &str) -> bool {
     })
 }
 
-/// The registered sites by id, with saoma's own.
-#[derive(Debug, Clone, Default)]
+/// The registered sites by id: saoma's own, those of the settings, and those that commands keep in the store.
+#[derive(Debug, Default)]
 pub struct Sites {
-    by_id: BTreeMap<String, Site>,
+    settled: BTreeMap<String, Arc<Site>>,
+    kept: RwLock<BTreeMap<String, Arc<Site>>>,
 }
 
 impl Sites {
-    /// These sites, and saoma itself at `public_url`.
+    /// These sites of the settings, and saoma itself at `public_url`.
     pub fn new(sites: impl IntoIterator<Item = Site>, public_url: &str) -> Self {
-        let own = Site {
-            id: SELF.to_owned(),
-            name: "saoma".to_owned(),
-            redirect_uris: vec![format!("{public_url}/")],
-            origins: Vec::new(),
-            post_logout_redirect_uris: Vec::new(),
-            backchannel_logout_uri: String::new(),
-            secret: no_secret(),
-            group: String::new(),
-            alg: Alg::default(),
-            pkce: Pkce::Required,
-            risk: risk::Policy::default(),
-            env_version: None,
-        };
-        Self { by_id: sites.into_iter().chain([own]).map(|site| (site.id.clone(), site)).collect() }
+        let mut own = Site::new(SELF, "saoma");
+        own.redirect_uris = vec![format!("{public_url}/")];
+        let all = sites.into_iter().chain([own]);
+        let settled = all.map(|site| (site.id.clone(), Arc::new(site))).collect();
+        Self { settled, kept: RwLock::default() }
+    }
+
+    /// Takes over what the store keeps now. A site of the settings stands before one of the same id in the store.
+    pub fn keep(&self, sites: Vec<Site>) {
+        let kept = sites.into_iter().map(|site| (site.id.clone(), Arc::new(site))).collect();
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 
     /// The site of this id.
-    pub fn get(&self, id: &str) -> Option<&Site> {
-        self.by_id.get(id)
+    pub fn get(&self, id: &str) -> Option<Arc<Site>> {
+        let kept = || self.kept.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        self.settled.get(id).cloned().or_else(kept)
+    }
+
+    /// Whether the settings name this site, so that no command can change it.
+    pub fn is_settled(&self, id: &str) -> bool {
+        self.settled.contains_key(id)
     }
 
     /// Whether any site registered this origin.
     pub fn any_allows_origin(&self, origin: &str) -> bool {
-        self.by_id.values().any(|site| site.allows_origin(origin))
+        self.all().iter().any(|site| site.allows_origin(origin))
     }
 
     /// All of them, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Site> {
-        self.by_id.values()
+    pub fn all(&self) -> Vec<Arc<Site>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = kept.iter().filter(|(id, _)| !self.settled.contains_key(*id));
+        self.settled.values().cloned().chain(kept.map(|(_, site)| site.clone())).collect()
     }
 }
 
@@ -266,8 +414,7 @@ mod tests {
     use super::*;
 
     fn site(redirect_uris: &[&str]) -> Site {
-        let mut site = Sites::new([], "https://login.example.com").get(SELF).unwrap().clone();
-        site.id = "blog".to_owned();
+        let mut site = Site::new("blog", "My blog");
         site.redirect_uris = redirect_uris.iter().map(|uri| (*uri).to_owned()).collect();
         site
     }

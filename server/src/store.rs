@@ -3,17 +3,17 @@
 //! Implementations hold memory, not rules. What must happen together is one call here and one transaction there; what may
 //! happen only once is an update that names the state it expects. The neighbour `tickets.rs` keeps what lives minutes.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     audit,
-    grant::Scopes,
+    grant::{Scope, Scopes},
     person::{Identity, Newcomer, Person},
     secret::Hashed,
-    site::Alg,
+    site::{Alg, Site},
     ticket::{Browser, Decision},
     tickets::Parked,
     world::Timestamp,
@@ -120,10 +120,42 @@ pub struct Token {
     pub login: String,
     /// What it may be used for.
     pub scopes: Scopes,
+    /// All that came of one code are one family, named by its ticket.
+    pub family: Hashed,
+    /// When the family began.
+    pub since: Timestamp,
     /// When it was made.
     pub made: Timestamp,
     /// When it ends.
     pub expires: Timestamp,
+    /// When a refresh token gave the next.
+    pub used: Option<Timestamp>,
+}
+
+/// Tokens to be revoked.
+#[derive(Debug, Clone, Copy)]
+pub enum Revoke {
+    /// One.
+    Token(Hashed),
+    /// All that came of one code.
+    Family(Hashed),
+}
+
+/// A login that ended, and whose site is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logout {
+    /// Names this row.
+    pub id: i64,
+    /// The login.
+    pub login: String,
+    /// Where it was.
+    pub site: String,
+    /// Who the person is to the site.
+    pub sub: String,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How often its site has been told in vain.
+    pub tries: u32,
 }
 
 /// A token, the login it belongs to and whose it is, all still alive.
@@ -156,7 +188,7 @@ pub struct Acquaintance {
 }
 
 /// A signing key as kept: the private half encrypted where `keys.secret` is set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its name in JWKS.
     pub kid: String,
@@ -164,8 +196,19 @@ pub struct StoredKey {
     pub alg: Alg,
     /// When it was made.
     pub made: Timestamp,
+    /// From when on it signs; published before.
+    pub signs_from: Timestamp,
     /// The private half.
     pub private: Vec<u8>,
+}
+
+/// The private half stays out of logs.
+impl fmt::Debug for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("StoredKey");
+        shown.field("kid", &self.kid).field("alg", &self.alg).field("made", &self.made);
+        shown.field("signs_from", &self.signs_from).finish_non_exhaustive()
+    }
 }
 
 /// What is kept for good, as the rest of the server uses it.
@@ -192,6 +235,12 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Redemption, Error>;
 
+    /// Uses up a refresh token and keeps what it gives, in one step. False: it had been used, and nothing is kept.
+    async fn rotate(&self, old: Hashed, given: Vec<Token>, now: Timestamp) -> Result<bool, Error>;
+
+    /// Revokes tokens; none is no error.
+    async fn revoke(&self, what: Revoke) -> Result<(), Error>;
+
     /// A token that lives, of a login that lives, of a person who is not blocked.
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error>;
 
@@ -208,6 +257,9 @@ pub trait Store: Send + Sync + 'static {
         browser: Option<Hashed>,
         site: &str,
     ) -> Result<Acquaintance, Error>;
+
+    /// A living login.
+    async fn login(&self, id: &str) -> Result<Option<Login>, Error>;
 
     /// The living logins of a person, the latest first.
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error>;
@@ -249,8 +301,29 @@ pub trait Store: Send + Sync + 'static {
     /// All signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<StoredKey>, Error>;
 
-    /// Keeps a signing key.
-    async fn add_key(&self, key: StoredKey) -> Result<(), Error>;
+    /// Keeps a signing key, or changes when it signs. Of two of one kind that sign from the same moment the first stays.
+    async fn put_key(&self, key: StoredKey) -> Result<(), Error>;
+
+    /// Forgets a signing key.
+    async fn drop_key(&self, kid: &str) -> Result<(), Error>;
+
+    /// A number that grows whenever keys or sites change.
+    async fn revision(&self) -> Result<i64, Error>;
+
+    /// The sites that commands registered, by id.
+    async fn sites(&self) -> Result<Vec<Site>, Error>;
+
+    /// Registers a site, or changes it.
+    async fn put_site(&self, site: &Site) -> Result<(), Error>;
+
+    /// Forgets a site and ends the logins there. False: there was none.
+    async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error>;
+
+    /// Logins that ended and whose sites are to be told now; nobody else gets these before `again`.
+    async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error>;
+
+    /// Notes that a site was told of a logout, or when to try again.
+    async fn settle_logout(&self, id: i64, again: Option<Timestamp>) -> Result<(), Error>;
 
     /// The server's own secret of this name: `fresh` if there was none before.
     async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
@@ -273,8 +346,63 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets decisions, tokens and sessions that are over.
     async fn prune(&self, now: Timestamp) -> Result<(), Error>;
 
+    /// Ends a login and every other of the same browser: somebody else sits there. Empty: this person has no such living
+    /// login.
+    async fn end_browser(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
+
+    /// Ends all logins of a person, and the tokens of their phones but for `phone`.
+    async fn end_all(
+        &self,
+        person: &str,
+        phone: Hashed,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
+
+    /// Ends a phone's token.
+    async fn close_phone(&self, token: Hashed) -> Result<(), Error>;
+
+    /// The latest lines of the audit log about a person, so many at most, the latest first, each with its number.
+    async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error>;
+
+    /// What a person consented to, withdrawn or not.
+    async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error>;
+
+    /// Takes back what a person consented to at a site: ends the logins there, and no browser skips the scan for its group
+    /// any more.
+    async fn withdraw(&self, person: &str, site: &str, now: Timestamp)
+    -> Result<Vec<Login>, Error>;
+
+    /// The WeChat identities of a person.
+    async fn identities(&self, person: &str) -> Result<Vec<Identity>, Error>;
+
+    /// Who a person is to sites: groups with the `sub` each knows.
+    async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error>;
+
+    /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
+    async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
+
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+}
+
+/// What a person consented to: one kind of thing for one site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The site's `client_id`.
+    pub site: String,
+    /// The kind.
+    pub kind: Scope,
+    /// To which wording ([`grant::CONSENT_TEXT`](crate::grant::CONSENT_TEXT)).
+    pub text: String,
+    /// When it was given.
+    pub given: Timestamp,
+    /// When it was taken back, if it was.
+    pub withdrawn: Option<Timestamp>,
 }
 
 /// A change of what a person shows.

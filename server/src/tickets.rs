@@ -96,6 +96,15 @@ pub trait Tickets: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u32, Error>;
 
+    /// Keeps something small under a secret's hash for a while: whoever has the secret may have it.
+    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error>;
+
+    /// What is kept under this name.
+    async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;
+
+    /// The same, taken away: of many who ask one gets it.
+    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;
+
     /// Says "look again" to whichever node holds the page of this ticket.
     async fn nudge(&self, id: Hashed) -> Result<(), Error>;
 

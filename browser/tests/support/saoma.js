@@ -71,7 +71,7 @@ class Ticket {
 
   claim() {
     const { redirect_uri, state } = this.request;
-    const params = this.state === 'approved' ? { code: this.code } : { error: 'access_denied' };
+    const params = this.state === 'approved' ? { code: this.code } : { error: 'access_denied', error_description: 'the person said no' };
     if (state) params.state = state;
     params.iss = this.saoma.origin;
     const redirect_to = `${redirect_uri}?${new URLSearchParams(params)}`;

@@ -1,7 +1,7 @@
 //! The page's scripts and styles, out of the binary.
 
 use axum::{
-    extract::Path,
+    extract::{Path, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -23,7 +23,11 @@ pub(super) async fn element(headers: HeaderMap) -> Response {
     response
 }
 
-pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Error> {
+pub(super) async fn asset(
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let Path(name) = name.map_err(|_| Code::NotFound)?;
     let (content_type, text) = match name.as_str() {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),

@@ -84,13 +84,13 @@ pub(super) async fn open(
     }
     let (challenge, method) =
         (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());
-    grant::check_pkce(site, true, challenge, method)
+    grant::check_pkce(&site, true, challenge, method)
         .map_err(|error| Error::invalid(error.to_string()))?;
     let scopes = Scopes::parse(open.scope.as_deref().unwrap_or("openid"));
     if !scopes.has(grant::Scope::Openid) {
         return Err(Error::invalid("scope: must contain openid"));
     }
-    oidc::check_lengths(&[&open.state, &open.nonce]).map_err(Error::invalid)?;
+    oidc::check_lengths(&[open.state.as_deref(), open.nonce.as_deref()]).map_err(Error::invalid)?;
     let request = Request {
         site: site.id.clone(),
         redirect_uri: open.redirect_uri,
@@ -99,10 +99,11 @@ pub(super) async fn open(
         nonce: open.nonce,
         code_challenge: open.code_challenge,
         response_mode: ResponseMode::Query,
+        expects: None,
     };
     let kind = if open.on_phone { Kind::OnPhone } else { Kind::Page };
     let opening =
-        login::open(&app, site, request, Opener::Page { origin }, kind, caller.browser()).await?;
+        login::open(&app, &site, request, Opener::Page { origin }, kind, caller.browser()).await?;
     Ok(created(opening))
 }
 

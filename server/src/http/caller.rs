@@ -13,9 +13,10 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use wechat::JsCode;
 use woothee::parser::Parser;
 
-use super::reply::Lang;
+use super::{reply::Lang, serve::Late};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -211,6 +212,8 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             let too_large = refused.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             let error = if too_large {
                 Code::PayloadTooLarge.into()
+            } else if is_late(&refused) {
+                Code::RequestTimeout.into()
             } else {
                 Error::invalid("the body broke off")
             };
@@ -231,6 +234,23 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
         Ok(Self(sent))
     }
+}
+
+/// Whether a body is not here because its time was over.
+fn is_late(refused: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(refused), |error| error.source());
+    causes.into_iter().any(|error| error.is::<Late>())
+}
+
+/// The host of a URL, as the address bar reads it: international names in punycode, so that no letter passes for another.
+pub(super) fn host_of(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    parsed.and_then(|url| url.host_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
+/// What wx.login gave.
+pub(super) fn js_code(text: &str) -> Result<JsCode, Error> {
+    JsCode::new(text).map_err(|_| Error::invalid("js_code: not what wx.login gives"))
 }
 
 /// The query of a URL.

@@ -9,12 +9,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{caller, oidc};
+use super::caller;
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
     limits::What,
-    oidc::OauthError,
 };
 
 /// Lets through as many requests of an address as `what` allows.
@@ -46,13 +45,23 @@ pub(super) async fn limit_sites(
     let held = limits.of_address(What::Token, address, now);
     if let Err(error) = held.and_then(|()| limits.may_guess(address, now)) {
         hint_at_proxies(&app, &request);
-        return oidc::refused(&OauthError::from(error));
+        return in_oauths_words(&error);
     }
     let response = next.run(request).await;
     if response.status() == StatusCode::UNAUTHORIZED {
         limits.guessed_wrong(address, app.world.now());
     }
     response
+}
+
+/// "Too often" in the form of RFC 6749 section 5.2.
+fn in_oauths_words(error: &Error) -> Response {
+    let body = serde_json::json!({
+        "error": error.code.row().code, "error_description": "that was too often; see Retry-After",
+    });
+    let after = error.retry_after.unwrap_or_default().as_secs().max(1).to_string();
+    let headers = [(header::RETRY_AFTER, after), (header::CACHE_CONTROL, "no-store".to_owned())];
+    (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response()
 }
 
 /// Behind a proxy that is not named in the settings everybody has one address, which soon is too busy.

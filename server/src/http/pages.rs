@@ -1,8 +1,8 @@
-//! Pages for people: the one with the code, their own at `/`, and the one that posts an answer.
+//! Pages for people: the one with the code, their own at `/`, and the answer that takes the browser back to its site.
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -10,20 +10,20 @@ use axum_extra::extract::CookieJar;
 use url::Url;
 
 use super::{
-    caller::{Caller, Piece, no_session_cookie},
+    caller::{Caller, Piece, browser_cookie, no_session_cookie},
     guard::page_policy,
-    oidc::open_hosted,
     reply::{error_page, html},
 };
 use crate::{
     app::SharedApp,
     error::{Code, Error},
     grant::{Request, ResponseMode, Scopes},
-    login::{self, face_of},
+    login::{self, Opener, face_of},
     oidc::{self, Answer, Authorize, Prompt},
-    secret::Hashed,
+    secret::{Hashed, Secret},
     site,
     store::Login,
+    ticket::Kind,
     world::Timestamp,
 };
 
@@ -47,9 +47,9 @@ pub(super) async fn show_code(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
-    authorize: Authorize<'_>,
+    authorize: Authorize,
 ) -> Result<Response, Error> {
-    let site = authorize.site;
+    let site = authorize.site.clone();
     let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
     let own = site.id == site::SELF;
     let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
@@ -77,8 +77,40 @@ pub(super) async fn show_code(
     Ok((cookies, shown(app, html(&page))).into_response())
 }
 
+/// Opens a ticket for the hosted page, giving the browser its cookie if it has none.
+async fn open_hosted(
+    app: &SharedApp,
+    caller: &Caller,
+    cookies: CookieJar,
+    authorize: Authorize,
+) -> Result<(CookieJar, login::Opening), Error> {
+    let (cookies, cookie) = match &caller.cookie {
+        Some(cookie) => (cookies, cookie.clone()),
+        None => {
+            let fresh = Secret::new(&app.world);
+            (cookies.add(browser_cookie(app, &fresh)), fresh)
+        }
+    };
+    let session = caller.session.as_ref().map(Secret::hashed);
+    let opener = Opener::Browser { cookie: cookie.hashed(), session };
+    let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };
+    let (site, request) = (&authorize.site, authorize.request);
+    let opening = login::open(app, site, request, opener, kind, caller.browser()).await?;
+    Ok((cookies, opening))
+}
+
 fn shown(app: &SharedApp, mut response: Response) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
+    response
+}
+
+/// Sends an answer to its site: by redirect, or by a page that posts it.
+pub(super) fn answered(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
+    let mut response = match answer.mode {
+        ResponseMode::Query => Redirect::to(&answer.redirect_to()).into_response(),
+        ResponseMode::FormPost => form_post(app, lang, answer),
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -91,7 +123,7 @@ struct FormPost<'a> {
 }
 
 /// The page that posts an answer to its site (OAuth 2.0 Form Post Response Mode).
-pub(super) fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
+fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
     let fields =
         answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields });
@@ -119,7 +151,7 @@ pub(super) async fn answer(
     let own = app.settings.public_url.clone();
     let claimed = login::claim(&app, Hashed::of(ticket), caller.presents(None), Some(&own)).await;
     match claimed {
-        Ok(claim) => super::oidc::answered(&app, caller.lang.tag(), &oidc::answer(&app, &claim)),
+        Ok(claim) => answered(&app, caller.lang.tag(), &oidc::answer(&app, &claim)),
         Err(error) => error_page(caller.lang, &error),
     }
 }
@@ -171,8 +203,10 @@ async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> 
     let logins = app.store.logins(&person.id).await?;
     let shown = |login: Login| {
         let site = app.sites.get(&login.site);
-        let uri =
-            site.and_then(|site| site.redirect_uris.first()).and_then(|uri| Url::parse(uri).ok());
+        let uri = site
+            .as_ref()
+            .and_then(|site| site.redirect_uris.first())
+            .and_then(|uri| Url::parse(uri).ok());
         HomeLogin {
             this: login.id == own.id,
             site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
@@ -214,11 +248,12 @@ pub(super) async fn login(
         nonce: None,
         code_challenge: None,
         response_mode: ResponseMode::Query,
+        expects: None,
     };
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
     };
-    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None };
+    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
     match show_code(&app, &caller, cookies, authorize).await {
         Ok(response) => response,
         Err(error) => error_page(caller.lang, &error),
@@ -269,8 +304,9 @@ pub(super) async fn end_login(
 /// A person's picture, by a name that says nothing and a number that changes with it.
 pub(super) async fn avatar(
     State(app): State<SharedApp>,
-    Path((name, _version)): Path<(String, String)>,
+    names: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Error> {
+    let Path((name, _version)) = names.map_err(|_| Code::NotFound)?;
     let (content_type, bytes) = app.store.avatar(&name).await?.ok_or(Code::NotFound)?;
     let content_type = HeaderValue::from_str(&content_type).map_err(|_| Code::NotFound)?;
     let headers = [

@@ -45,6 +45,15 @@ impl Lang {
         best.1
     }
 
+    /// The first of the two in `ui_locales`, a space-separated list of tags (OIDC Core 3.1.2.1).
+    pub(super) fn among(locales: &str) -> Option<Self> {
+        locales.split(' ').find_map(|tag| match tag.split('-').next() {
+            Some(primary) if primary.eq_ignore_ascii_case("zh") => Some(Self::Zh),
+            Some(primary) if primary.eq_ignore_ascii_case("en") => Some(Self::En),
+            _ => None,
+        })
+    }
+
     /// As HTML and the element name it.
     pub(super) fn tag(self) -> &'static str {
         match self {

@@ -168,11 +168,11 @@ fn make_ready(stream: &TcpStream, stalled: Duration) -> io::Result<()> {
     // A state is one small frame that somebody waits for.
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    let quiet = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(stalled / 4);
-    socket.set_tcp_keepalive(&quiet)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(stalled))?;
-    Ok(())
+    let between = (stalled / 4).max(Duration::from_secs(1));
+    let quiet = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(between);
+    socket.set_tcp_keepalive(&quiet)
 }
 
 /// Says that it was too much, where that costs little.
@@ -206,6 +206,11 @@ fn turn_away(mut stream: TcpStream, apologies: &Arc<Semaphore>) {
     });
 }
 
+/// The body was not here in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the body took too long")]
+pub(super) struct Late;
+
 /// A body that must be here in time.
 struct Timely {
     body: Incoming,
@@ -234,7 +239,7 @@ impl HttpBody for Timely {
         let time = self.time;
         let late = self.late.get_or_insert_with(|| Box::pin(wait(time)));
         ready!(late.as_mut().poll(context));
-        Poll::Ready(Some(Err("the body took too long".into())))
+        Poll::Ready(Some(Err(Late.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -52,6 +52,10 @@ const LARGEST: usize = 1024;
 const PING: (u32, u32) = (45_000, 10_000);
 const PONG: Duration = Duration::from_secs(10);
 
+/// How often the wheel of pings and expiries is turned.
+#[cfg(target_os = "linux")]
+const TURN: Duration = Duration::from_millis(200);
+
 /// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
 const CHATTER: u32 = 64;
 
@@ -191,7 +195,7 @@ pub async fn attend(app: SharedApp) {
                 return;
             },
             Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
-            () = app.world.sleep_until(turned + Duration::from_secs(1)) => {
+            () = app.world.sleep_until(turned + TURN) => {
                 turned = app.world.now();
                 app.waiting.turn(&app.world);
             }

@@ -102,8 +102,11 @@ fn token(name: &str, login: &str) -> Token {
         kind: TokenKind::Access,
         login: login.to_owned(),
         scopes: Scopes::parse("openid profile"),
+        family: Hashed::of(login),
+        since: NOW,
         made: NOW,
         expires: NOW + 60 * MINUTE,
+        used: None,
     }
 }
 
@@ -182,7 +185,8 @@ async fn of_fifty_redemptions_one_consumes_and_the_others_revoke<S: Store>(store
     let login = sign_in(&*store, approval("race", &identity("wx1", "ann", None))).await;
     let mut racers = JoinSet::new();
     for n in 0..50 {
-        let (store, token) = (store.clone(), token(&format!("token {n}"), &login.id));
+        let token = Token { family: Hashed::of("race"), ..token(&format!("token {n}"), &login.id) };
+        let store = store.clone();
         racers.spawn(async move { store.redeem(code("race"), vec![token], NOW).await.unwrap() });
     }
     let told = racers.join_all().await;
@@ -496,14 +500,19 @@ async fn keys_come_oldest_first(store: impl Store) {
         kid: kid.to_owned(),
         alg,
         made,
+        signs_from: made,
         private: kid.as_bytes().to_vec(),
     };
     let (older, newer) = (key("z", Alg::ES256, NOW), key("a", Alg::RS256, NOW + MINUTE));
     for key in [&newer, &older] {
-        store.add_key(key.clone()).await.unwrap();
+        store.put_key(key.clone()).await.unwrap();
     }
-    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer]);
-    assert!(store.add_key(older).await.is_err(), "a kid is one key's");
+    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer.clone()]);
+    let early = StoredKey { signs_from: NOW, ..newer.clone() };
+    store.put_key(early.clone()).await.unwrap();
+    assert!(store.keys().await.unwrap().contains(&early), "when it signs may change");
+    store.drop_key(&newer.kid).await.unwrap();
+    assert_eq!(store.keys().await.unwrap().len(), 1);
 }
 
 async fn a_server_secret_is_made_once(store: impl Store) {

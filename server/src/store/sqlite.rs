@@ -19,10 +19,12 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::Error;
 
+mod account;
 mod keys;
 mod logins;
 mod people;
 mod rows;
+mod sites;
 mod store;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
@@ -274,6 +276,11 @@ mod tests {
             assert!(before.contains(trace), "{trace} was never there: {before}");
         }
         store.forget(&ann.id, NOW).await.unwrap();
+        // Sites are told that the logins ended by the names that they know; after that those are gone too.
+        let later = NOW + Duration::from_secs(60);
+        for logout in store.take_logouts(NOW, later).await.unwrap() {
+            store.settle_logout(logout.id, None).await.unwrap();
+        }
         let after = everything(&store).await;
         for trace in traces {
             assert!(!after.contains(trace), "{trace} is still there: {after}");

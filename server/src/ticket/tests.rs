@@ -23,6 +23,7 @@ fn ticket(kind: Kind) -> Ticket {
             nonce: None,
             code_challenge: None,
             response_mode: crate::grant::ResponseMode::Query,
+            expects: None,
         },
         kind,
         browser: Browser {

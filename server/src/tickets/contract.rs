@@ -27,6 +27,7 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
             nonce: None,
             code_challenge: None,
             response_mode: ResponseMode::Query,
+            expects: None,
         },
         kind: Kind::Page,
         browser: Browser {
@@ -55,6 +56,7 @@ pub(crate) async fn holds<T: Tickets>(fresh: impl Fn() -> T) {
     a_counter_forgets(fresh()).await;
     the_first_claim_is_remembered(fresh()).await;
     what_is_over_is_forgotten(fresh()).await;
+    what_is_kept_can_be_read_until_it_is_taken_or_over(fresh()).await;
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -155,4 +157,14 @@ async fn what_is_over_is_forgotten(store: impl Tickets) {
     assert!(seen(&store, "over").await.is_some(), "expired ones are known for a while");
     store.purge(NOW + Duration::from_secs(241)).await.expect("purge");
     assert!(seen(&store, "over").await.is_none());
+}
+
+async fn what_is_kept_can_be_read_until_it_is_taken_or_over(store: impl Tickets) {
+    let (name, until) = (Hashed::of("name"), NOW + Duration::from_secs(60));
+    store.keep(name, Bytes::from_static(b"something small"), until).await.unwrap();
+    assert_eq!(store.kept(name, NOW).await.unwrap().unwrap(), "something small");
+    assert_eq!(store.kept(Hashed::of("another"), NOW).await.unwrap(), None);
+    assert_eq!(store.kept(name, until).await.unwrap(), None);
+    assert!(store.take(name, NOW).await.unwrap().is_some());
+    assert_eq!(store.take(name, NOW).await.unwrap(), None);
 }

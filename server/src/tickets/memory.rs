@@ -7,12 +7,16 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{Error, Parked, Picture, Seen, Tickets};
 use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
+
+/// How many small things are kept at once: at 16 KiB each at most, what strangers may have this process hold.
+const MOST_KEPT: usize = 4096;
 
 /// Tickets in memory. One lock guards all: every operation under it is a few map look-ups.
 pub struct Memory {
@@ -27,6 +31,7 @@ struct Held {
     digits: HashMap<String, Hashed>,
     claims: HashMap<Hashed, Timestamp>,
     counters: HashMap<String, Counter>,
+    kept: HashMap<Hashed, (Timestamp, Bytes)>,
     /// When to look at a ticket again for forgetting it. Lives are alike, so the queue is nearly in order; who comes up
     /// early goes to the back.
     leaving: VecDeque<(Timestamp, Hashed)>,
@@ -178,6 +183,26 @@ impl Tickets for Memory {
         }
     }
 
+    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
+        let mut held = self.held();
+        if held.kept.len() >= MOST_KEPT {
+            return Err(Error("too many requests are kept at once".to_owned()));
+        }
+        held.kept.insert(name, (until, value));
+        Ok(())
+    }
+
+    async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
+        let held = self.held();
+        let kept = held.kept.get(&name).filter(|(until, _)| *until > now);
+        Ok(kept.map(|(_, value)| value.clone()))
+    }
+
+    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
+        let taken = self.held().kept.remove(&name).filter(|(until, _)| *until > now);
+        Ok(taken.map(|(_, value)| value))
+    }
+
     async fn nudge(&self, id: Hashed) -> Result<(), Error> {
         self.waiting.nudge(id);
         Ok(())
@@ -199,6 +224,7 @@ impl Tickets for Memory {
                 None => {}
             }
         }
+        held.kept.retain(|_, (until, _)| *until > now);
         held.counters.retain(|_, counter| counter.until > now);
         held.claims.retain(|_, at| *at > old);
         Ok(())

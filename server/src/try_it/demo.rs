@@ -24,23 +24,14 @@ use serde_json::Value;
 use url::Url;
 
 use super::Addresses;
-use crate::{
-    site::{Site, Sites},
-    world::World,
-};
+use crate::{site::Site, world::World};
 
 const ID: &str = "demo";
 const COOKIE: &str = "demo";
 
 /// The demo site as saoma knows it: public, so that PKCE alone protects it.
 pub(super) fn site(address: &str) -> Site {
-    let template = Sites::new([], "");
-    let mut site = template
-        .get(crate::site::SELF)
-        .cloned()
-        .unwrap_or_else(|| unreachable!("saoma's own site"));
-    site.id = ID.to_owned();
-    site.name = "Demo site".to_owned();
+    let mut site = Site::new(ID, "Demo site");
     site.redirect_uris = vec![format!("{address}/callback")];
     site.origins = vec![address.to_owned()];
     site.post_logout_redirect_uris = vec![format!("{address}/")];

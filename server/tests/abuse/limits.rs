@@ -6,7 +6,7 @@ use reqwest::Method;
 use saoma::try_it::actors::{Browser, Phone, Reply};
 use serde_json::json;
 
-use crate::stage::{Play, is_held_back, origin};
+use crate::stage::{Play, is_held_back, origin, seen};
 
 #[tokio::test]
 async fn who_opens_one_ticket_after_the_other_is_held_and_others_go_on() {
@@ -131,19 +131,9 @@ async fn pages_that_wait_have_places_by_address_and_give_them_back() {
     assert!(browser.watches(&third).await.is_ok(), "another address has its own");
     browser.moves_to("192.0.2.1");
     drop(one);
-    gone(|| play.app.limits.waiting.taken_in_all() == 1).await;
+    seen(|| play.app.limits.waiting.taken_in_all() == 1).await;
     assert!(browser.watches(&third).await.is_ok());
     drop(two);
-}
-
-/// Waits until the other side has noticed.
-async fn gone(seen: impl Fn() -> bool) {
-    let world = saoma::world::World::real();
-    let limit = world.now() + Duration::from_secs(20);
-    while !seen() {
-        assert!(world.now() < limit, "it was not noticed");
-        world.sleep_until(world.now() + Duration::from_millis(5)).await;
-    }
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! A whole saoma for one story: its clock stands still until told, and callers come from whatever address they say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use reqwest::Method;
 use saoma::{
     app::SharedApp,
     config::Settings,
@@ -17,20 +18,18 @@ use saoma::{
     world::{Timestamp, World},
 };
 use serde_json::{Value, json};
-use tokio::{sync::oneshot, task::JoinHandle};
-use wechat::pretend::Pretend;
+use tokio::sync::oneshot;
 
-/// The challenge of RFC 7636 appendix B.
-pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// The verifier and challenge of RFC 7636 appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// A running saoma, a pretend WeChat and a demo site.
 pub(crate) struct Play {
     pub(crate) app: SharedApp,
     pub(crate) at: Addresses,
-    pub(crate) pretend: Pretend,
-    stop: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
+    _stop: oneshot::Sender<()>,
 }
 
 impl Play {
@@ -58,16 +57,15 @@ impl Play {
         let world = World::held(Timestamp::from_millis(1_795_000_000_000), 7);
         let app = assemble(settings, world, store, tickets, waiting).await.unwrap();
         let (pretend, at) = (stage.pretend(), stage.addresses());
-        let (stop, stopped) = oneshot::channel();
-        let playing = (app.clone(), pretend.clone());
-        let running = tokio::spawn(async move {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let playing = app.clone();
+        tokio::spawn(async move {
             let stopped = async move {
                 let _ = stopped.await;
             };
-            try_it::play(stage, &playing.1, playing.0, stopped).await.unwrap();
+            try_it::play(stage, &pretend, playing, stopped).await.unwrap();
         });
-        let (stop, running) = (Some(stop), Some(running));
-        Self { app, at, pretend, stop, running, _folder: folder }
+        Self { app, at, folder, _stop: stop }
     }
 
     /// A browser at this address.
@@ -111,12 +109,42 @@ impl Play {
         calls.matches("/wxa/getwxacodeunlimit").count()
     }
 
-    /// Stops it, as an operator does.
-    pub(crate) async fn stops(mut self) {
-        drop(self.stop.take());
-        if let Some(running) = self.running.take() {
-            running.await.unwrap();
-        }
+    /// Somebody signs in at a site whose page carries the element, and ticks all it asks for: the access token.
+    pub(crate) async fn signs_in(&self, browser: &Browser, phone: &Phone, site: &str) -> String {
+        let (ticket, key) = self.ticket(browser, site).await;
+        let asked = phone.scans(&self.scene(browser, &ticket).await, 1047).await.unwrap();
+        phone.approves_with(&asked, &json!({ "scopes": ["profile"] })).await.unwrap();
+        let path = format!("/api/tickets/{ticket}/claim");
+        let claimed = browser.posts(&path, &json!({ "key": key }), &origin(site)).await.unwrap();
+        let code = claimed.good().unwrap()["params"]["code"].as_str().unwrap().to_owned();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("client_id", site),
+            ("code", &code),
+            ("redirect_uri", &format!("{}/cb", origin(site))),
+            ("code_verifier", VERIFIER),
+        ];
+        let tokens = browser.submits("/oauth2/token", &form).await.unwrap().good().unwrap();
+        tokens["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The scene in the code of an embedded page.
+    pub(crate) async fn scene(&self, browser: &Browser, ticket: &str) -> String {
+        let page = Page { ticket: ticket.to_owned() };
+        try_it::actors::scene_in(&browser.reads_code(&page).await.unwrap()).unwrap()
+    }
+
+    /// What userinfo says to this token: its status.
+    pub(crate) async fn userinfo(&self, token: &str) -> u16 {
+        let request = reqwest::Client::new().get(format!("{}/oauth2/userinfo", self.at.saoma));
+        request.bearer_auth(token).send().await.unwrap().status().as_u16()
+    }
+
+    /// The token of the mini program's own pages.
+    pub(crate) async fn session(&self, phone: &Phone) -> String {
+        let body = json!({ "js_code": phone.logs_in().await.unwrap() });
+        let made = phone.calls(Method::POST, "session", None, &body).await.unwrap();
+        made.good().unwrap()["token"].as_str().unwrap().to_owned()
     }
 }
 
@@ -146,4 +174,14 @@ pub(crate) fn is_held_back(reply: &Reply) {
     assert_eq!(reply.problem(), "429 too_many_requests");
     assert!(reply.header("retry-after").parse::<u64>().unwrap() > 0);
     assert_eq!(reply.header("content-type"), "application/problem+json");
+}
+
+/// Waits until the server has noticed what its peer did.
+pub(crate) async fn seen(noticed: impl Fn() -> bool) {
+    let world = World::real();
+    let limit = world.now() + Duration::from_secs(60);
+    while !noticed() {
+        assert!(world.now() < limit, "it was not noticed");
+        world.sleep_until(world.now() + Duration::from_millis(5)).await;
+    }
 }

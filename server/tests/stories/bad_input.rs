@@ -256,8 +256,10 @@ async fn the_wrong_method_or_address_is_told_apart() {
         let reply = Reply::of(victim.call(&Method::GET, path)).await.unwrap();
         assert_eq!(reply.problem(), "404 not_found", "{path}");
     }
-    let avatar = victim.saoma.browser().get("/avatars/%FF/x").await.unwrap();
-    assert_eq!(avatar.status, 404);
+    for path in ["/avatars/%FF/x", "/assets/%FF"] {
+        let reply = victim.saoma.browser().get(path).await.unwrap();
+        is_clear(&reply, "404 not_found", path);
+    }
 }
 
 #[tokio::test]

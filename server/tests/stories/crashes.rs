@@ -3,6 +3,7 @@
 use reqwest::Method;
 use saoma::try_it::actors::{Browser, Page, Reply, Told};
 use serde_json::json;
+use wechat::pretend::Trouble;
 
 use crate::{
     process::Process,
@@ -83,18 +84,14 @@ async fn killed_at_any_moment_around_the_tap_nothing_is_half_done() {
         let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
         let page = browser.opens(&asks()).await.unwrap();
         let asked = phone.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
-        let tap = async {
-            let told = phone.approves(&asked).await;
-            // The odd rounds die after the answer at the latest, the even ones at the same time as the question.
-            (told.is_ok(), moment)
-        };
+        // The kill comes later from round to round: before the question is read, while it is answered, after the answer.
         let kill = async {
             for _ in 0..moment * 40 {
                 tokio::task::yield_now().await;
             }
             saoma.is_killed().await;
         };
-        let ((told, _), ()) = tokio::join!(tap, kill);
+        let (told, ()) = tokio::join!(phone.approves(&asked), kill);
         saoma.starts_again().await;
         match state(&browser, &page).await {
             Ok(state) => {
@@ -106,7 +103,7 @@ async fn killed_at_any_moment_around_the_tap_nothing_is_half_done() {
             }
             Err(problem) => {
                 assert_eq!(problem, "404 no_such_ticket");
-                assert!(!told, "the phone was told yes, and it is lost");
+                assert!(told.is_err(), "the phone was told yes, and it is lost");
                 lost += 1;
             }
         }
@@ -211,8 +208,12 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         client.post(format!("{}/cgi-bin/stable_token", saoma.wechat.url)).json(&upstream);
     let upstream = Reply::of(upstream).await.unwrap().json();
 
-    saoma.wechat.pretend.trouble(wechat::pretend::Trouble::on("*").cut().times(3));
-    assert!(phone.scans(&reads_scene_of_another(&browser).await, 1047).await.is_err());
+    let last = browser.opens(&asks()).await.unwrap();
+    let last = reads_scene(&browser, &last).await;
+    saoma.wechat.pretend.trouble(Trouble::on("/sns/jscode2session").cut());
+    assert_eq!(phone.scans(&last, 1047).await.unwrap_err(), "502 wechat_unreachable");
+    saoma.wechat.pretend.trouble(Trouble::on("/wxa/getwxacodeunlimit").cut().times(3));
+    assert_eq!(browser.get(&asks()).await.unwrap().status, 503);
     saoma.is_asked_to_stop().await;
 
     let openid = saoma.wechat.pretend.openid("ann");
@@ -247,13 +248,5 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
     for secret in [token, &code, access, session, &cookie, &page.ticket] {
         let found = database.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "a secret stands in the database, not its hash");
-    }
-}
-
-/// The scene of a fresh page, opened while WeChat still draws; its scan meets the trouble.
-async fn reads_scene_of_another(browser: &Browser) -> String {
-    match browser.opens(&asks()).await {
-        Ok(page) => reads_scene(browser, &page).await,
-        Err(_) => "no code was to be had".to_owned(),
     }
 }

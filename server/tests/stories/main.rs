@@ -24,6 +24,7 @@ mod requests;
 mod sign_in;
 mod site;
 mod starting;
+mod stops;
 mod support;
 mod surface;
 mod upstream;

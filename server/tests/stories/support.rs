@@ -157,12 +157,12 @@ impl Saoma {
         Self { url, app, wechat, http, settings, folder, listener, running, starts: 1 }
     }
 
-    /// Stops as it does when the system asks it to, and starts again where it stopped.
-    pub(crate) async fn restarts(self) -> Self {
+    /// Stops as it does when the system asks it to, and starts again at the same address so many seconds later.
+    pub(crate) async fn restarts_after(self, seconds: u64) -> Self {
         let Self { running, settings, folder, listener, app, starts, .. } = self;
         running.stop.send(()).unwrap();
         running.ended.await.unwrap().unwrap();
-        let now = app.world.now();
+        let now = app.world.now() + Duration::from_secs(seconds);
         let (app, running) = start(&settings, folder.path(), &listener, now, starts).await;
         Self { app, running, settings, folder, listener, starts: starts + 1, ..self }
     }
@@ -182,7 +182,7 @@ impl Saoma {
 
     /// The own side of the site with this id.
     pub(crate) fn site(&self, id: &str) -> Site {
-        Site::new(self, self.app.sites.get(id).unwrap())
+        Site::new(self, &self.app.sites.get(id).unwrap())
     }
 
     /// What stands in the code of this page. Stories that are about the code read it off the picture instead.
@@ -233,7 +233,7 @@ async fn start(
     let store: SharedStore = Arc::new(Sqlite::open(&folder.join("saoma.db")).unwrap());
     if store.keys().await.unwrap().is_empty() {
         for key in signing_keys().await {
-            store.add_key(key.clone()).await.unwrap();
+            store.put_key(key.clone()).await.unwrap();
         }
     }
     let tickets = Arc::new(Memory::new(waiting.clone()));
@@ -256,7 +256,8 @@ async fn signing_keys() -> &'static [StoredKey] {
     let make = || async {
         let folder = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("keys.db")).unwrap());
-        Keys::load(&store, &Secret::from(String::new()), &World::held(NOW, 1)).await.unwrap();
+        let term = Duration::from_secs(90 * 24 * 3600);
+        Keys::load(&store, &Secret::from(String::new()), term, &World::held(NOW, 1)).await.unwrap();
         store.keys().await.unwrap()
     };
     KEYS.get_or_init(make).await

@@ -7,7 +7,9 @@ CREATE TABLE persons (
     avatar BLOB,
     avatar_version INTEGER NOT NULL DEFAULT 0,
     since INTEGER NOT NULL,
-    blocked INTEGER NOT NULL DEFAULT 0
+    blocked INTEGER NOT NULL DEFAULT 0,
+    -- A JSON list of the groups that the operator put the person in.
+    groups TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 
 CREATE TABLE identities (
@@ -74,9 +76,15 @@ CREATE TABLE tokens (
     kind TEXT NOT NULL,
     login TEXT NOT NULL REFERENCES logins (id) ON DELETE CASCADE,
     scopes TEXT NOT NULL,
+    -- All that came of one code: revoked together where one of them is used twice.
+    family BLOB NOT NULL,
+    since INTEGER NOT NULL,
     made INTEGER NOT NULL,
-    expires INTEGER NOT NULL
+    expires INTEGER NOT NULL,
+    -- When a refresh token gave the next; it stays, so that a second use is noticed.
+    used INTEGER
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX tokens_by_family ON tokens (family);
 CREATE INDEX tokens_by_login ON tokens (login);
 CREATE INDEX tokens_by_end ON tokens (expires);
 
@@ -90,12 +98,49 @@ CREATE TABLE phones (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX phones_by_end ON phones (expires);
 
+-- What a person let a site know, kind by kind, and to which wording; withdrawn ones stay for a while as proof.
+CREATE TABLE consents (
+    person TEXT NOT NULL REFERENCES persons (id) ON DELETE CASCADE,
+    site TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    text TEXT NOT NULL,
+    given INTEGER NOT NULL,
+    withdrawn INTEGER,
+    PRIMARY KEY (person, site, kind, text, given)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE signing_keys (
     kid TEXT PRIMARY KEY,
     alg TEXT NOT NULL,
     made INTEGER NOT NULL,
-    private BLOB NOT NULL
+    signs_from INTEGER NOT NULL,
+    private BLOB NOT NULL,
+    UNIQUE (alg, signs_from)
 ) STRICT;
+
+-- Sites that commands registered; those of the settings are not here.
+CREATE TABLE sites (
+    id TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+
+-- Counts what commands change, so that running nodes look again.
+CREATE TABLE revision (
+    n INTEGER NOT NULL
+) STRICT;
+INSERT INTO revision VALUES (0);
+
+-- Logins that ended and whose sites have not been told yet (OpenID Connect Back-Channel Logout).
+CREATE TABLE logouts (
+    id INTEGER PRIMARY KEY,
+    login TEXT NOT NULL,
+    site TEXT NOT NULL,
+    sub TEXT NOT NULL,
+    ended INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0,
+    next INTEGER NOT NULL
+) STRICT;
+CREATE INDEX logouts_by_next ON logouts (next);
 
 CREATE TABLE server_secrets (
     name TEXT PRIMARY KEY,
@@ -118,3 +163,5 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_by_person ON audit (person) WHERE person IS NOT NULL;
 CREATE INDEX audit_by_time ON audit (at);
+-- Scans by somebody who was nobody yet: their first approval gives them a name.
+CREATE INDEX audit_of_nobody ON audit (json_extract(detail, '$.ticket')) WHERE person IS NULL AND what = 'ticket.scanned';

@@ -3,14 +3,16 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    people,
+    account, people,
     rows::{LOGIN, PERSON, all, decided, json, login, moment, one, parsed, person, token},
 };
 use crate::{
     audit,
     person::Identity,
     secret::Hashed,
-    store::{Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Token, TokenKind},
+    store::{
+        Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke, Token, TokenKind,
+    },
     ticket::{Denied, Verdict},
     tickets::Parked,
     world::Timestamp,
@@ -44,7 +46,11 @@ pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided
         Some(login) => Some(login.person.clone()),
         None => people::of(connection, &decision.identity)?.map(|person| person.id),
     };
-    write_audit(connection, &audit::Entry::of_decision(decision, what, person))?;
+    let entry = audit::Entry::of_decision(decision, what, person);
+    if made.as_ref().is_some_and(|login| login.person == decide.newcomer.id) {
+        account::name_scans(connection, &entry)?;
+    }
+    write_audit(connection, &entry)?;
     Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
 }
 
@@ -60,13 +66,13 @@ fn open(connection: &Connection, decide: &Decide) -> Result<Login, Error> {
             connection
                 .prepare_cached("UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL")?
                 .execute(params![id, decision.at.millis()])?;
-            let sql = format!("SELECT {LOGIN} FROM logins l WHERE l.id = ?1 AND l.ended IS NULL");
-            let again = one(connection, &sql, [id], login)?;
-            return again.ok_or_else(|| Error("the login to go on with has ended".to_owned()));
+            return living(connection, id)?
+                .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
         }
     };
     let person = people::settle(connection, &decision.identity, newcomer, decision.at)?;
     let sub = people::sub(connection, group, &person, &decision.identity, sub)?;
+    account::consent(connection, &person, &decision.request.site, scopes, decision.at)?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
         (session, &decision.owner)
     {
@@ -125,7 +131,7 @@ pub(super) fn redeem(
         .execute(params![code.as_bytes(), now.millis()])?;
     if consumed == 0 {
         connection.execute(
-            "DELETE FROM tokens WHERE login = (SELECT login FROM decisions WHERE code = ?1)",
+            "DELETE FROM tokens WHERE family = (SELECT ticket FROM decisions WHERE code = ?1)",
             [code.as_bytes()],
         )?;
         return Ok(Redemption::Reused);
@@ -143,17 +149,54 @@ fn add_token(connection: &Connection, token: &Token) -> Result<(), Error> {
     };
     connection
         .prepare_cached(
-            "INSERT INTO tokens (hash, kind, login, scopes, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO tokens (hash, kind, login, scopes, family, since, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             token.hash.as_bytes(),
             kind,
             token.login,
             token.scopes.to_string(),
+            token.family.as_bytes(),
+            token.since.millis(),
             token.made.millis(),
             token.expires.millis(),
         ])?;
     Ok(())
+}
+
+pub(super) fn rotate(
+    connection: &Connection,
+    old: Hashed,
+    given: &[Token],
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let used = connection
+        .prepare_cached("UPDATE tokens SET used = ?2 WHERE hash = ?1 AND used IS NULL")?
+        .execute(params![old.as_bytes(), now.millis()])?;
+    if used == 0 {
+        return Ok(false);
+    }
+    for token in given {
+        add_token(connection, token)?;
+        connection
+            .prepare_cached("UPDATE logins SET last_seen = ?2 WHERE id = ?1")?
+            .execute(params![token.login, now.millis()])?;
+    }
+    Ok(true)
+}
+
+pub(super) fn revoke(connection: &Connection, what: Revoke) -> Result<(), Error> {
+    let (sql, hash) = match what {
+        Revoke::Token(hash) => ("DELETE FROM tokens WHERE hash = ?1", hash),
+        Revoke::Family(family) => ("DELETE FROM tokens WHERE family = ?1", family),
+    };
+    connection.execute(sql, [hash.as_bytes()])?;
+    Ok(())
+}
+
+pub(super) fn living(connection: &Connection, id: &str) -> Result<Option<Login>, Error> {
+    let sql = format!("SELECT {LOGIN} FROM logins l WHERE l.id = ?1 AND l.ended IS NULL");
+    one(connection, &sql, [id], login)
 }
 
 pub(super) fn live_token(
@@ -162,7 +205,7 @@ pub(super) fn live_token(
     now: Timestamp,
 ) -> Result<Option<LiveToken>, Error> {
     let sql = format!(
-        "SELECT t.hash, t.kind, t.scopes, t.made, t.expires, {LOGIN}, {PERSON}
+        "SELECT t.hash, t.kind, t.scopes, t.family, t.since AS family_since, t.made, t.expires, t.used, {LOGIN}, {PERSON}
          FROM tokens t JOIN logins l ON l.id = t.login JOIN persons p ON p.id = l.person
          WHERE t.hash = ?1 AND t.expires > ?2 AND l.ended IS NULL AND p.blocked = 0"
     );
@@ -204,6 +247,10 @@ pub(super) fn end(
         connection.execute(
             "UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1",
             params![login.id, now.millis()],
+        )?;
+        connection.execute(
+            "INSERT INTO logouts (login, site, sub, ended, next) VALUES (?1, ?2, ?3, ?4, ?4)",
+            params![login.id, login.site, login.sub, now.millis()],
         )?;
         write_audit(
             connection,

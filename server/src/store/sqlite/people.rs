@@ -108,6 +108,9 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
             .execute(&format!("UPDATE {table} SET person = ?1 WHERE person = ?2"), [stays, goes])?;
     }
     connection.execute("UPDATE audit SET person = ?1 WHERE person = ?2", [stays, goes])?;
+    // What both gave in the same moment is there already.
+    connection
+        .execute("UPDATE OR IGNORE consents SET person = ?1 WHERE person = ?2", [stays, goes])?;
     // Whom the operator keeps out stays out, whichever of the two it was.
     connection.execute(
         "UPDATE persons SET blocked = 1 WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",

@@ -34,7 +34,7 @@ pub(super) fn hash(row: &Row<'_>, column: &str) -> Result<Hashed, rusqlite::Erro
 }
 
 pub(super) const PERSON: &str = "p.id AS person_id, p.username, p.nickname, \
-    CASE WHEN p.avatar IS NULL THEN NULL ELSE p.avatar_version END AS avatar_version, p.since AS person_since, p.blocked";
+    CASE WHEN p.avatar IS NULL THEN NULL ELSE p.avatar_version END AS avatar_version, p.since AS person_since, p.blocked, p.groups";
 
 pub(super) fn person(row: &Row<'_>) -> Result<Person, Error> {
     Ok(Person {
@@ -44,6 +44,7 @@ pub(super) fn person(row: &Row<'_>) -> Result<Person, Error> {
         avatar: row.get("avatar_version")?,
         since: moment(row, "person_since")?,
         blocked: row.get("blocked")?,
+        groups: parsed(&row.get::<_, String>("groups")?)?,
     })
 }
 
@@ -82,8 +83,11 @@ pub(super) fn token(row: &Row<'_>) -> Result<Token, Error> {
         },
         login: row.get("login_id")?,
         scopes: Scopes::parse(&row.get::<_, String>("scopes")?),
+        family: hash(row, "family")?,
+        since: moment(row, "family_since")?,
         made: moment(row, "made")?,
         expires: moment(row, "expires")?,
+        used: moment_if(row, "used")?,
     })
 }
 

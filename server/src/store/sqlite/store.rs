@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, keys, logins, people, rows};
+use super::{Sqlite, account, keys, logins, people, rows, sites};
 use crate::{
     audit,
     person::{Identity, Person},
     secret::Hashed,
+    site::Site,
     store::{
-        Acquaintance, Decide, Decided, Error, LiveToken, Login, Profile, Redemption, Store,
-        StoredKey, Token,
+        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile,
+        Redemption, Revoke, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -44,6 +45,14 @@ impl Store for Sqlite {
         self.write(move |db| logins::redeem(db, code, &tokens, now)).await
     }
 
+    async fn rotate(&self, old: Hashed, given: Vec<Token>, now: Timestamp) -> Result<bool, Error> {
+        self.write(move |db| logins::rotate(db, old, &given, now)).await
+    }
+
+    async fn revoke(&self, what: Revoke) -> Result<(), Error> {
+        self.write(move |db| logins::revoke(db, what)).await
+    }
+
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
         self.read(move |db| logins::live_token(db, hash, now)).await
     }
@@ -66,6 +75,11 @@ impl Store for Sqlite {
     ) -> Result<Acquaintance, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
         self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
+    }
+
+    async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
+        let id = id.to_owned();
+        self.read(move |db| logins::living(db, &id)).await
     }
 
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
@@ -133,8 +147,39 @@ impl Store for Sqlite {
         self.read(keys::all_keys).await
     }
 
-    async fn add_key(&self, key: StoredKey) -> Result<(), Error> {
-        self.write(move |db| keys::add(db, &key)).await
+    async fn put_key(&self, key: StoredKey) -> Result<(), Error> {
+        self.write(move |db| keys::put(db, &key)).await
+    }
+
+    async fn drop_key(&self, kid: &str) -> Result<(), Error> {
+        let kid = kid.to_owned();
+        self.write(move |db| keys::forget(db, &kid)).await
+    }
+
+    async fn revision(&self) -> Result<i64, Error> {
+        self.read(keys::revision).await
+    }
+
+    async fn sites(&self) -> Result<Vec<Site>, Error> {
+        self.read(sites::every).await
+    }
+
+    async fn put_site(&self, site: &Site) -> Result<(), Error> {
+        let site = site.clone();
+        self.write(move |db| sites::put(db, &site)).await
+    }
+
+    async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
+        let id = id.to_owned();
+        self.write(move |db| sites::remove(db, &id, now)).await
+    }
+
+    async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error> {
+        self.write(move |db| sites::take_logouts(db, now, again)).await
+    }
+
+    async fn settle_logout(&self, id: i64, again: Option<Timestamp>) -> Result<(), Error> {
+        self.write(move |db| sites::settle_logout(db, id, again)).await
     }
 
     async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
@@ -164,6 +209,68 @@ impl Store for Sqlite {
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
         self.write(move |db| logins::prune(db, now)).await
+    }
+
+    async fn end_browser(
+        &self,
+        person: &str,
+        login: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let (person, login) = (person.to_owned(), login.to_owned());
+        self.write(move |db| account::end_browser(db, &person, &login, now)).await
+    }
+
+    async fn end_all(
+        &self,
+        person: &str,
+        phone: Hashed,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let person = person.to_owned();
+        self.write(move |db| account::end_all(db, &person, phone, now)).await
+    }
+
+    async fn close_phone(&self, token: Hashed) -> Result<(), Error> {
+        self.write(move |db| {
+            db.execute("DELETE FROM phones WHERE token = ?1", [token.as_bytes()])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::audit_of(db, &person, most)).await
+    }
+
+    async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::consents(db, &person)).await
+    }
+
+    async fn withdraw(
+        &self,
+        person: &str,
+        site: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let (person, site) = (person.to_owned(), site.to_owned());
+        self.write(move |db| account::withdraw(db, &person, &site, now)).await
+    }
+
+    async fn identities(&self, person: &str) -> Result<Vec<Identity>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::identities(db, &person)).await
+    }
+
+    async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| account::subs(db, &person)).await
+    }
+
+    async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
+        self.write(move |db| account::age(db, network, audit)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

@@ -1,0 +1,406 @@
+// saoma's own page: /oauth2/authorize, as a person meets it.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import jsQR from 'jsqr';
+import { PNG } from 'pngjs';
+import { PHONE, WECHAT, button, complaints, element, inState, launch, lookAgain, status, turnAway } from './support/browser.js';
+import { startSaoma } from './support/saoma.js';
+import { startSite } from './support/site.js';
+
+let browser, saoma, site, context, page, wrong;
+
+before(async () => {
+  [browser, saoma, site] = await Promise.all([launch(), startSaoma(), startSite()]);
+  site.pages['/callback'] = '<!doctype html><html lang="en"><title>Back</title>';
+});
+after(async () => {
+  await browser.close();
+  await Promise.all([saoma.close(), site.close()]);
+});
+beforeEach(async (t) => {
+  await context?.close();
+  saoma.calls.length = saoma.failures.length = saoma.frames.length = 0;
+  saoma.hasCode = true;
+  await use({});
+  t.after(() => assert.deepEqual(wrong, []));
+});
+
+async function use(options) {
+  context = await browser.newContext({ locale: 'en-GB', ...options });
+  page = await context.newPage();
+  wrong = complaints(page);
+}
+const visit = async (more) => {
+  await page.goto(saoma.authorize({ redirect_uri: `${site.origin}/callback`, ...more }));
+  await inState(page, 'waiting');
+};
+const read = async () => {
+  await page.locator('wechat-login img').first().evaluate((img) => img.decode());
+  const { data, width, height } = PNG.sync.read(await page.screenshot());
+  return jsQR(new Uint8ClampedArray(data), width, height)?.data;
+};
+const arrived = async () => {
+  await page.waitForURL('**/callback?**');
+  return Object.fromEntries(new URL(page.url()).searchParams);
+};
+
+test('scan, approve, signed in: the page follows each step and goes back to the site', async () => {
+  await visit();
+  assert.equal(await status(page).textContent(), 'Scan with WeChat');
+  assert.match(await read(), /^weixin:\/\/pretend\/.*scene=/, 'the code can be read off the screen');
+  saoma.last.scan();
+  await inState(page, 'scanned');
+  assert.equal(await page.locator('[part=name]').textContent(), '小明');
+  const ticket = saoma.last;
+  ticket.approve();
+  assert.deepEqual(await arrived(), { code: ticket.code, state: 'S', iss: saoma.origin });
+});
+
+test('nothing that is pushed to the page, and no address of it, holds a code', async () => {
+  await visit();
+  const ticket = saoma.last;
+  ticket.scan();
+  await inState(page, 'scanned');
+  ticket.approve();
+  await arrived();
+  assert.ok(saoma.frames.length >= 3);
+  assert.ok(!saoma.frames.join().includes(ticket.code));
+  assert.ok(!saoma.calls.join().includes(ticket.code));
+});
+
+test('the code is there without any script', async () => {
+  await context.close();
+  await use({ javaScriptEnabled: false });
+  await page.goto(saoma.authorize());
+  const { data, width, height } = PNG.sync.read(await page.screenshot());
+  assert.match(jsQR(new Uint8ClampedArray(data), width, height).data, /scene=/);
+  assert.ok(await page.locator('noscript p').boundingBox(), 'and a sentence says what is missing');
+});
+
+test('in dark the code stays dark on white, with a quiet margin of four modules', async () => {
+  await context.close();
+  await use({ colorScheme: 'dark' });
+  await visit();
+  assert.match(await read(), /scene=/);
+  const box = await page.locator('wechat-login [part=qr]').boundingBox();
+  const { data, width } = PNG.sync.read(await page.screenshot());
+  const at = (x, y) => [...data.subarray((Math.round(y) * width + Math.round(x)) * 4, (Math.round(y) * width + Math.round(x)) * 4 + 3)];
+  // The picture has 37 modules and four of margin on each side; the card adds its own 16 pixels.
+  const module = (box.width - 32) / 45;
+  for (let step = 2; step < 16 + 4 * module - 1; step++) assert.deepEqual(at(box.x + step, box.y + box.height / 2), [255, 255, 255], `white at ${step}`);
+  assert.deepEqual(at(box.x + 16 + 4.5 * module, box.y + 16 + 4.5 * module), [0, 0, 0], 'the finder is black');
+});
+
+test('a number is asked for: it is shown large and said aloud', async () => {
+  await visit();
+  saoma.last.scan({ match: '42' });
+  await inState(page, 'scanned');
+  assert.equal(await page.locator('[part=match]').textContent(), '42');
+  assert.equal(await page.getByRole('status').textContent(), 'Type 42 on your phone');
+});
+
+test('the state is told to screen readers, politely, and the focus stays where it was', async () => {
+  await visit();
+  const live = page.getByRole('status');
+  assert.equal(await live.getAttribute('aria-live') ?? await live.evaluate((node) => node.ariaLive), 'polite');
+  await page.getByRole('link', { name: /^Back to/ }).focus();
+  saoma.last.scan();
+  await inState(page, 'scanned');
+  saoma.last.deny();
+  await inState(page, 'denied');
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /^Back to/);
+});
+
+test('not you? one click gives the scanned ticket up and shows another', async () => {
+  await visit();
+  const first = saoma.last;
+  first.scan();
+  await inState(page, 'scanned');
+  await page.getByRole('button', { name: 'Not you? Start over' }).click();
+  await inState(page, 'waiting');
+  assert.notEqual(saoma.last.id, first.id);
+  assert.equal(saoma.find(first.id), undefined);
+});
+
+test('declined: the page stays and says so; the keyboard alone tries again or goes back', async () => {
+  await visit();
+  const first = saoma.last;
+  first.scan();
+  first.deny();
+  await inState(page, 'denied');
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.shadowRoot.activeElement.textContent), 'Try again');
+  await page.keyboard.press('Enter');
+  await inState(page, 'waiting');
+  assert.notEqual(saoma.last.id, first.id);
+  await page.getByRole('link', { name: /^Back to/ }).click();
+  assert.deepEqual(await arrived(), { error: 'access_denied' });
+});
+
+test('an expired code renews by itself while the page is looked at', async () => {
+  await visit();
+  const first = saoma.last;
+  const code = await read();
+  first.expire();
+  await page.waitForFunction((ticket) => document.querySelector('wechat-login').getAttribute('ticket') !== ticket, first.id);
+  await inState(page, 'waiting');
+  assert.equal(await element(page).getAttribute('ticket'), saoma.last.id);
+  assert.notEqual(await read(), code);
+  const ticket = saoma.last;
+  ticket.approve();
+  assert.equal((await arrived()).code, ticket.code);
+});
+
+test('a tab that sleeps does not renew; looked at again, it does at once', async () => {
+  await visit();
+  await turnAway(page);
+  saoma.last.expire();
+  await inState(page, 'expired');
+  assert.equal(saoma.count(/renew/), 0);
+  await lookAgain(page);
+  await inState(page, 'waiting');
+  assert.equal(saoma.count(/renew/), 1);
+});
+
+test('five renewals, then a button; the button starts over', async () => {
+  await visit();
+  for (let renewal = 1; renewal <= 5; renewal++) {
+    const old = saoma.last;
+    old.expire();
+    await page.waitForFunction((ticket) => document.querySelector('wechat-login').getAttribute('ticket') !== ticket, old.id);
+    await inState(page, 'waiting');
+    assert.equal(saoma.last.renewals, renewal);
+  }
+  await page.waitForFunction(() => document.querySelector('wechat-login').dataset.state === 'waiting');
+  saoma.last.expire();
+  await inState(page, 'expired');
+  assert.equal(saoma.count(/renew/), 5);
+  await button(page).click();
+  await inState(page, 'waiting');
+  assert.equal(saoma.last.renewals, 0);
+});
+
+test('a reload keeps the ticket that a phone may be looking at, and lets the new one go', async () => {
+  await visit();
+  const first = saoma.last;
+  first.scan();
+  await inState(page, 'scanned');
+  const cancelled = page.waitForResponse(/cancel$/);
+  await page.reload();
+  await inState(page, 'scanned');
+  await cancelled;
+  assert.equal(await element(page).getAttribute('ticket'), first.id);
+  assert.deepEqual([...saoma.tickets.values()].filter(({ cookie }) => cookie === first.cookie), [first]);
+  first.approve();
+  assert.equal((await arrived()).code, first.code);
+});
+
+test('after a reload the same code is on the screen', async () => {
+  await visit();
+  const code = await read();
+  await page.reload();
+  await inState(page, 'waiting');
+  assert.equal(await read(), code);
+});
+
+test('approved while the page reloads: it is claimed all the same', async () => {
+  await visit();
+  const ticket = saoma.last;
+  ticket.scan();
+  await turnAway(page);
+  ticket.waiters.clear();
+  ticket.approve();
+  await page.reload();
+  assert.equal((await arrived()).code, ticket.code);
+});
+
+test('a reload of a ticket that is over shows a new one', async () => {
+  await visit();
+  const first = saoma.last;
+  first.deny();
+  await inState(page, 'denied');
+  await page.reload();
+  await inState(page, 'waiting');
+  assert.notEqual(await element(page).getAttribute('ticket'), first.id);
+});
+
+test('another request in the same tab never takes up the ticket of the one before', async () => {
+  await visit({ client_id: 'blog' });
+  const first = saoma.last;
+  await visit({ client_id: 'forum' });
+  assert.notEqual(await element(page).getAttribute('ticket'), first.id);
+  assert.equal(saoma.last.request.client_id, 'forum');
+});
+
+test('two tabs live side by side', async () => {
+  await visit();
+  const first = saoma.last;
+  const other = await context.newPage();
+  await other.goto(saoma.authorize({ redirect_uri: `${site.origin}/callback`, state: 'other' }));
+  await inState(other, 'waiting');
+  const second = saoma.last;
+  assert.notEqual(first.id, second.id);
+  second.approve();
+  await other.waitForURL('**/callback?**');
+  assert.equal(await element(page).getAttribute('data-state'), 'waiting');
+  first.approve();
+  assert.equal((await arrived()).code, first.code);
+});
+
+test('one ticket in two windows: the older one says so, does not fight, and can take it back', async () => {
+  await visit();
+  const ticket = saoma.last;
+  const twin = await context.newPage();
+  await twin.addInitScript((kept) => sessionStorage.setItem('saoma-ticket', kept), await page.evaluate(() => sessionStorage.getItem('saoma-ticket')));
+  await twin.goto(page.url());
+  await inState(twin, 'waiting');
+  assert.equal(await element(twin).getAttribute('ticket'), ticket.id);
+  await inState(page, 'taken');
+  assert.equal(await status(page).textContent(), 'Continues in another window');
+  const sockets = saoma.count(/^WS/);
+  await turnAway(page);
+  await lookAgain(page);
+  assert.equal(saoma.count(/^WS/), sockets, 'looking at it alone takes nothing back');
+  await button(page).click();
+  await inState(page, 'waiting');
+  await inState(twin, 'taken');
+});
+
+test('a ticket that nobody knows any more: the page opens itself anew', async () => {
+  await visit();
+  const first = saoma.last;
+  const again = page.waitForEvent('load');
+  first.lose();
+  await again;
+  await inState(page, 'waiting');
+  assert.notEqual(saoma.last.id, first.id);
+});
+
+test('a browser whose tickets are never known is not reloaded for ever', async () => {
+  saoma.refuse.ws = true;
+  saoma.fail(/GET \/api\/tickets\/[^/]+$/, 404, 1000, {}, { code: 'no_such_ticket' });
+  await page.goto(saoma.authorize());
+  await page.waitForEvent('load');
+  await inState(page, 'expired');
+  assert.equal(saoma.count(/authorize/), 2);
+  saoma.refuse.ws = false;
+  assert.ok(await button(page).isVisible());
+});
+
+test('going back to the site lets the ticket go', async () => {
+  await visit();
+  const ticket = saoma.last;
+  const cancelled = page.waitForRequest(/cancel$/);
+  await page.getByRole('link', { name: /^Back to/ }).click();
+  await cancelled;
+  await arrived();
+  assert.equal(saoma.find(ticket.id), undefined);
+});
+
+test('on a desktop the digits come when asked for, and go when a phone has scanned', async () => {
+  await visit();
+  assert.equal(saoma.count(/digits/), 0);
+  await page.getByRole('button', { name: 'Cannot scan? Use digits' }).click();
+  const output = page.locator('output').filter({ hasText: /^\d{4} \d{4}$/ });
+  await output.waitFor();
+  assert.equal((await output.textContent()).replace(' ', ''), saoma.last.digits);
+  saoma.last.scan();
+  await inState(page, 'scanned');
+  assert.equal(await output.isVisible(), false);
+});
+
+test('on a phone the digits come first, can be copied, and are renewed with the ticket', async () => {
+  await context.close();
+  await use({ ...PHONE, permissions: ['clipboard-read', 'clipboard-write'] });
+  await visit();
+  const output = page.locator('output');
+  await output.filter({ hasText: /\d/ }).waitFor();
+  const order = await page.evaluate(() => [...document.querySelectorAll('output, wechat-login, .save')].map((node) => node.getBoundingClientRect().top));
+  assert.deepEqual(order, [...order].sort((a, b) => a - b), 'digits, picture, saving');
+  await page.getByRole('button', { name: 'Copy the digits' }).tap();
+  await page.getByRole('button', { name: 'Copied' }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), saoma.last.digits);
+
+  const before = saoma.last;
+  before.expire();
+  await page.waitForFunction((ticket) => document.querySelector('wechat-login').getAttribute('ticket') !== ticket, before.id);
+  await output.filter({ hasNotText: before.digits.slice(0, 4) }).waitFor();
+  assert.equal((await output.textContent()).replace(' ', ''), saoma.last.digits);
+  assert.equal(await page.locator('.save').getAttribute('href'), `/api/tickets/${saoma.last.id}/code`);
+});
+
+test('on a phone the person goes to WeChat and back: the page has slept, and is signed in when it is looked at', async () => {
+  await context.close();
+  await use(PHONE);
+  await visit();
+  await turnAway(page);
+  const ticket = saoma.last;
+  ticket.wire.terminate(); // Phones cut the sockets of pages that sleep.
+  ticket.scan();
+  ticket.approve();
+  await lookAgain(page);
+  assert.equal((await arrived()).code, ticket.code);
+});
+
+test('the picture can be saved', async () => {
+  await context.close();
+  await use({ ...PHONE, acceptDownloads: true });
+  await visit();
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Save the picture' }).tap()]);
+  assert.match(download.suggestedFilename(), /\.png$/);
+});
+
+test('no picture to be had: a phone still shows its digits', async () => {
+  await context.close();
+  await use(PHONE);
+  saoma.hasCode = false;
+  await visit();
+  await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  assert.equal(await page.locator('wechat-login [part=qr]').isVisible(), false);
+  assert.equal(await page.getByRole('link', { name: 'Save the picture' }).count(), 0);
+});
+
+test('in WeChat’s own browser there is one large picture to press, and no digits', async () => {
+  await context.close();
+  await use(WECHAT);
+  await visit();
+  const picture = page.locator('wechat-login img').first();
+  const { width } = await picture.boundingBox();
+  assert.ok(width >= 250, `${width} px`);
+  await page.getByText('Press and hold the picture').waitFor();
+  assert.equal(await page.locator('output').count(), 0);
+  const top = await picture.evaluate((img) => {
+    const { x, y, width, height } = img.getBoundingClientRect();
+    return document.elementFromPoint(x + width / 2, y + height / 2) === img;
+  });
+  assert.ok(top, 'nothing lies over the picture');
+});
+
+test('names of sites and people are text, never markup', async () => {
+  saoma.name = '<img src=x onerror=alert(1)>"\'&';
+  try {
+    await visit();
+    assert.equal(await page.getByRole('heading').textContent(), `Sign in to ${saoma.name}`);
+    saoma.last.scan({ person: { nickname: '<script>alert(1)</script>', avatar: null } });
+    await inState(page, 'scanned');
+    assert.equal(await page.locator('[part=name]').textContent(), '<script>alert(1)</script>');
+  } finally {
+    saoma.name = '小站 My blog';
+  }
+});
+
+test('an answer by form is posted on its own, or by a button where there is no script', async () => {
+  saoma.pages = { '/oauth2/post': { template: 'form_post.html', values: { action: `${site.origin}/callback`, fields: [['code', 'c"<1'], ['state', 'S'], ['submit', 'hides the method of this name']] } } };
+  site.posts.length = 0;
+  await page.goto(`${saoma.origin}/oauth2/post`);
+  await page.waitForURL('**/callback');
+  assert.deepEqual(site.posts, [{ path: '/callback', fields: { code: 'c"<1', state: 'S', submit: 'hides the method of this name' } }]);
+
+  await context.close();
+  await use({ javaScriptEnabled: false });
+  await page.goto(`${saoma.origin}/oauth2/post`);
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.waitForURL('**/callback');
+  assert.equal(site.posts.length, 2);
+});

@@ -1,0 +1,47 @@
+// What must stay true of the files themselves.
+
+import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+const read = (path) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+const templates = new URL('../../server/templates/', import.meta.url);
+const pages = readdirSync(templates).filter((name) => name.endsWith('.html'));
+
+test('the element is at most 5 kB gzip as it is served, at the level that servers use', () => {
+  const size = gzipSync(read('wechat-login.js'), { level: 6 }).length;
+  assert.ok(size <= 5000, `${size} bytes`);
+});
+
+test('the element is one module: it loads nothing else', () => {
+  assert.doesNotMatch(read('wechat-login.js'), /^\s*import\s|import\(/m);
+});
+
+test('no page holds a script, a style or a handler of its own, so that the CSP can forbid them', () => {
+  for (const name of pages) {
+    const html = readFileSync(new URL(name, templates), 'utf8');
+    assert.doesNotMatch(html, /<style|\sstyle=|\son[a-z]+=|javascript:|<script(?![^>]*\ssrc=)/i, name);
+  }
+});
+
+test('pages load only what saoma serves', () => {
+  for (const name of pages) {
+    const html = readFileSync(new URL(name, templates), 'utf8');
+    for (const [, address] of html.matchAll(/\s(?:src|href)="([^"]*)"/g)) assert.match(address, /^(\/(?!\/)|\{\{)/, `${name}: ${address}`);
+  }
+  assert.doesNotMatch(read('page.css'), /@import|url\((?!"\/assets\/)/);
+});
+
+test('every part that can be styled is written down, in the manifest and in the types', () => {
+  const parts = [...new Set([...read('wechat-login.js').matchAll(/part: '(\w+)'/g)].map(([, part]) => part))].sort();
+  const [{ declarations }] = JSON.parse(read('custom-elements.json')).modules;
+  assert.deepEqual(declarations[0].cssParts.map(({ name }) => name).sort(), parts);
+  for (const part of parts) assert.ok(read('wechat-login.d.ts').includes(`\`${part}\``), part);
+});
+
+test('every custom property is written down', () => {
+  const properties = [...new Set(read('wechat-login.js').match(/--saoma-\w+/g))].sort();
+  const [{ declarations }] = JSON.parse(read('custom-elements.json')).modules;
+  assert.deepEqual(declarations[0].cssProperties.map(({ name }) => name).sort(), properties);
+});

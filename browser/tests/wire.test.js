@@ -1,0 +1,233 @@
+// How the page listens: a socket, or events where that is cut, or a long poll; and how it behaves when nothing goes through.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+import { LISTEN, button, complaints, heard, inState, launch, lookAgain, status, turnAway } from './support/browser.js';
+import { startSaoma } from './support/saoma.js';
+import { startSite } from './support/site.js';
+
+let browser, saoma, site, context, page, wrong;
+
+before(async () => {
+  [browser, saoma, site] = await Promise.all([launch(), startSaoma(), startSite()]);
+  saoma.origins.push(site.origin);
+  site.pages['/'] = `<!doctype html><html lang="en"><meta charset="utf-8"><title>A blog</title>${LISTEN}
+    <script type="module" src="${saoma.origin}/wechat-login.js"></script>
+    <wechat-login client-id="blog" redirect-uri="${site.origin}/callback"></wechat-login></html>`;
+});
+after(async () => {
+  await browser.close();
+  await Promise.all([saoma.close(), site.close()]);
+});
+beforeEach(async (t) => {
+  await context?.close();
+  saoma.calls.length = saoma.failures.length = 0;
+  saoma.refuse = {};
+  context = await browser.newContext({ locale: 'en-GB' });
+  page = await context.newPage();
+  wrong = complaints(page);
+  t.after(() => assert.deepEqual(wrong, []));
+});
+
+const visit = async () => {
+  await page.goto(site.origin);
+  await inState(page, 'waiting');
+};
+const called = (pattern, times = 1) =>
+  new Promise((done) => {
+    const look = setInterval(() => {
+      if (saoma.count(pattern) < times) return;
+      clearInterval(look);
+      done();
+    }, 5);
+  });
+const approved = () => page.waitForFunction(() => heard.some(({ name }) => name === 'approved'));
+const listening = async (ticket) => {
+  while (!ticket.waiters.size) await new Promise(setImmediate);
+};
+
+test('a socket carries the whole sign-in: one upgrade, no polling', async () => {
+  await visit();
+  await listening(saoma.last);
+  saoma.last.scan();
+  await inState(page, 'scanned');
+  saoma.last.approve();
+  await approved();
+  assert.equal(saoma.count(/^WS/), 1);
+  assert.equal(saoma.count(/^GET \/api\/tickets\/[^/]+$/), 0);
+  assert.equal(saoma.count(/events/), 0);
+});
+
+test('two refused upgrades, then server-sent events', async () => {
+  saoma.refuse.ws = true;
+  await visit();
+  await called(/events$/);
+  await listening(saoma.last);
+  assert.equal(saoma.count(/^WS/), 2);
+  saoma.last.scan({ match: '19' });
+  await inState(page, 'scanned');
+  assert.equal(await status(page).textContent(), 'Type 19 on your phone');
+  saoma.last.approve();
+  await approved();
+  assert.equal(saoma.count(/^WS/), 2);
+  assert.equal(saoma.count(/events/), 1);
+});
+
+test('events refused as well: a long poll', async () => {
+  saoma.refuse = { ws: true, events: true };
+  await visit();
+  await called(/after=waiting&wait=25/);
+  assert.equal(saoma.count(/events/), 2);
+  saoma.last.scan();
+  await inState(page, 'scanned');
+  await called(/after=scanned&wait=25/);
+  saoma.last.approve();
+  await approved();
+  assert.equal(saoma.count(/after=/), 2, 'each answer was waited for');
+});
+
+test('a proxy that opens sockets and lets nothing through is given up after some seconds', async () => {
+  saoma.refuse.frames = true;
+  await page.clock.install();
+  await page.goto(site.origin);
+  await inState(page, 'waiting');
+  await called(/^WS/, 1);
+  await page.clock.runFor(9_000);
+  await called(/^GET \/api\/tickets\/[^/]+$/, 1);
+  await called(/^WS/, 2);
+  await page.clock.runFor(9_000);
+  await called(/^GET \/api\/tickets\/[^/]+$/, 2);
+  await called(/events$/, 1);
+});
+
+test('the socket is cut between scan and approval: nothing is missed', async () => {
+  await visit();
+  const ticket = saoma.last;
+  await listening(ticket);
+  ticket.scan();
+  await inState(page, 'scanned');
+  ticket.wire.terminate();
+  ticket.approve();
+  await approved();
+  assert.deepEqual((await heard(page)).map(({ name }) => name), ['ready', 'scanned', 'approved']);
+});
+
+test('offline is shown at once, and all goes on when the net is back', async () => {
+  await visit();
+  const ticket = saoma.last;
+  await listening(ticket);
+  await context.setOffline(true);
+  await inState(page, 'offline');
+  assert.equal(await status(page).textContent(), 'No connection. Trying again…');
+  ticket.scan();
+  await context.setOffline(false);
+  await inState(page, 'scanned');
+  ticket.approve();
+  await approved();
+});
+
+test('the server is away when the page opens: it tries again by itself, ever more slowly', async () => {
+  await page.clock.install();
+  saoma.fail(/POST \/api\/tickets$/, 502, 1000);
+  await page.goto(site.origin);
+  await inState(page, 'offline');
+  await called(/POST \/api\/tickets$/, 1);
+  for (let minute = 0; minute < 5; minute++) await page.clock.runFor(60_000);
+  const tries = saoma.count(/POST \/api\/tickets$/);
+  assert.ok(tries >= 6 && tries <= 60, `${tries} tries in five minutes`);
+  saoma.failures.length = 0;
+  await page.clock.runFor(31_000);
+  await inState(page, 'waiting');
+  assert.equal((await heard(page)).filter(({ name }) => name === 'error').length, 0);
+});
+
+test('Retry-After is kept to', async () => {
+  await page.clock.install();
+  saoma.fail(/POST \/api\/tickets$/, 429, 1, { 'retry-after': '20', 'access-control-expose-headers': 'retry-after' }, { code: 'too_many_requests' });
+  await page.goto(site.origin);
+  await inState(page, 'offline');
+  await page.clock.runFor(19_000);
+  assert.equal(saoma.count(/POST \/api\/tickets$/), 1);
+  await page.clock.runFor(2_000);
+  await called(/POST \/api\/tickets$/, 2);
+  await inState(page, 'waiting');
+});
+
+test('a page that nobody looks at does not knock at a server that is away', async () => {
+  await page.clock.install();
+  await visit();
+  await listening(saoma.last);
+  await turnAway(page);
+  saoma.refuse.ws = true;
+  saoma.fail(/^GET/, 502, 1000);
+  saoma.last.wire.terminate();
+  await page.clock.runFor(300_000);
+  const calls = saoma.calls.length;
+  await page.clock.runFor(300_000);
+  assert.equal(saoma.calls.length, calls);
+  saoma.failures.length = 0;
+  saoma.refuse.ws = false;
+  await lookAgain(page);
+  saoma.last.approve();
+  await approved();
+});
+
+test('a lost reply to a claim is asked for again', async () => {
+  await visit();
+  saoma.fail(/claim$/, 503, 2);
+  saoma.last.approve();
+  await approved();
+  assert.equal(saoma.count(/POST .*claim$/), 3);
+  assert.equal((await heard(page)).filter(({ name }) => name === 'approved').length, 1);
+});
+
+test('the word of the end is lost: the page asks a little after the ticket’s time', async () => {
+  await page.clock.install();
+  await visit();
+  await listening(saoma.last);
+  const ticket = saoma.last;
+  ticket.waiters.clear();
+  ticket.expire();
+  await page.clock.runFor(124_000);
+  await page.waitForFunction(() => heard.some(({ name }) => name === 'expired'));
+  await page.waitForFunction(() => heard.filter(({ name }) => name === 'ready').length === 2);
+});
+
+test('a node died with the ticket: the page opens another by itself, five times at the most', async () => {
+  await visit();
+  for (let time = 1; time <= 5; time++) {
+    await listening(saoma.last);
+    saoma.last.lose();
+    await page.waitForFunction((count) => heard.filter(({ name }) => name === 'ready').length === count, time + 1);
+  }
+  await listening(saoma.last);
+  saoma.last.lose();
+  await inState(page, 'expired');
+  assert.equal(saoma.count(/POST \/api\/tickets$/), 6);
+  await button(page).click();
+  await inState(page, 'waiting');
+});
+
+test('a renewal that comes too late finds the phone has scanned', async () => {
+  await visit();
+  const ticket = saoma.last;
+  await listening(ticket);
+  saoma.fail(/renew$/, 409, 1, {}, { code: 'already_decided' });
+  ticket.expire();
+  await called(/renew$/);
+  ticket.scan();
+  await inState(page, 'scanned');
+});
+
+test('auto-refresh="false" leaves the renewal to the person', async () => {
+  await visit();
+  await page.evaluate(() => document.querySelector('wechat-login').setAttribute('auto-refresh', 'false'));
+  saoma.last.expire();
+  await inState(page, 'expired');
+  assert.equal(await status(page).textContent(), 'This code has expired');
+  await button(page).focus();
+  await page.keyboard.press('Enter');
+  await inState(page, 'waiting');
+  assert.equal(saoma.count(/POST .*renew$/), 1);
+  assert.equal(await page.evaluate(() => document.activeElement.localName), 'wechat-login', 'the keyboard’s place is not lost with the button');
+});

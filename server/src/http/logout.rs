@@ -1,0 +1,172 @@
+//! Signing out at a site's wish: by a hint at once, else after asking.
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{State, rejection::FormRejection},
+    http::header,
+    response::{IntoResponse, Redirect, Response},
+};
+use axum_extra::extract::CookieJar;
+use serde::Deserialize;
+use url::Url;
+
+use super::{
+    caller::{Asked, Caller, no_session_cookie},
+    guard::page_policy,
+    oidc::{Pairs, posted},
+    reply::{Lang, error_page, html},
+};
+use crate::{
+    app::SharedApp,
+    error::{Code, Error},
+    oidc::{self, Leave, Leaving},
+};
+
+#[derive(Deserialize, Default)]
+pub(super) struct Wish {
+    id_token_hint: Option<String>,
+    client_id: Option<String>,
+    post_logout_redirect_uri: Option<String>,
+    state: Option<String>,
+    ui_locales: Option<String>,
+    /// Where a wish by POST is kept.
+    kept: Option<String>,
+}
+
+impl Wish {
+    fn leave(self) -> Leave {
+        // A parameter without a value counts as left out (RFC 6749 section 3.1).
+        let some = |value: Option<String>| value.filter(|value| !value.is_empty());
+        Leave {
+            hint: some(self.id_token_hint),
+            client_id: some(self.client_id),
+            redirect_uri: some(self.post_logout_redirect_uri),
+            state: some(self.state),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct LogoutPage<'a> {
+    lang: &'a str,
+    server_name: String,
+    /// The site that asked, while the person has not answered.
+    asks: Option<String>,
+    done: bool,
+    fields: Vec<(&'static str, String)>,
+}
+
+pub(super) async fn logout(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+    asked: Result<Asked<Wish>, Error>,
+) -> Response {
+    let mut lang = caller.lang;
+    let left = async {
+        let Asked(wish) = asked?;
+        lang = wish.ui_locales.as_deref().and_then(Lang::among).unwrap_or(lang);
+        let wish = match wish.kept.clone() {
+            Some(name) => oidc::kept_wish(&app, &name).await?,
+            None => wish.leave(),
+        };
+        let leaving = oidc::leave(&app, &wish, caller.session.as_ref()).await?;
+        Ok::<_, Error>((wish, leaving))
+    };
+    match left.await {
+        Ok((_, Leaving::Done(next))) => gone(&app, lang, cookies, next),
+        Ok((mut wish, Leaving::Ask { site })) => {
+            // The hint has said whom it names; the page asks in that site's name and needs no token.
+            wish.client_id = site.as_ref().map(|site| site.id.clone());
+            ask(&app, lang, wish, site.map_or_else(String::new, |site| site.name.clone()))
+        }
+        Err(error) => error_page(lang, &error),
+    }
+}
+
+/// A wish by POST is kept and answered with a GET, for the same reasons as an authorization request.
+pub(super) async fn logout_by_post(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    form: Result<Form<Wish>, FormRejection>,
+) -> Response {
+    let kept = async {
+        let Form(wish) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
+        oidc::keep_wish(&app, &wish.leave()).await
+    };
+    match kept.await {
+        Ok(name) => Redirect::to(&format!("/oauth2/logout?kept={name}")).into_response(),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+/// The person has pressed the button on saoma's own page.
+pub(super) async fn confirmed(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    cookies: CookieJar,
+    form: Result<Form<Pairs>, FormRejection>,
+) -> Response {
+    let left = async {
+        if caller.origin.as_deref() != Some(app.settings.public_url.as_str()) {
+            return Err(Code::OriginNotAllowed.into());
+        }
+        let pairs = posted(form)?;
+        let value =
+            |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let wish = Leave {
+            hint: None,
+            client_id: value("client_id"),
+            redirect_uri: value("post_logout_redirect_uri"),
+            state: value("state"),
+        };
+        oidc::left(&app, &wish, caller.session.as_ref()).await
+    };
+    match left.await {
+        Ok(next) => gone(&app, caller.lang, cookies, next),
+        Err(error) => error_page(caller.lang, &error),
+    }
+}
+
+fn gone(app: &SharedApp, lang: Lang, cookies: CookieJar, next: Option<String>) -> Response {
+    let cookies = cookies.add(no_session_cookie(app));
+    match next {
+        Some(next) => (cookies, Redirect::to(&next)).into_response(),
+        None => {
+            let server_name = app.settings.host();
+            let page = LogoutPage {
+                lang: lang.tag(),
+                server_name,
+                asks: None,
+                done: true,
+                fields: vec![],
+            };
+            (cookies, shown(app, html(&page), "'self'")).into_response()
+        }
+    }
+}
+
+fn ask(app: &SharedApp, lang: Lang, wish: Leave, site: String) -> Response {
+    // Browsers hold a form's redirects to the policy of the page it stood on.
+    let target = wish.redirect_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
+    let target = target.map(|url| match url.origin().ascii_serialization().as_str() {
+        "null" => format!("'self' {}:", url.scheme()),
+        origin => format!("'self' {origin}"),
+    });
+    let fields = [
+        ("client_id", wish.client_id),
+        ("post_logout_redirect_uri", wish.redirect_uri),
+        ("state", wish.state),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let server_name = app.settings.host();
+    let page = LogoutPage { lang: lang.tag(), server_name, asks: Some(site), done: false, fields };
+    shown(app, html(&page), target.as_deref().unwrap_or("'self'"))
+}
+
+fn shown(app: &SharedApp, mut response: Response, form_action: &str) -> Response {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, form_action));
+    response
+}

@@ -1,0 +1,271 @@
+//! What a site's own server calls: token, revoke, introspect, userinfo, and requests pushed ahead.
+
+use axum::{
+    Form, Json,
+    extract::{State, rejection::FormRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{
+    caller::Caller,
+    oidc::{Pairs, posted},
+};
+use crate::{
+    app::SharedApp,
+    oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},
+    secret::Secret,
+};
+
+#[derive(Deserialize)]
+pub(super) struct TokenForm {
+    grant_type: Option<String>,
+    code: Option<Secret>,
+    redirect_uri: Option<String>,
+    code_verifier: Option<String>,
+    refresh_token: Option<Secret>,
+    scope: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+}
+
+type Sent<T> = Result<Form<T>, FormRejection>;
+
+fn form<T>(sent: Sent<T>) -> Result<T, OauthError> {
+    sent.map(|Form(form)| form)
+        .map_err(|refused| OauthError::new("invalid_request", refused.body_text()))
+}
+
+pub(super) async fn token(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    sent: Sent<TokenForm>,
+) -> Response {
+    answer(async { give(&app, &headers, form(sent)?).await }.await)
+}
+
+async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Value, OauthError> {
+    let auth = client_auth(headers, form.client_id, form.client_secret)?;
+    let site = oidc::authenticate(app, &auth)?;
+    let missing = |name| OauthError::new("invalid_request", format!("{name} is missing"));
+    match form.grant_type.as_deref() {
+        Some("authorization_code") => {
+            let code = form.code.ok_or_else(|| missing("code"))?;
+            let sent =
+                Redeem { code, redirect_uri: form.redirect_uri, verifier: form.code_verifier };
+            oidc::redeem(app, &site, sent).await
+        }
+        Some("refresh_token") => {
+            let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
+            oidc::refresh(app, &site, Refresh { token, scope: form.scope }).await
+        }
+        Some(_) => Err(OauthError::new(
+            "unsupported_grant_type",
+            "grant_type must be authorization_code or refresh_token",
+        )),
+        None => Err(missing("grant_type")),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct OneToken {
+    token: Option<Secret>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+}
+
+pub(super) async fn revoke(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    sent: Sent<OneToken>,
+) -> Response {
+    let revoked = async {
+        let sent = form(sent)?;
+        let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
+        let site = oidc::authenticate(&app, &auth)?;
+        let token =
+            sent.token.ok_or_else(|| OauthError::new("invalid_request", "token is missing"))?;
+        oidc::revoke(&app, &site, &token).await
+    };
+    match revoked.await {
+        Ok(()) => no_store(StatusCode::OK.into_response()),
+        Err(error) => refused(&error),
+    }
+}
+
+pub(super) async fn introspect(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    sent: Sent<OneToken>,
+) -> Response {
+    let looked = async {
+        let sent = form(sent)?;
+        let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
+        // Who has no secret cannot prove that a token is theirs to ask about (RFC 7662 section 2.1).
+        if auth.secret.is_none() {
+            return Err(OauthError::new("invalid_client", "introspection needs a client_secret"));
+        }
+        let site = oidc::authenticate(&app, &auth)?;
+        let token =
+            sent.token.ok_or_else(|| OauthError::new("invalid_request", "token is missing"))?;
+        oidc::introspect(&app, &site, &token).await
+    };
+    answer(looked.await)
+}
+
+/// A pushed authorization request (RFC 9126).
+pub(super) async fn par(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    sent: Sent<Pairs>,
+) -> Response {
+    let pushed = async {
+        let pairs = posted(sent)
+            .map_err(|error| OauthError::new("invalid_request", format!("{error:?}")))?;
+        let value = |name: &str| {
+            let mut found = pairs.iter().filter(|(key, _)| key == name);
+            found.next().map(|(_, value)| value.clone())
+        };
+        let secret = value("client_secret").map(Secret::from);
+        let auth = client_auth(&headers, value("client_id"), secret)?;
+        let site = oidc::authenticate(&app, &auth)?;
+        let named = [("client_id".to_owned(), site.id.clone())];
+        let params = pairs.into_iter().filter(|(name, _)| name != "client_id").chain(named);
+        let params = Params::read(params);
+        match oidc::authorize(&app, &params) {
+            Ok(_) => {}
+            Err(Failure::Page(error)) => {
+                return Err(OauthError::new("invalid_request", format!("{error:?}")));
+            }
+            Err(Failure::Answer(answer)) => return Err(answer.to_error()),
+        }
+        let uri = oidc::push(&app, &params).await?;
+        Ok(json!({ "request_uri": uri, "expires_in": oidc::PUSHED_LIFE.as_secs() }))
+    };
+    match pushed.await {
+        Ok(body) => no_store((StatusCode::CREATED, Json(body)).into_response()),
+        Err(error) => refused(&error),
+    }
+}
+
+fn answer(answer: Result<Value, OauthError>) -> Response {
+    match answer {
+        Ok(body) => no_store(Json(body).into_response()),
+        Err(error) => refused(&error),
+    }
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct BodyToken {
+    access_token: Option<Secret>,
+}
+
+/// The token comes in the header alone: a URL is written down wherever it passes (RFC 6750 section 5.3).
+pub(super) async fn userinfo(State(app): State<SharedApp>, caller: Caller) -> Response {
+    tell(&app, caller.bearer).await
+}
+
+/// The same, or in the body (RFC 6750 section 2.2).
+pub(super) async fn userinfo_by_post(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    sent: Sent<BodyToken>,
+) -> Response {
+    // A body that is no form holds no token.
+    let Form(body) = sent.unwrap_or_default();
+    if caller.bearer.is_some() && body.access_token.is_some() {
+        let why = "the access token stands in the header and in the body; send one";
+        return refused(&OauthError::new("invalid_request", why));
+    }
+    tell(&app, caller.bearer.or(body.access_token)).await
+}
+
+async fn tell(app: &SharedApp, token: Option<Secret>) -> Response {
+    let Some(token) = token else {
+        // Nothing was sent, so nothing is wrong with it (RFC 6750 section 3.1).
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"saoma\"")];
+        return no_store((StatusCode::UNAUTHORIZED, challenge).into_response());
+    };
+    answer(oidc::bearer(app, &token).await.and_then(|live| oidc::claims(app, &live)))
+}
+
+/// The site's id and secret, from the header or the form but not both (RFC 6749 section 2.3.1). In the header both are
+/// form-encoded before they are put together.
+fn client_auth(
+    headers: &HeaderMap,
+    id: Option<String>,
+    secret: Option<Secret>,
+) -> Result<ClientAuth, OauthError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(ClientAuth { id, secret });
+    };
+    let refused = || {
+        OauthError::new(
+            "invalid_client",
+            "the Authorization header is not Basic with client_id:client_secret",
+        )
+    };
+    let value = value.to_str().map_err(|_| refused())?;
+    let (scheme, encoded) = value.split_once(' ').ok_or_else(refused)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(refused());
+    }
+    let decoded =
+        STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = decoded.ok_or_else(refused)?;
+    let (header_id, header_secret) = decoded.split_once(':').ok_or_else(refused)?;
+    let header_id = form_decoded(header_id);
+    if secret.is_some() || id.is_some_and(|id| id != header_id) {
+        return Err(OauthError::new(
+            "invalid_request",
+            "client credentials stand in the header and in the body; send one",
+        ));
+    }
+    let header_secret = form_decoded(header_secret);
+    let secret = (!header_secret.is_empty()).then(|| Secret::from(header_secret));
+    Ok(ClientAuth { id: Some(header_id), secret })
+}
+
+/// Undoes `application/x-www-form-urlencoded` for one value.
+fn form_decoded(text: &str) -> String {
+    let mut pairs = form_urlencoded::parse(text.as_bytes());
+    let (name, value) = pairs.next().unwrap_or_default();
+    // A secret may hold an unencoded `=`; an `&` would have had to be encoded.
+    if text.contains('=') { format!("{name}={value}") } else { name.into_owned() }
+}
+
+/// An OAuth error as JSON (RFC 6749 section 5.2).
+fn refused(error: &OauthError) -> Response {
+    let status = match error.error {
+        "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
+        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_requests" => StatusCode::TOO_MANY_REQUESTS,
+        "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let body = Json(json!({ "error": error.error, "error_description": error.description }));
+    let mut response = no_store((status, body).into_response());
+    let challenge = match error.error {
+        "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
+        "invalid_token" => {
+            Some(HeaderValue::from_static("Bearer realm=\"saoma\", error=\"invalid_token\""))
+        }
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,322 @@
+//! The authorization request: read, checked, and kept where it may not stand in a URL.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Answer;
+use crate::{
+    app::App,
+    error::{Code, Error},
+    grant::{self, Request, ResponseMode, Scope, Scopes},
+    secret::{Hashed, Secret},
+    site::Site,
+    store::Login,
+};
+
+/// `state` and `nonce` are kept for a ticket's life and handed back; no application needs more.
+const LONGEST: usize = 2048;
+
+/// The most that a request kept here may hold in all; an `id_token_hint` is the longest of its parts.
+const LONGEST_KEPT: usize = 16 * 1024;
+
+/// How long a pushed request can be begun and its page be loaded again.
+pub const PUSHED_LIFE: Duration = Duration::from_secs(600);
+
+/// What a request is called that saoma itself keeps (RFC 9126 section 2.2).
+const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
+
+/// The parameters that mean something here; others are passed over (RFC 6749 section 3.1).
+const KNOWN: [&str; 17] = [
+    "client_id",
+    "redirect_uri",
+    "response_type",
+    "response_mode",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "prompt",
+    "max_age",
+    "id_token_hint",
+    "ui_locales",
+    "login_hint",
+    "claims",
+    "request",
+    "request_uri",
+];
+
+/// The parameters of an authorization request (OIDC Core 3.1.2.1).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Params {
+    values: BTreeMap<String, String>,
+    /// Those that came twice, which is an error whatever they are (RFC 6749 section 3.1).
+    twice: Vec<String>,
+}
+
+impl Params {
+    /// Reads them; one without a value counts as left out.
+    pub fn read(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut params = Self::default();
+        let known = |name: &str| KNOWN.contains(&name);
+        for (name, value) in
+            pairs.into_iter().filter(|(name, value)| known(name) && !value.is_empty())
+        {
+            if params.values.insert(name.clone(), value).is_some() {
+                params.twice.push(name);
+            }
+        }
+        params
+    }
+
+    /// One of them, if it came once: of two redirect addresses neither may be trusted, of two sites neither be named.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let value = self.values.get(name).map(String::as_str);
+        value.filter(|_| !self.twice.iter().any(|twice| twice == name))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(ToOwned::to_owned)
+    }
+}
+
+/// Keeps a request whose parameters shall not stand in a URL, and says under which `request_uri` it is found.
+///
+/// # Errors
+/// If it is too long, or cannot be kept now.
+pub async fn push(app: &App, params: &Params) -> Result<String, Error> {
+    let json = serde_json::to_vec(params).map_err(|error| Error::invalid(error.to_string()))?;
+    if json.len() > LONGEST_KEPT {
+        return Err(Error::invalid("the request is too long"));
+    }
+    let name = Secret::new(&app.world);
+    let until = app.world.now() + PUSHED_LIFE;
+    app.tickets.keep(name.hashed(), Bytes::from(json), until).await?;
+    Ok(format!("{PUSHED}{}", name.reveal()))
+}
+
+/// The request that was meant: the one pushed before, where `request_uri` names one, else the one that came.
+///
+/// # Errors
+/// [`Code::RequestOver`] if it is not there any more, or another site's.
+pub async fn pushed(app: &App, params: Params) -> Result<Params, Error> {
+    let Some(name) = params.get("request_uri").and_then(|uri| uri.strip_prefix(PUSHED)) else {
+        return Ok(params);
+    };
+    let kept = app.tickets.kept(Hashed::of(name), app.world.now()).await?;
+    let kept: Option<Params> = kept.and_then(|json| serde_json::from_slice(&json).ok());
+    let of_site = |kept: &Params| kept.values.get("client_id") == params.values.get("client_id");
+    kept.filter(of_site).ok_or_else(|| Code::RequestOver.into())
+}
+
+/// An authorization request that may go on.
+pub struct Authorize {
+    /// Who asks.
+    pub site: Arc<Site>,
+    /// What for.
+    pub request: Request,
+    /// How the person is to be asked.
+    pub prompt: Prompt,
+    /// How old a sign-in may be that is used again.
+    pub max_age: Option<Duration>,
+    /// In which languages the site would like the person to be spoken to.
+    pub lang: Option<String>,
+}
+
+/// What `prompt` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prompt {
+    /// A scan, unless this browser may skip it.
+    #[default]
+    Ordinary,
+    /// No page at all.
+    None,
+    /// A scan in any case: login, consent and select_account all mean a phone.
+    Scan,
+}
+
+/// Why an authorization request ends at once.
+#[derive(Debug)]
+pub enum Failure {
+    /// The redirect address cannot be trusted: the person is told on saoma's own page (RFC 6749 section 4.1.2.1).
+    Page(Error),
+    /// The site is told.
+    Answer(Answer),
+}
+
+/// Refuses what would be kept at length.
+///
+/// # Errors
+/// What to say of it.
+pub fn check_lengths(values: &[Option<&str>]) -> Result<(), String> {
+    let long = values.iter().flatten().any(|text| text.len() > LONGEST);
+    if long { Err(format!("state and nonce may have {LONGEST} bytes at most")) } else { Ok(()) }
+}
+
+/// Checks an authorization request.
+///
+/// # Errors
+/// A page where the redirect address is not to be trusted, else an answer to the site.
+pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
+    let page = |code: Code| Failure::Page(code.into());
+    let site = params.get("client_id").and_then(|id| app.sites.get(id));
+    let site = site.ok_or_else(|| page(Code::UnknownSite))?;
+    let redirect_uri = params.text("redirect_uri").filter(|uri| site.allows_redirect(uri));
+    let redirect_uri = redirect_uri.ok_or_else(|| page(Code::RedirectUriNotRegistered))?;
+    check_lengths(&[params.get("state")]).map_err(|why| Failure::Page(Error::invalid(why)))?;
+    let mode = match params.get("response_mode") {
+        None | Some("query") => Ok(ResponseMode::Query),
+        Some("form_post") => Ok(ResponseMode::FormPost),
+        Some(_) => Err(Refused::invalid("response_mode must be query or form_post")),
+    };
+    let answer_mode = mode.as_ref().copied().unwrap_or_default();
+    let checked = mode.and_then(|mode| check(app, &site, params, redirect_uri.clone(), mode));
+    checked
+        .map(|(request, prompt, max_age)| {
+            let lang = params.text("ui_locales");
+            Authorize { site, request, prompt, max_age, lang }
+        })
+        .map_err(|refused| {
+            let answer = Answer::new(app, redirect_uri, answer_mode, params.get("state"));
+            Failure::Answer(answer.error(refused.error, &refused.description))
+        })
+}
+
+/// What a site is told of a request that cannot go on.
+struct Refused {
+    error: &'static str,
+    description: String,
+}
+
+impl Refused {
+    fn new(error: &'static str, description: impl Into<String>) -> Self {
+        Self { error, description: description.into() }
+    }
+
+    fn invalid(description: impl Into<String>) -> Self {
+        Self::new("invalid_request", description)
+    }
+}
+
+fn check(
+    app: &App,
+    site: &Site,
+    params: &Params,
+    redirect_uri: String,
+    response_mode: ResponseMode,
+) -> Result<(Request, Prompt, Option<Duration>), Refused> {
+    if let Some(name) = params.twice.first() {
+        return Err(Refused::invalid(format!("{name} came twice")));
+    }
+    // Never fetched: what stands there could be anybody's address (threats.md row 48).
+    if params.get("request").is_some() {
+        let why = "request objects are not supported";
+        return Err(Refused::new("request_not_supported", why));
+    }
+    if params.get("request_uri").is_some() {
+        let why = "request_uri is not supported, but for one that /oauth2/par gave";
+        return Err(Refused::new("request_uri_not_supported", why));
+    }
+    match params.get("response_type") {
+        Some("code") => {}
+        Some(_) => {
+            return Err(Refused::new("unsupported_response_type", "response_type must be code"));
+        }
+        None => return Err(Refused::invalid("response_type is missing")),
+    }
+    let scopes = Scopes::parse(params.get("scope").unwrap_or_default());
+    if !scopes.has(Scope::Openid) {
+        return Err(Refused::new("invalid_scope", "scope must contain openid"));
+    }
+    check_lengths(&[params.get("nonce")]).map_err(Refused::invalid)?;
+    let (challenge, method) = (params.get("code_challenge"), params.get("code_challenge_method"));
+    grant::check_pkce(site, false, challenge, method)
+        .map_err(|error| Refused::invalid(error.to_string()))?;
+    let max_age = match params.get("max_age").map(str::parse) {
+        None => None,
+        Some(Ok(seconds)) => Some(Duration::from_secs(seconds)),
+        Some(Err(_)) => return Err(Refused::invalid("max_age must be a number of seconds")),
+    };
+    let prompt = match prompt(params.get("prompt").unwrap_or_default())? {
+        // OIDC Core 3.1.2.1: no sign-in is young enough.
+        Prompt::Ordinary if max_age == Some(Duration::ZERO) => Prompt::Scan,
+        prompt => prompt,
+    };
+    let expects = match params.get("id_token_hint") {
+        None => None,
+        Some(hint) => Some(hinted(app, site, hint).ok_or_else(|| {
+            Refused::invalid("id_token_hint is no id_token that was made here for this client")
+        })?),
+    };
+    let request = Request {
+        site: site.id.clone(),
+        redirect_uri,
+        scopes,
+        state: params.text("state"),
+        nonce: params.text("nonce"),
+        code_challenge: params.text("code_challenge"),
+        response_mode,
+        expects,
+    };
+    Ok((request, prompt, max_age))
+}
+
+fn prompt(words: &str) -> Result<Prompt, Refused> {
+    let words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
+    let scans = ["login", "consent", "select_account"];
+    match words.as_slice() {
+        ["none"] => Ok(Prompt::None),
+        words if words.contains(&"none") => Err(Refused::invalid("prompt=none goes with no other")),
+        words if words.iter().any(|word| scans.contains(word)) => Ok(Prompt::Scan),
+        _ => Ok(Prompt::Ordinary),
+    }
+}
+
+/// Whom an `id_token_hint` names: an id_token that these keys signed for this site, however old (OIDC Core 3.1.2.1).
+fn hinted(app: &App, site: &Site, hint: &str) -> Option<String> {
+    let claims = super::logout::read_hint(app, hint)?;
+    (claims.site == site.id).then_some(claims.sub)
+}
+
+/// Whether this browser may skip the scan for what a site asks: a living login there or in its group that a phone approved
+/// in this browser, young enough, of the person asked for, and with everything granted that is asked for.
+pub fn may_skip<'a>(app: &App, authorize: &Authorize, logins: &'a [Login]) -> Option<&'a Login> {
+    if authorize.prompt == Prompt::Scan {
+        return None;
+    }
+    let now = app.world.now();
+    let request = &authorize.request;
+    let of_group = |login: &&Login| {
+        app.sites.get(&login.site).is_some_and(|site| site.group() == authorize.site.group())
+    };
+    let young = |login: &&Login| authorize.max_age.is_none_or(|age| now.since(login.since) <= age);
+    let granted = |login: &&Login| request.scopes.within(&login.scopes);
+    let expected = |login: &&Login| request.expects.as_ref().is_none_or(|sub| *sub == login.sub);
+    logins.iter().find(|login| of_group(login) && young(login) && granted(login) && expected(login))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(query: &str) -> Params {
+        Params::read(url::form_urlencoded::parse(query.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn a_parameter_that_came_twice_has_no_value_at_all() {
+        let twice = params("client_id=a&redirect_uri=x&redirect_uri=y&other=1&other=2");
+        let both = params("redirect_uri=x&state=s&redirect_uri=y&state=t");
+        assert_eq!((both.get("redirect_uri"), both.get("state")), (None, None));
+        assert_eq!((twice.get("client_id"), twice.get("redirect_uri")), (Some("a"), None));
+        assert_eq!(twice.twice, ["redirect_uri"]);
+    }
+
+    #[test]
+    fn a_parameter_without_a_value_was_not_sent() {
+        let empty = params("client_id=a&state=&state=s&resource=1&resource=2");
+        assert_eq!((empty.get("state"), empty.twice.len()), (Some("s"), 0));
+    }
+}

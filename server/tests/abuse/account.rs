@@ -1,0 +1,329 @@
+//! "Not me": what a person sees on the phone afterwards, and how they end it, withdraw it, take it along, have it forgotten.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use rusqlite::{Connection, types::ValueRef};
+use saoma::try_it::actors::{Phone, Reply};
+use serde_json::{Value, json};
+
+use crate::stage::Play;
+
+async fn asks(phone: &Phone, token: &str, what: &str) -> Value {
+    phone.calls(Method::GET, what, Some(token), &json!({})).await.unwrap().good().unwrap()
+}
+
+async fn ends(phone: &Phone, token: &str, what: &str, body: &Value) -> Reply {
+    phone.calls(Method::DELETE, what, Some(token), body).await.unwrap()
+}
+
+#[tokio::test]
+async fn every_attempt_is_listed_with_what_came_of_it() {
+    let play = Play::new().await;
+    let browser = play.browser("192.0.2.1");
+    let phone = play.phone("ann", "192.0.2.1");
+    let scan = |entry| {
+        let (play, browser, phone) = (&play, &browser, &phone);
+        async move {
+            let (_, scene) = play.page(browser).await;
+            play.app.world.advance(Duration::from_secs(1));
+            phone.scans(&scene, entry).await.unwrap()
+        }
+    };
+    phone.approves(&scan(1047).await).await.unwrap();
+    phone.denies(&scan(1047).await).await.unwrap();
+    let missed = scan(1048).await;
+    assert_eq!(missed.shown["ask"], "match");
+    let miss = phone.approves_with(&missed, &json!({ "match": "x" })).await;
+    assert_eq!(miss.unwrap_err(), "403 wrong_match");
+    let card = scan(1007).await;
+    assert_eq!(card.shown["ask"], "refuse");
+    assert_eq!(phone.approves(&card).await.unwrap_err(), "403 refused");
+    scan(1047).await;
+    let token = play.session(&phone).await;
+    let outcomes = |told: &Value| {
+        let told = told["attempts"].as_array().unwrap();
+        told.iter().map(|one| one["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let now = asks(&phone, &token, "attempts").await;
+    assert_eq!(outcomes(&now), ["wrong_match", "denied", "approved"], "the last two still wait");
+    play.app.world.advance(Duration::from_secs(121));
+    let later = asks(&phone, &token, "attempts").await;
+    assert_eq!(outcomes(&later), ["expired", "refused", "wrong_match", "denied", "approved"]);
+    let one = &later["attempts"][0];
+    assert!(one["id"].is_string() && one["at"].is_i64());
+    assert_eq!(one["browser"]["name"], "Firefox");
+    assert_eq!(one["site"]["host"], "127.0.0.1");
+    assert_eq!(
+        play.phone("bob", "192.0.2.9")
+            .calls(Method::GET, "attempts", None, &json!({}))
+            .await
+            .unwrap()
+            .status,
+        401
+    );
+}
+
+#[tokio::test]
+async fn not_me_ends_everything_of_that_browser_and_nothing_else() {
+    let play = Play::new().await;
+    let (stranger, own) = (play.browser("203.0.113.1"), play.browser("192.0.2.1"));
+    let phone = play.phone("ann", "192.0.2.1");
+    for browser in [&stranger, &stranger, &own] {
+        let (page, scene) = play.page(browser).await;
+        let asked = phone.scans(&scene, 1047).await.unwrap();
+        phone.approves(&asked).await.unwrap();
+        browser.calls(&page, "claim").await.unwrap().good().unwrap();
+        play.app.world.advance(Duration::from_secs(1));
+    }
+    let token = play.session(&phone).await;
+    let logins = asks(&phone, &token, "logins").await["logins"].as_array().unwrap().clone();
+    assert_eq!(logins.len(), 3);
+    let one = format!("logins/{}", logins[2]["id"].as_str().unwrap());
+    assert_eq!(ends(&phone, &token, &one, &json!({ "not_me": true })).await.status, 204);
+    let left = asks(&phone, &token, "logins").await["logins"].as_array().unwrap().clone();
+    assert_eq!(left, logins[..1]);
+    assert_eq!(ends(&phone, &token, &one, &json!({})).await.status, 404);
+    let bob = play.phone("bob", "192.0.2.2");
+    let theirs = play.session(&bob).await;
+    let mine = format!("logins/{}", left[0]["id"].as_str().unwrap());
+    assert_eq!(
+        ends(&bob, &theirs, &mine, &json!({})).await.status,
+        404,
+        "another one's is unknown"
+    );
+}
+
+#[tokio::test]
+async fn ending_a_login_ends_its_tokens() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let access = play.signs_in(&browser, &phone, "blog").await;
+    assert_eq!(play.userinfo(&access).await, 200);
+    let token = play.session(&phone).await;
+    let logins = asks(&phone, &token, "logins").await;
+    let one = format!("logins/{}", logins["logins"][0]["id"].as_str().unwrap());
+    assert_eq!(ends(&phone, &token, &one, &json!({})).await.status, 204);
+    assert_eq!(play.userinfo(&access).await, 401);
+}
+
+#[tokio::test]
+async fn ending_all_needs_the_person_and_ends_other_phones_too() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let tokens = [
+        play.signs_in(&browser, &phone, "blog").await,
+        play.signs_in(&browser, &phone, "shop").await,
+    ];
+    let (token, stolen) = (play.session(&phone).await, play.session(&phone).await);
+    // Who holds a token alone, or is somebody else, ends nothing.
+    let bob = play.phone("bob", "192.0.2.2");
+    let theirs = json!({ "js_code": bob.logs_in().await.unwrap() });
+    assert_eq!(ends(&phone, &stolen, "logins", &theirs).await.problem(), "401 unauthorized");
+    assert_eq!(ends(&phone, &stolen, "logins", &json!({})).await.status, 400);
+    assert_eq!(play.userinfo(&tokens[0]).await, 200);
+
+    let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+    assert_eq!(ends(&phone, &token, "logins", &fresh).await.status, 204);
+    for access in &tokens {
+        assert_eq!(play.userinfo(access).await, 401);
+    }
+    assert!(asks(&phone, &token, "logins").await["logins"].as_array().unwrap().is_empty());
+    let elsewhere = phone.calls(Method::GET, "logins", Some(&stolen), &json!({})).await.unwrap();
+    assert_eq!(elsewhere.problem(), "401 unauthorized");
+    assert_eq!(ends(&phone, &token, "session", &json!({})).await.status, 204);
+    let over = phone.calls(Method::GET, "logins", Some(&token), &json!({})).await.unwrap();
+    assert_eq!(over.problem(), "401 unauthorized");
+}
+
+#[tokio::test]
+async fn a_tickets_token_reads_no_logins_and_a_sessions_cannot_approve() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let (_, scene) = play.page(&browser).await;
+    let mut asked = phone.scans(&scene, 1047).await.unwrap();
+    for what in ["logins", "attempts", "consents", "me"] {
+        let reply = phone.calls(Method::GET, what, Some(&asked.token), &json!({})).await.unwrap();
+        assert_eq!(reply.problem(), "401 unauthorized", "{what}");
+    }
+    let right = asked.token.clone();
+    asked.token = play.session(&phone).await;
+    assert_eq!(phone.approves(&asked).await.unwrap_err(), "401 unauthorized");
+    asked.token = right;
+    phone.approves(&asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn consent_is_kept_by_kind_and_taken_back_by_site() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let blog = play.signs_in(&browser, &phone, "blog").await;
+    let shop = play.signs_in(&browser, &phone, "shop").await;
+    let token = play.session(&phone).await;
+    let given = asks(&phone, &token, "consents").await;
+    assert_eq!(
+        given["consents"][0],
+        json!({
+            "site": { "id": "blog", "name": "The blog", "host": "blog.example.com" },
+            "scopes": ["openid", "profile"], "since": 1_795_000_000,
+        })
+    );
+    assert_eq!(given["consents"].as_array().unwrap().len(), 2);
+
+    play.app.world.advance(Duration::from_secs(60));
+    assert_eq!(ends(&phone, &token, "consents/blog", &json!({})).await.status, 204);
+    assert_eq!(
+        ends(&phone, &token, "consents/blog", &json!({})).await.status,
+        204,
+        "again is no error"
+    );
+    assert_eq!((play.userinfo(&blog).await, play.userinfo(&shop).await), (401, 200));
+    let left = asks(&phone, &token, "consents").await;
+    assert_eq!(left["consents"].as_array().unwrap().len(), 1);
+    // What was taken back stays as proof, with its times and the wording.
+    let me = asks(&phone, &token, "me").await;
+    let kept = me["consents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["site"] == "blog" && one["kind"] == "profile");
+    assert_eq!(
+        *kept.unwrap(),
+        json!({ "site": "blog", "kind": "profile", "text": "1", "given": 1_795_000_000, "withdrawn": 1_795_000_060 })
+    );
+    // Asked and given again, it stands again.
+    play.signs_in(&browser, &phone, "blog").await;
+    assert_eq!(asks(&phone, &token, "consents").await["consents"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn after_a_withdrawal_the_browser_scans_again() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let (page, scene) = play.page(&browser).await;
+    let asked = phone.scans(&scene, 1047).await.unwrap();
+    phone.approves_with(&asked, &json!({ "remember": true, "scopes": ["profile"] })).await.unwrap();
+    browser.calls(&page, "claim").await.unwrap().good().unwrap();
+    let skipped = browser.goes_to(&format!("{}/sign-in", play.at.demo)).await.unwrap();
+    assert!(skipped.url.as_str().contains("code="), "this browser is remembered: {}", skipped.url);
+    let token = play.session(&phone).await;
+    let site = asks(&phone, &token, "consents").await["consents"][0]["site"]["id"].clone();
+    let path = format!("consents/{}", site.as_str().unwrap());
+    assert_eq!(ends(&phone, &token, &path, &json!({})).await.status, 204);
+    browser.opens(&format!("{}/sign-in", play.at.demo)).await.expect("a code is shown again");
+}
+
+/// Every value of every table, as text; pictures as their bytes.
+fn everything(play: &Play) -> Vec<(String, Vec<u8>)> {
+    let db = Connection::open(play.folder.path().join("saoma.db")).unwrap();
+    let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let tables: Vec<String> = db
+        .prepare(names)
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let mut all = Vec::new();
+    for table in tables {
+        let mut statement = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                let value = match row.get_ref(column).unwrap() {
+                    ValueRef::Text(text) | ValueRef::Blob(text) => text.to_vec(),
+                    ValueRef::Integer(number) => number.to_string().into_bytes(),
+                    ValueRef::Real(_) | ValueRef::Null => Vec::new(),
+                };
+                all.push((table.clone(), value));
+            }
+        }
+    }
+    all
+}
+
+fn where_is(play: &Play, needle: &[u8]) -> Vec<String> {
+    let holds = |value: &[u8]| value.windows(needle.len()).any(|window| window == needle);
+    everything(play).into_iter().filter(|(_, value)| holds(value)).map(|(table, _)| table).collect()
+}
+
+#[tokio::test]
+async fn a_person_takes_everything_along_and_is_forgotten_to_the_last_row() {
+    use base64::Engine as _;
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("203.0.113.77"), play.phone("ann", "203.0.113.78"));
+    let access = play.signs_in(&browser, &phone, "blog").await;
+    let (_, scene) = play.page(&browser).await;
+    phone.denies(&phone.scans(&scene, 1047).await.unwrap()).await.unwrap();
+    let token = play.session(&phone).await;
+    let mut png = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(8, 8).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let picture = base64::engine::general_purpose::STANDARD.encode(png.into_inner());
+    let shown = json!({ "nickname": "Ann Elk", "avatar": picture });
+    let person =
+        phone.calls(Method::PUT, "profile", Some(&token), &shown).await.unwrap().good().unwrap();
+    let avatar = person["avatar"].as_str().unwrap().to_owned();
+    assert_eq!(browser.get(&avatar).await.unwrap().status, 200);
+
+    let me = asks(&phone, &token, "me").await;
+    let openid = me["identities"][0]["openid"].as_str().unwrap().to_owned();
+    let sub = me["subs"][0]["sub"].as_str().unwrap().to_owned();
+    let username = me["username"].as_str().unwrap().to_owned();
+    assert_eq!(me["person"]["nickname"], "Ann Elk");
+    assert!(me["log"].as_array().unwrap().iter().any(|line| line["address"] == "203.0.113.78"));
+    assert_eq!(
+        (me["logins"].as_array().unwrap().len(), me["consents"].as_array().unwrap().len()),
+        (1, 2)
+    );
+    let traces = [&openid, &sub, &username, "Ann Elk", "203.0.113.77", "203.0.113.78"];
+    for trace in traces {
+        assert!(
+            !where_is(&play, trace.as_bytes()).is_empty(),
+            "{trace} should have been kept somewhere"
+        );
+    }
+
+    let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+    assert_eq!(ends(&phone, &token, "me", &fresh).await.status, 204);
+    for trace in traces {
+        assert_eq!(
+            where_is(&play, trace.as_bytes()),
+            Vec::<String>::new(),
+            "{trace} is kept still"
+        );
+    }
+    assert_eq!(play.userinfo(&access).await, 401);
+    assert_eq!(browser.get(&avatar).await.unwrap().status, 404);
+    let gone = phone.calls(Method::GET, "me", Some(&token), &json!({})).await.unwrap();
+    assert_eq!(gone.problem(), "401 unauthorized");
+}
+
+#[tokio::test]
+async fn addresses_and_the_log_grow_old_and_go() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("203.0.113.77"), play.phone("ann", "203.0.113.78"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let lines =
+        |play: &Play| everything(play).into_iter().filter(|(table, _)| table == "audit").count();
+    let kept = lines(&play);
+    assert!(kept > 0);
+    let passed = |days: u64| play.app.world.advance(Duration::from_secs(days * 24 * 3600 + 60));
+    passed(29);
+    assert!(!where_is(&play, b"203.0.113.78").is_empty());
+    passed(1);
+    // What tidies up looks every hour.
+    let hour = || play.app.world.advance(Duration::from_secs(3600));
+    crate::stage::seen(|| {
+        hour();
+        where_is(&play, b"203.0.113").is_empty()
+    })
+    .await;
+    assert_eq!(lines(&play), kept, "the lines stay without them");
+    passed(151);
+    crate::stage::seen(|| {
+        hour();
+        lines(&play) == 0
+    })
+    .await;
+}

@@ -1,0 +1,137 @@
+//! The modules of `oidcc-backchannel-rp-initiated-logout-certification-test-plan`, and what a site that does not hear well
+//! is owed.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{Form, Router, extract::State, http::StatusCode, routing::post};
+use saoma::{backchannel, http, site::Site};
+use serde_json::{Value, json};
+
+use crate::provider::{Provider, rp};
+
+/// A site's server that writes down what it is told, and answers with these statuses, the last of them for ever.
+#[derive(Clone)]
+struct Ear {
+    heard: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Mutex<Vec<StatusCode>>>,
+}
+
+type Told = Form<std::collections::HashMap<String, String>>;
+
+async fn hear(
+    State(ear): State<Ear>,
+    Form(told): Told,
+) -> (StatusCode, [(&'static str, &'static str); 1]) {
+    ear.heard.lock().unwrap().push(told["logout_token"].clone());
+    let mut answers = ear.answers.lock().unwrap();
+    let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
+    (answer, [("location", "/elsewhere")])
+}
+
+impl Ear {
+    async fn listens(answers: &[StatusCode]) -> (Self, String) {
+        let ear = Self { heard: Arc::default(), answers: Arc::new(Mutex::new(answers.to_vec())) };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/logout", listener.local_addr().unwrap());
+        let router = Router::new().route("/logout", post(hear)).route("/elsewhere", post(hear));
+        tokio::spawn(http::serve(listener, router.with_state(ear.clone()), std::future::pending()));
+        (ear, uri)
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn site(uri: &str) -> Site {
+    let mut site = rp();
+    site.backchannel_logout_uri = uri.to_owned();
+    site
+}
+
+#[tokio::test]
+async fn oidcc_backchannel_logout_discovery_endpoint_verification() {
+    let provider = Provider::starts().await;
+    let said = provider.get("/.well-known/openid-configuration", None).await.body;
+    assert_eq!(said["backchannel_logout_supported"], true);
+    assert_eq!(said["backchannel_logout_session_supported"], true);
+}
+
+#[tokio::test]
+async fn oidcc_backchannel_rp_initiated_logout() {
+    let (ear, uri) = Ear::listens(&[StatusCode::OK]).await;
+    let provider = Provider::with(vec![site(&uri)]).await;
+    let browser = provider.browser();
+    let id = provider.signed_in(&browser, "openid").await.id;
+    let left = browser.get(&format!("/oauth2/logout?id_token_hint={id}")).await.unwrap();
+    assert!(left.text().contains("Signed out"));
+    let token = provider.sees(async || ear.heard().pop()).await;
+    let (signed_in, told) =
+        (provider.reads(&id).await, provider.reads_as(&token, "rp", "logout+jwt").await);
+    assert_eq!((&told["sub"], &told["sid"]), (&signed_in["sub"], &signed_in["sid"]));
+    let event = "http://schemas.openid.net/event/backchannel-logout";
+    assert_eq!(told["events"], json!({ event: {} }));
+    assert_eq!(told.get("nonce"), None, "a logout token must not pass for an id_token");
+    assert!(told["jti"].as_str().is_some_and(|jti| jti.len() == 22));
+    assert_eq!(told["exp"].as_i64().unwrap() - told["iat"].as_i64().unwrap(), 120);
+}
+
+#[tokio::test]
+async fn a_login_ended_on_the_phone_is_told_too() {
+    let (ear, uri) = Ear::listens(&[StatusCode::NO_CONTENT]).await;
+    let provider = Provider::with(vec![site(&uri)]).await;
+    provider.signed_in(&provider.browser(), "openid").await;
+    let phone = provider.phone("ann");
+    let call = async |method, path: &str, token: Option<&str>, body: Value| {
+        phone.calls(method, path, token, &body).await.unwrap()
+    };
+    let js_code = phone.logs_in().await.unwrap();
+    let session = call(reqwest::Method::POST, "session", None, json!({ "js_code": js_code })).await;
+    let token = session.json()["token"].as_str().unwrap().to_owned();
+    let logins = call(reqwest::Method::GET, "logins", Some(&token), json!({})).await.json();
+    let id = logins["logins"][0]["id"].as_str().unwrap().to_owned();
+    call(reqwest::Method::DELETE, &format!("logins/{id}"), Some(&token), json!({})).await;
+    let told = provider.sees(async || ear.heard().pop()).await;
+    assert_eq!(provider.reads_as(&told, "rp", "logout+jwt").await["sid"], id);
+}
+
+#[tokio::test]
+async fn a_site_that_is_down_is_told_again_and_one_that_never_answers_is_given_up() {
+    let down = StatusCode::SERVICE_UNAVAILABLE;
+    let (ear, uri) = Ear::listens(&[down]).await;
+    let provider = Provider::with(vec![site(&uri)]).await;
+    let browser = provider.browser();
+    let id = provider.signed_in(&browser, "openid").await.id;
+    browser.get(&format!("/oauth2/logout?id_token_hint={id}")).await.unwrap();
+    for hours in [0, 0, 0, 0, 1, 4, 24] {
+        provider.time_passes(Duration::from_secs(hours * 3600));
+        let before = ear.heard().len();
+        for _ in 0..40 {
+            provider.time_passes(Duration::from_secs(60));
+            backchannel::round(&provider.app).await.unwrap();
+            if ear.heard().len() > before {
+                break;
+            }
+        }
+    }
+    assert_eq!(ear.heard().len(), 7, "the first try and six more");
+    provider.time_passes(Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(backchannel::round(&provider.app).await.unwrap(), 0, "then nothing is left to tell");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (ear, uri) = Ear::listens(&[StatusCode::TEMPORARY_REDIRECT, StatusCode::OK]).await;
+    let provider = Provider::with(vec![site(&uri)]).await;
+    let browser = provider.browser();
+    let id = provider.signed_in(&browser, "openid").await.id;
+    browser.get(&format!("/oauth2/logout?id_token_hint={id}")).await.unwrap();
+    provider.sees(async || (!ear.heard().is_empty()).then_some(())).await;
+    // The answer was no success, and so the same address is told again; nobody went elsewhere with the first token.
+    provider.sees(async || (ear.heard().len() == 2).then_some(())).await;
+    let heard = ear.heard();
+    assert_ne!(heard[0], heard[1], "each try has a token of its own");
+}

@@ -1,0 +1,103 @@
+//! Signing keys are published before they sign and after, and rotating them loses no sign-in.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use saoma::{keys::Keys, secret::Secret, world::World};
+
+use crate::provider::{Provider, Tokens};
+
+const TERM: Duration = Duration::from_secs(90 * 24 * 3600);
+
+impl Provider {
+    async fn published(&self) -> BTreeSet<String> {
+        let jwks = self.get("/oauth2/jwks", None).await.body;
+        let keys = jwks["keys"].as_array().unwrap().iter();
+        keys.filter(|key| key["alg"] == "RS256")
+            .map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// What `saoma keys rotate` does, in a process of its own.
+    async fn rotates(&self) {
+        let (store, world) = (self.store(), World::held(self.app.world.now(), 8));
+        let keys = Keys::load(&store, &Secret::from(String::new()), TERM, &world).await.unwrap();
+        keys.rotate(&store, &world).await.unwrap();
+    }
+}
+
+fn kid(token: &str) -> String {
+    jsonwebtoken::decode_header(token).unwrap().kid.unwrap()
+}
+
+#[tokio::test]
+async fn the_next_key_is_published_long_before_it_signs() {
+    let provider = Provider::starts().await;
+    let both = provider
+        .sees(async || Some(provider.published().await).filter(|kids| kids.len() == 2))
+        .await;
+    let old = provider.signed_in(&provider.browser(), "openid").await.id;
+    provider.time_passes(TERM);
+    let new = provider.signed_in(&provider.browser(), "openid").await.id;
+    assert_ne!(kid(&old), kid(&new));
+    assert_eq!(
+        both,
+        BTreeSet::from([kid(&old), kid(&new)]),
+        "whoever read the keys once knows both"
+    );
+    provider.reads(&old).await;
+}
+
+#[tokio::test]
+async fn a_command_rotates_the_keys_of_a_running_node_and_nothing_fails() {
+    let provider = Provider::starts().await;
+    let browser = provider.browser();
+    let tokens = provider.signed_in(&browser, "openid offline_access").await;
+    let mut last = tokens.clone();
+    let mut kids = BTreeSet::from([kid(&tokens.id)]);
+    for _ in 0..3 {
+        provider.rotates().await;
+        // Logins go on while nodes learn of it one after the other.
+        for _ in 0..4 {
+            provider.is_answered(&browser, &[("prompt", "none")]).await.code();
+            last = Tokens::of(provider.refreshes(&last.refresh).await);
+            provider.reads(&last.id).await;
+        }
+        let before = kids.clone();
+        last = provider
+            .sees(async || {
+                let fresh = Tokens::of(provider.refreshes(&last.refresh.clone()).await);
+                last = fresh.clone();
+                (!before.contains(&kid(&fresh.id))).then_some(fresh)
+            })
+            .await;
+        kids.insert(kid(&last.id));
+    }
+    assert_eq!(kids.len(), 4);
+    // What the very first key signed a moment ago still verifies, and still says who is meant.
+    provider.reads(&tokens.id).await;
+    let params = [("prompt", "none"), ("id_token_hint", tokens.id.as_str())];
+    provider.is_answered(&browser, &params).await.code();
+}
+
+#[tokio::test]
+async fn keys_at_rest_open_with_their_secret_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saoma.db");
+    let open = || -> saoma::store::SharedStore {
+        std::sync::Arc::new(saoma::store::sqlite::Sqlite::open(&path).unwrap())
+    };
+    let world = World::held(crate::provider::NOW, 7);
+    let secret = |text: &str| Secret::from(text.to_owned());
+    let first = Keys::load(&open(), &secret("a long and random text"), TERM, &world).await.unwrap();
+    let again = Keys::load(&open(), &secret("a long and random text"), TERM, &world).await.unwrap();
+    assert_eq!(first.jwks(), again.jwks());
+    for wrong in ["another text", ""] {
+        let refused = Keys::load(&open(), &secret(wrong), TERM, &world).await.err().unwrap();
+        assert!(refused.to_string().contains("keys.secret"), "{refused}");
+    }
+    for key in open().keys().await.unwrap() {
+        assert!(key.private.starts_with(b"saoma:sealed:"), "a private key lies open");
+    }
+    let derive = open().server_secret("derive", Vec::new()).await.unwrap();
+    assert!(derive.starts_with(b"saoma:sealed:"), "what codes are derived from lies open");
+}

@@ -1,0 +1,65 @@
+//! A server that is asked to stop writes down who waits, and goes on with them when it starts again.
+
+use crate::support::{Saoma, claims, sees_to_the_end};
+
+#[tokio::test]
+async fn a_stop_costs_a_waiting_page_nothing_but_the_time_it_took() {
+    let saoma = Saoma::starts().await;
+    let element = saoma.site("blog").embeds().await;
+    let digits = element.calls("digits").await.json()["digits"].as_str().unwrap().to_owned();
+    saoma.passes(30);
+    let saoma = saoma.restarts_after(10).await;
+    let mut watch = element.watches().await;
+    let state = watch.sees().await.unwrap();
+    assert_eq!(state, serde_json::json!({ "state": "waiting", "expires_in": 80 }));
+    let phone = saoma.phone("ann");
+    let asked = phone.types(&digits).await.unwrap();
+    phone.approves(&asked).await.unwrap();
+    assert_eq!(sees_to_the_end(&mut watch).await, ["scanned", "approved", "closed 1000"]);
+    let claimed = element.calls("claim").await.good().unwrap();
+    let code = claimed["params"]["code"].as_str().unwrap();
+    assert!(saoma.site("blog").redeems(code).await.good().is_ok());
+}
+
+#[tokio::test]
+async fn a_stop_that_took_too_long_is_an_expired_code_that_can_be_renewed() {
+    let saoma = Saoma::starts().await;
+    let browser = saoma.browser();
+    let page = browser.opens(&saoma.site("blog").asks()).await.unwrap();
+    let saoma = saoma.restarts_after(180).await;
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(sees_to_the_end(&mut watch).await, ["expired", "closed 1000"]);
+    assert_eq!(browser.calls(&page, "renew").await.unwrap().status, 201);
+    drop(saoma);
+}
+
+#[tokio::test]
+async fn renewals_are_counted_across_a_stop() {
+    let saoma = Saoma::starts().await;
+    let mut element = saoma.site("blog").embeds().await;
+    for _ in 0..3 {
+        element = element.renews().await;
+    }
+    let saoma = saoma.restarts_after(1).await;
+    for _ in 0..2 {
+        element = element.renews().await;
+    }
+    assert_eq!(element.calls("renew").await.problem(), "429 too_many_renewals");
+    drop(saoma);
+}
+
+#[tokio::test]
+async fn what_was_decided_is_claimed_after_a_stop_and_signed_with_the_same_key() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let before = browser.get("/oauth2/jwks").await.unwrap().body;
+    let (page, asked) = saoma.scans(&browser, &blog, &phone).await;
+    phone.approves(&asked).await.unwrap();
+    let code = claims(&browser, &page).await;
+    let saoma = saoma.restarts_after(1).await;
+    assert_eq!(browser.get("/oauth2/jwks").await.unwrap().body, before);
+    assert_eq!(claims(&browser, &page).await, code);
+    let tokens = blog.redeems(&code).await.good().unwrap();
+    blog.checks(tokens["id_token"].as_str().unwrap(), jsonwebtoken::Algorithm::RS256).await;
+    drop(saoma);
+}
