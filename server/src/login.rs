@@ -366,6 +366,8 @@ pub struct Phone {
     pub system: System,
     /// What its mini program says of itself, for the audit log alone.
     pub program: Program,
+    /// WeChat's scene number as it came, for the audit log alone: the rules go by its class.
+    pub number: Option<u32>,
 }
 
 /// The mini program, as it says itself: nothing is decided by it.
@@ -375,6 +377,12 @@ pub struct Program {
     pub version: Option<String>,
     /// release, trial or develop.
     pub env: Option<String>,
+    /// WeChat's version.
+    pub wechat: Option<String>,
+    /// The version of WeChat's base library.
+    pub library: Option<String>,
+    /// android, ios, ohos, or a computer's.
+    pub platform: Option<String>,
 }
 
 impl Program {
@@ -382,7 +390,13 @@ impl Program {
     #[must_use]
     pub fn cut(self) -> Self {
         let short = |text: Option<String>| text.map(|text| text.chars().take(32).collect());
-        Self { version: short(self.version), env: short(self.env) }
+        Self {
+            version: short(self.version),
+            env: short(self.env),
+            wechat: short(self.wechat),
+            library: short(self.library),
+            platform: short(self.platform),
+        }
     }
 }
 
@@ -521,7 +535,10 @@ async fn take_noted(
             let risk = scanned.scan().map(|scan| &scan.risk);
             let told = risk.map(|risk| (risk.ask, risk.level, &risk.why));
             let (ask, level, why) = told.ok_or(Code::NoSuchTicket)?;
-            ("ticket.scanned", json!({ "ask": ask, "risk": level, "why": why }))
+            let same_network = scanned.same_network;
+            let told =
+                json!({ "ask": ask, "risk": level, "why": why, "same_network": same_network });
+            ("ticket.scanned", told)
         }
         Err(error) => ("scan.refused", json!({ "why": error.code.row().code })),
     };
@@ -533,6 +550,7 @@ async fn take_noted(
         .by(person.map(|person| person.id));
     if let serde_json::Value::Object(detail) = &mut line.detail {
         detail.insert("entry".to_owned(), json!(entry));
+        detail.insert("number".to_owned(), json!(phone.number));
         detail.insert("program".to_owned(), json!(phone.program));
     }
     app.store.audit(line).await?;

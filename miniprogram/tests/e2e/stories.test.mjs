@@ -129,6 +129,20 @@ describe('from the code on the screen to the site', () => {
     await screen.sees('Signed in as')
   })
 
+  test('a release that speaks an older protocol is told to update, and the code is still good for another phone', async () => {
+    const screen = await world.screen()
+    const [old, anna] = await Promise.all([world.ofProtocol(0).then((mini) => world.phone('bert', { mini })), world.phone('anna')])
+    const code = await screen.code()
+    await old.open(code)
+    await old.sees('需要更新小程序')
+    assert.equal(old.requests.at(-1).status, 426)
+    await old.tap('立即更新')
+    assert.equal(old.asked.at(-1).what, 'applyUpdate')
+    await anna.open(code)
+    await anna.tap('确认登录')
+    await screen.sees('Signed in as')
+  })
+
   test('my logins: somebody new signs in, sees it, and ends it', async () => {
     const screen = await world.screen()
     const carla = await world.phone('carla')

@@ -2,7 +2,7 @@
 // front of it, and the mini program as `saoma miniprogram` wrote it.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -110,8 +110,20 @@ ${settings}`)
     return new Screen(this, page)
   }
 
-  async phone(person, options = {}) {
-    const phone = await Phone.on(this.browser, this.mini, { server: this.saoma, pretend: this.pretend, person, ...options })
+  /** The mini program of a release that spoke another protocol, as it may still lie in people's phones. */
+  async ofProtocol(protocol) {
+    const folder = join(this.folder, `protocol-${protocol}`)
+    await cp(join(this.folder, 'mini'), folder, { recursive: true })
+    const api = join(folder, 'lib/api.ts')
+    const source = await readFile(api, 'utf8')
+    const changed = source.replace('const PROTOCOL = 1\n', `const PROTOCOL = ${protocol}\n`)
+    assert.notEqual(changed, source)
+    await writeFile(api, changed)
+    return build(folder)
+  }
+
+  async phone(person, { mini = this.mini, ...options } = {}) {
+    const phone = await Phone.on(this.browser, mini, { server: this.saoma, pretend: this.pretend, person, ...options })
     this.phones.push(phone)
     return phone
   }

@@ -36,6 +36,14 @@ enum EntryWord {
 }
 
 impl EntryWord {
+    /// WeChat's number, where it is one.
+    fn number(&self) -> Option<u32> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Word(word) => word.parse().ok(),
+        }
+    }
+
     fn opened(this: Option<&Self>) -> Opened {
         match this {
             Some(Self::Number(number)) => Opened::from_number(*number),
@@ -124,7 +132,8 @@ fn phone(caller: &Caller, scan: &Scan) -> Result<(JsCode, Phone), Error> {
         return Err(Code::UpdateRequired.into());
     }
     let program = scan.client.clone().unwrap_or_default().cut();
-    let phone = Phone { address: caller.address, system: caller.system(), program };
+    let number = scan.entry.as_ref().and_then(EntryWord::number);
+    let phone = Phone { address: caller.address, system: caller.system(), program, number };
     Ok((js_code(&scan.js_code)?, phone))
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use saoma::try_it::actors::{Phone, read_qr, scene_in};
+use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::stage::Patient;
@@ -48,12 +49,35 @@ async fn each_stage_of_a_phones_sign_in_is_printed() {
     screen.shows("the page sees: waiting").await;
     let scene = scene_in(&read_qr(&std::fs::read(&picture).unwrap()).unwrap()).unwrap();
     let anna = Phone::of("anna", &patient.settings.public_url, &patient.wechat);
-    let asked = anna.scans(&scene, 1047).await.unwrap();
+    let client = json!({ "version": "1.2.0", "env": "trial", "wechat": "8.0.60", "library": "3.8.12", "platform": "ohos" });
+    let body = json!({ "js_code": anna.logs_in().await.unwrap(), "entry": 1047, "protocol": 1, "client": client });
+    let path = format!("tickets/{scene}/scan");
+    let shown =
+        anna.calls(reqwest::Method::POST, &path, None, &body).await.unwrap().good().unwrap();
     screen.shows("the page sees: scanned").await;
-    anna.approves(&asked).await.unwrap();
+    let path = format!("tickets/{scene}/approve");
+    let approved =
+        anna.calls(reqwest::Method::POST, &path, shown["token"].as_str(), &json!({})).await;
+    approved.unwrap().good().unwrap();
 
     let lines = waiting.await.unwrap().unwrap();
     assert!(lines.last().unwrap().ends_with("the page sees: approved"), "{lines:#?}");
+    let scanned = lines.iter().find(|line| line.contains("ticket.scanned")).unwrap();
+    for told in [
+        "from 127.0.0.1",
+        "entry live",
+        "number 1047",
+        "program.version 1.2.0",
+        "program.env trial",
+        "program.wechat 8.0.60",
+        "program.library 3.8.12",
+        "program.platform ohos",
+        "same_network true",
+        "ask tap",
+    ] {
+        assert!(scanned.contains(told), "{told} is missing in {scanned}");
+    }
+    assert!(lines.iter().any(|line| line.contains("ticket.approved")), "{lines:#?}");
     let text = screen.text.lock().unwrap().clone();
     assert!(text.contains("within two minutes") && text.contains("type "), "{text}");
 }

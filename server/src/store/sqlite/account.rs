@@ -1,6 +1,6 @@
 //! What a person may see, take back and end; and what becomes of it with age.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     logins,
@@ -137,16 +137,26 @@ pub(super) fn audit_of(
     most: u32,
 ) -> Result<Vec<(i64, audit::Entry)>, Error> {
     let sql = "SELECT id, at, what, person, site, address, detail FROM audit WHERE person = ?1 ORDER BY id DESC LIMIT ?2";
-    all(connection, sql, params![person, most], |row| {
-        let entry = audit::Entry {
-            at: moment(row, "at")?,
-            what: row.get("what")?,
-            person: row.get("person")?,
-            site: row.get("site")?,
-            address: row.get("address")?,
-            detail: parsed(&row.get::<_, String>("detail")?)?,
-        };
-        Ok((row.get("id")?, entry))
+    all(connection, sql, params![person, most], |row| Ok((row.get("id")?, line(row)?)))
+}
+
+pub(super) fn audit_since(
+    connection: &Connection,
+    since: Timestamp,
+    most: u32,
+) -> Result<Vec<audit::Entry>, Error> {
+    let sql = "SELECT at, what, person, site, address, detail FROM audit WHERE at >= ?1 ORDER BY id LIMIT ?2";
+    all(connection, sql, params![since.millis(), most], line)
+}
+
+fn line(row: &Row<'_>) -> Result<audit::Entry, Error> {
+    Ok(audit::Entry {
+        at: moment(row, "at")?,
+        what: row.get("what")?,
+        person: row.get("person")?,
+        site: row.get("site")?,
+        address: row.get("address")?,
+        detail: parsed(&row.get::<_, String>("detail")?)?,
     })
 }
 

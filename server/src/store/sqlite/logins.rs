@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     account, people,
-    rows::{LOGIN, PERSON, all, decided, json, login, moment, one, parsed, person, token},
+    rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
 };
 use crate::{
     audit,
@@ -279,28 +279,6 @@ pub(super) fn write_audit(connection: &Connection, entry: &audit::Entry) -> Resu
             entry.detail.to_string(),
         ])?;
     Ok(())
-}
-
-pub(super) fn audit_since(
-    connection: &Connection,
-    since: Timestamp,
-    most: u32,
-) -> Result<Vec<audit::Entry>, Error> {
-    let sql = "SELECT at, what, person, site, address, detail FROM audit WHERE at >= ?1 ORDER BY id LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![since.millis(), most])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(audit::Entry {
-            at: moment(row, "at")?,
-            what: row.get("what")?,
-            person: row.get("person")?,
-            site: row.get("site")?,
-            address: row.get("address")?,
-            detail: parsed(&row.get::<_, String>("detail")?)?,
-        });
-    }
-    Ok(found)
 }
 
 pub(super) fn open_phone(

@@ -192,7 +192,7 @@ impl Store for Sqlite {
     }
 
     async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error> {
-        self.read(move |db| logins::audit_since(db, since, most)).await
+        self.read(move |db| account::audit_since(db, since, most)).await
     }
 
     async fn appids(&self) -> Result<Vec<String>, Error> {
