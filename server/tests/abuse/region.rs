@@ -104,7 +104,7 @@ async fn the_log_says_what_was_asked_of_whom_and_why() {
         (&json!("match"), &json!("raised"), &json!("live"))
     );
     assert!(first["why"].as_array().unwrap().contains(&json!("other_region")));
-    assert_eq!(first["program"], json!({ "version": "1.2.3", "env": "trial" }));
+    assert_eq!(first["program"], body["client"]);
     assert_eq!(first["ticket"], lines[1].3["ticket"], "the lines of one ticket are found together");
     assert_eq!(lines[1].3["browser"]["region"], "浙江杭州");
     assert_eq!(lines[3].3["why"], "taken_by_another_phone");
