@@ -7,6 +7,7 @@ pub mod app;
 pub mod audit;
 pub mod backchannel;
 pub mod codes;
+pub mod commands;
 pub mod config;
 pub mod doctor;
 pub mod error;

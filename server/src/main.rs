@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
+    commands::{keys, sites},
     config::{self, Settings},
     doctor::{self, Doctor, plan},
     http, miniprogram,
@@ -57,8 +58,48 @@ enum Command {
     Miniprogram(miniprogram::Given),
     /// Run the pretend WeChat alone, for anyone's tests.
     Pretend(PretendArgs),
+    /// Register sites, show and remove them; running servers see it within two seconds.
+    #[command(subcommand)]
+    Site(SiteCommand),
+    /// Show the signing keys, or rotate them; running servers see it within two seconds.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck,
+}
+
+#[derive(Subcommand)]
+enum SiteCommand {
+    /// Register a site, and say what to paste into the application.
+    Add(Box<sites::New>),
+    /// List all sites, those of the settings among them.
+    List,
+    /// Show one.
+    Show {
+        /// Its client_id.
+        id: String,
+    },
+    /// Forget one, and end every sign-in there.
+    Remove {
+        /// Its client_id.
+        id: String,
+    },
+    /// Make a fresh secret for one.
+    Secret {
+        /// Its client_id.
+        id: String,
+        /// End the ones before it.
+        #[arg(long)]
+        alone: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// List the keys with the part each plays.
+    List,
+    /// Let the next keys sign from now on.
+    Rotate,
 }
 
 #[derive(Args)]
@@ -168,7 +209,35 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Doctor(args) => examine(cli.config.as_deref(), args).await,
         Command::Pretend(args) => pretend(args).await,
+        Command::Site(command) => {
+            let settings = settings(cli.config.as_deref())?;
+            say(site(&settings, command).await?.trim_end());
+            Ok(())
+        }
+        Command::Keys(command) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            let text = match command {
+                KeysCommand::List => keys::list(&store, &world).await?,
+                KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
+            };
+            say(text.trim_end());
+            Ok(())
+        }
         Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,
+    }
+}
+
+async fn site(settings: &Settings, command: SiteCommand) -> Result<String, String> {
+    let (store, world) = (open_store(settings)?, World::real());
+    match command {
+        SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
+        SiteCommand::List => sites::list(settings, &store).await,
+        SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
+        SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
+        SiteCommand::Secret { id, alone } => {
+            sites::secret(settings, &store, &world, &id, alone).await
+        }
     }
 }
 
@@ -185,13 +254,18 @@ fn settings_from(
     Settings::load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
-/// The backends that the settings name.
-async fn build(settings: Settings) -> Result<SharedApp, String> {
-    let waiting = Arc::new(Waiting::default());
+/// The store that the settings name.
+fn open_store(settings: &Settings) -> Result<SharedStore, String> {
     let file = settings.store.strip_prefix("sqlite:").unwrap_or_default();
     let store = Sqlite::open(Path::new(file))
         .map_err(|error| format!("store = {:?}: {error}", settings.store))?;
-    let store: SharedStore = Arc::new(store);
+    Ok(Arc::new(store))
+}
+
+/// The backends that the settings name.
+async fn build(settings: Settings) -> Result<SharedApp, String> {
+    let waiting = Arc::new(Waiting::default());
+    let store = open_store(&settings)?;
     let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
     assemble(settings, World::real(), store, tickets, waiting)
         .await

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Piece, Sent, host_of, js_code};
+use super::caller::{Caller, Piece, Sent, SentIfAny, host_of, js_code};
 use crate::{
     app::{App, SharedApp},
     audit,
@@ -75,10 +75,10 @@ fn site_of(app: &App, id: &str) -> Value {
     let site = app.sites.get(id);
     let host = site.as_ref().and_then(|site| site.redirect_uris.first()).map(|uri| host_of(uri));
     let name = site.as_ref().map_or_else(|| id.to_owned(), |site| site.name.clone());
-    json!({ "id": id, "name": name, "host": host.unwrap_or_default() })
+    json!({ "name": name, "host": host.unwrap_or_default() })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct Ending {
     /// Somebody else signed in there: everything of that browser ends.
     #[serde(default)]
@@ -89,7 +89,7 @@ pub(super) async fn end_login(
     State(app): State<SharedApp>,
     caller: Caller,
     Piece(id): Piece,
-    Sent(ending): Sent<Ending>,
+    SentIfAny(ending): SentIfAny<Ending>,
 ) -> Result<StatusCode, Error> {
     let person = holder(&app, &caller).await?.ok_or(Code::NotFound)?;
     let now = app.world.now();
@@ -163,7 +163,12 @@ pub(super) async fn consents(
     let sites: Vec<_> = sites
         .into_iter()
         .map(|(site, (since, kinds))| {
-            json!({ "site": site_of(&app, site), "scopes": kinds, "since": since.seconds() })
+            let mut shown = site_of(&app, site);
+            // By its id a consent is taken back.
+            if let Value::Object(shown) = &mut shown {
+                shown.insert("id".to_owned(), json!(site));
+            }
+            json!({ "site": shown, "scopes": kinds, "since": since.seconds() })
         })
         .collect();
     Ok(Json(json!({ "consents": sites })))

@@ -6,8 +6,12 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Query, Request},
-    http::{Extensions, HeaderMap, header, request::Parts},
+    Form,
+    body::HttpBody as _,
+    extract::{
+        ConnectInfo, FromRequest, FromRequestParts, Query, Request, rejection::FormRejection,
+    },
+    http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
@@ -219,9 +223,12 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             };
             error.into_response()
         })?;
-        // No body at all is an object without fields: the hosted page has nothing to send.
+        // No body at all is an object without fields: the hosted page has nothing to send, and a mini program says that it
+        // sends JSON even where it sends nothing.
         let bytes = match content_type {
-            None if bytes.is_empty() => Bytes::from_static(b"{}"),
+            _ if bytes.is_empty() && (is_json || content_type.is_none()) => {
+                Bytes::from_static(b"{}")
+            }
             _ if is_json => bytes,
             _ => return Err(Error::from(Code::UnsupportedMediaType).into_response()),
         };
@@ -233,6 +240,20 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         })?;
         json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
         Ok(Self(sent))
+    }
+}
+
+/// The same where nothing may be sent at all, under whatever content type.
+pub(super) struct SentIfAny<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<SharedApp> for SentIfAny<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Response> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Sent::from_request(request, app).await.map(|Sent(sent)| Self(sent))
     }
 }
 
@@ -263,6 +284,20 @@ impl<T: DeserializeOwned> FromRequestParts<SharedApp> for Asked<T> {
         let asked = Query::from_request_parts(parts, app).await;
         asked.map(|Query(asked)| Self(asked)).map_err(|error| Error::invalid(error.body_text()))
     }
+}
+
+/// A query or a form as it came, in order and with what came twice.
+pub(super) type Pairs = Vec<(String, String)>;
+
+/// A form, or what is wrong with it.
+pub(super) fn posted(form: Result<Form<Pairs>, FormRejection>) -> Result<Pairs, Error> {
+    form.map(|Form(pairs)| pairs).map_err(|refused| {
+        if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Code::PayloadTooLarge.into()
+        } else {
+            Error::invalid(refused.body_text())
+        }
+    })
 }
 
 /// One piece of a path, such as a ticket id; what is no UTF-8 is nothing that saoma ever gave out.

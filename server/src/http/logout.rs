@@ -12,9 +12,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    caller::{Asked, Caller, no_session_cookie},
+    caller::{Asked, Caller, Pairs, no_session_cookie, posted},
     guard::page_policy,
-    oidc::{Pairs, posted},
     reply::{Lang, error_page, html},
 };
 use crate::{

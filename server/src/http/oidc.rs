@@ -3,26 +3,23 @@
 use axum::{
     Form, Json,
     extract::{State, rejection::FormRejection},
-    http::{StatusCode, header},
+    http::header,
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
 use url::form_urlencoded;
 
 use super::{
-    caller::{Asked, Caller},
+    caller::{Asked, Caller, Pairs, posted},
     pages,
     reply::{Lang, error_page},
 };
 use crate::{
     app::SharedApp,
-    error::{Code, Error},
+    error::Error,
     login,
     oidc::{self, Authorize, Failure, Params, Prompt},
 };
-
-/// A query or a form as it came, in order and with what came twice.
-pub(super) type Pairs = Vec<(String, String)>;
 
 pub(super) async fn authorize(
     State(app): State<SharedApp>,
@@ -73,17 +70,6 @@ pub(super) async fn authorize_by_post(
         }
         Err(error) => error_page(caller.lang, &error),
     }
-}
-
-/// A form, or what is wrong with it.
-pub(super) fn posted(form: Result<Form<Pairs>, FormRejection>) -> Result<Pairs, Error> {
-    form.map(|Form(pairs)| pairs).map_err(|refused| {
-        if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Code::PayloadTooLarge.into()
-        } else {
-            Error::invalid(refused.body_text())
-        }
-    })
 }
 
 /// Shows the page, unless the browser may skip it.

@@ -11,10 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{
-    caller::Caller,
-    oidc::{Pairs, posted},
-};
+use super::caller::{Caller, Pairs, posted};
 use crate::{
     app::SharedApp,
     oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},

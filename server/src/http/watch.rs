@@ -286,7 +286,6 @@ async fn keep(
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
                     chatter += 1;
                     asked = false;
-                    chatter += 1;
                     quiet_until = app.world.now() + pause();
                 }
                 Some(Ok(_)) => break 1008,

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{
-    Decide, Decided, Login, LoginOf, Profile, Redemption, Store, StoredKey, Token, TokenKind,
+    Decide, Decided, Login, LoginOf, Profile, Redemption, Revoke, Store, StoredKey, Token,
+    TokenKind,
 };
 use crate::{
     audit,
@@ -13,7 +14,7 @@ use crate::{
     person::{Identity, Newcomer, Person},
     risk::{Ask, Level, Risk},
     secret::Hashed,
-    site::Alg,
+    site::{Alg, Site},
     ticket::{Decision, Denied, Owner, Verdict},
     tickets::{Parked, contract::ticket},
     world::Timestamp,
@@ -42,6 +43,10 @@ pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     tickets_are_parked_once(fresh()).await;
     keys_come_oldest_first(fresh()).await;
     a_server_secret_is_made_once(fresh()).await;
+    of_fifty_who_refresh_one_rotates(Arc::new(fresh())).await;
+    a_family_is_revoked_with_all_its_tokens(fresh()).await;
+    sites_are_kept_changed_and_forgotten_with_their_logins(fresh()).await;
+    a_logout_is_taken_by_one_and_again_only_later(fresh()).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
 }
 
@@ -102,7 +107,8 @@ fn token(name: &str, login: &str) -> Token {
         kind: TokenKind::Access,
         login: login.to_owned(),
         scopes: Scopes::parse("openid profile"),
-        family: Hashed::of(login),
+        // The family of what a code gives is its ticket.
+        family: Hashed::of(login.trim_start_matches("login of ")),
         since: NOW,
         made: NOW,
         expires: NOW + 60 * MINUTE,
@@ -507,12 +513,16 @@ async fn keys_come_oldest_first(store: impl Store) {
     for key in [&newer, &older] {
         store.put_key(key.clone()).await.unwrap();
     }
-    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer.clone()]);
-    let early = StoredKey { signs_from: NOW, ..newer.clone() };
-    store.put_key(early.clone()).await.unwrap();
-    assert!(store.keys().await.unwrap().contains(&early), "when it signs may change");
-    store.drop_key(&newer.kid).await.unwrap();
+    assert_eq!(store.keys().await.unwrap(), [older.clone(), newer]);
+    let rival = StoredKey { kid: "y".to_owned(), ..older.clone() };
+    store.put_key(rival).await.unwrap();
+    assert_eq!(store.keys().await.unwrap().len(), 2, "of two that begin at once the first stays");
+    let (before, later) = (store.revision().await.unwrap(), older.signs_from + 2 * MINUTE);
+    store.put_key(StoredKey { signs_from: later, ..older.clone() }).await.unwrap();
+    assert_eq!(store.keys().await.unwrap()[1].signs_from, later);
+    store.drop_key("z").await.unwrap();
     assert_eq!(store.keys().await.unwrap().len(), 1);
+    assert!(store.revision().await.unwrap() > before, "running nodes look again");
 }
 
 async fn a_server_secret_is_made_once(store: impl Store) {
@@ -551,4 +561,82 @@ async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {
         [login],
         "a login ends when somebody ends it"
     );
+}
+
+async fn of_fifty_who_refresh_one_rotates<S: Store>(store: Arc<S>) {
+    let login = sign_in(&*store, approval("race", &identity("wx1", "ann", None))).await;
+    let refresh = Token { kind: TokenKind::Refresh, ..token("refresh", &login.id) };
+    store.redeem(code("race"), vec![refresh.clone()], NOW).await.unwrap();
+    let mut racers = JoinSet::new();
+    for n in 0..50 {
+        let (store, next) = (store.clone(), token(&format!("next {n}"), &login.id));
+        racers.spawn(
+            async move { store.rotate(refresh.hash, vec![next], NOW + MINUTE).await.unwrap() },
+        );
+    }
+    let rotated = racers.join_all().await;
+    assert_eq!(rotated.iter().filter(|won| **won).count(), 1);
+    let mut alive = 0;
+    for n in 0..50 {
+        alive += u32::from(is_live(&*store, &format!("next {n}")).await);
+    }
+    assert_eq!(alive, 1, "who did not rotate keeps nothing");
+    let used = store.live_token(refresh.hash, NOW).await.unwrap().unwrap();
+    assert_eq!(used.token.used, Some(NOW + MINUTE), "it stays, so that a second use is noticed");
+    assert_eq!(used.login.last_seen, NOW + MINUTE);
+}
+
+async fn a_family_is_revoked_with_all_its_tokens(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let (one, two) = (
+        sign_in(&store, approval("one", &ann)).await,
+        sign_in(&store, approval("two", &ann)).await,
+    );
+    store.redeem(code("one"), vec![token("a", &one.id), token("b", &one.id)], NOW).await.unwrap();
+    store.redeem(code("two"), vec![token("c", &two.id)], NOW).await.unwrap();
+    store.revoke(Revoke::Token(Hashed::of("a"))).await.unwrap();
+    assert!(!is_live(&store, "a").await && is_live(&store, "b").await);
+    store.revoke(Revoke::Family(token("b", &one.id).family)).await.unwrap();
+    assert!(!is_live(&store, "b").await && is_live(&store, "c").await);
+}
+
+async fn sites_are_kept_changed_and_forgotten_with_their_logins(store: impl Store) {
+    let login = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await;
+    let mut site = Site::new(&login.site, "My blog");
+    site.hashes = vec![Hashed::of("a secret")];
+    let before = store.revision().await.unwrap();
+    store.put_site(&site).await.unwrap();
+    assert_eq!(store.sites().await.unwrap(), [site.clone()]);
+    site.name = "Our blog".to_owned();
+    store.put_site(&site).await.unwrap();
+    assert_eq!(store.sites().await.unwrap(), [site.clone()]);
+    assert!(store.revision().await.unwrap() > before, "running nodes look again");
+    assert!(store.remove_site(&site.id, NOW).await.unwrap());
+    assert!(!store.remove_site(&site.id, NOW).await.unwrap());
+    assert_eq!(
+        store.login(&login.id).await.unwrap(),
+        None,
+        "nobody is signed in to what is no more"
+    );
+}
+
+async fn a_logout_is_taken_by_one_and_again_only_later(store: impl Store) {
+    let login = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await;
+    assert_eq!(store.login(&login.id).await.unwrap().as_ref(), Some(&login));
+    store.end_login(&login.person, &login.id, NOW).await.unwrap();
+    let taken = store.take_logouts(NOW, NOW + MINUTE).await.unwrap();
+    let told: Vec<_> =
+        taken.iter().map(|logout| (&logout.login, &logout.sub, logout.tries)).collect();
+    assert_eq!(told, [(&login.id, &login.sub, 0)]);
+    assert_eq!(
+        store.take_logouts(NOW, NOW + MINUTE).await.unwrap(),
+        [],
+        "another node gets nothing"
+    );
+    store.settle_logout(taken[0].id, Some(NOW + 5 * MINUTE)).await.unwrap();
+    assert_eq!(store.take_logouts(NOW + 4 * MINUTE, NOW).await.unwrap(), []);
+    let again = store.take_logouts(NOW + 5 * MINUTE, NOW + 6 * MINUTE).await.unwrap();
+    assert_eq!(again[0].tries, 1);
+    store.settle_logout(again[0].id, None).await.unwrap();
+    assert_eq!(store.take_logouts(NOW + 60 * MINUTE, NOW).await.unwrap(), []);
 }

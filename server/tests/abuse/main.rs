@@ -1,4 +1,9 @@
 //! What attackers try, a story each, from outside: a running saoma on real sockets, with the pretend WeChat behind it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a story that cannot go on has failed"
+)]
 
 mod account;
 mod headers;

@@ -13,6 +13,7 @@
 
 mod backchannel;
 mod basic;
+mod commands;
 mod config;
 mod form_post;
 mod keys;

@@ -29,7 +29,7 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_one() {
     let now = saoma.app.world.now().seconds();
     let id = logins["logins"][0]["id"].as_str().unwrap().to_owned();
     let expected = json!({ "logins": [{
-        "id": id, "site": { "name": "My blog", "host": "blog.example.com" },
+        "id": id, "site": { "id": "blog", "name": "My blog", "host": "blog.example.com" },
         "browser": { "name": "Firefox", "os": "Linux", "region": null }, "since": now, "last_seen": now,
     }] });
     assert_eq!(logins, expected);
@@ -125,7 +125,10 @@ async fn a_person_shows_a_name_and_a_picture() {
         assert!(refused.json()["detail"].as_str().unwrap().contains(hint));
     }
     let large = json!({ "avatar": "A".repeat(600 * 1024) });
-    assert_eq!(calls(&ann, Method::PUT, "profile", &token, large).await.problem(), "413 too_large");
+    assert_eq!(
+        calls(&ann, Method::PUT, "profile", &token, large).await.problem(),
+        "413 payload_too_large"
+    );
 }
 
 #[tokio::test]

@@ -256,8 +256,8 @@ async fn signing_keys() -> &'static [StoredKey] {
     let make = || async {
         let folder = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("keys.db")).unwrap());
-        let term = Duration::from_secs(90 * 24 * 3600);
-        Keys::load(&store, &Secret::from(String::new()), term, &World::held(NOW, 1)).await.unwrap();
+        let (secret, term) = (Secret::from(String::new()), Duration::from_secs(90 * 24 * 3600));
+        Keys::load(&store, &secret, term, &World::held(NOW, 1)).await.unwrap();
         store.keys().await.unwrap()
     };
     KEYS.get_or_init(make).await

@@ -1,0 +1,54 @@
+//! `saoma keys list|rotate`.
+
+use std::fmt::Write as _;
+
+use super::Said;
+use crate::{
+    config::Settings,
+    keys::{Keys, Role, role_of},
+    store::SharedStore,
+    world::{Timestamp, World},
+};
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Every key with the part it plays.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(store: &SharedStore, world: &World) -> Said {
+    let keys = store.keys().await.map_err(said)?;
+    let now = world.now();
+    let mut text = String::from("KID           ALG    ROLE      SIGNS FROM\n");
+    for key in &keys {
+        let role = match role_of(key, &keys, now) {
+            Role::Next => "next",
+            Role::Current => "current",
+            Role::Previous => "previous",
+            Role::Retired => "retired",
+        };
+        let _ = writeln!(text, "{:<13} {:?}  {role:<9} {}", key.kid, key.alg, date(key.signs_from));
+    }
+    Ok(text)
+}
+
+/// Lets the next keys sign now.
+///
+/// # Errors
+/// If the store does not answer, or `keys.secret` is not the one the keys were made with.
+pub async fn rotate(settings: &Settings, store: &SharedStore, world: &World) -> Said {
+    let keys = &settings.keys;
+    let loaded = Keys::load(store, &keys.secret, keys.rotate, world).await.map_err(said)?;
+    loaded.rotate(store, world).await.map_err(said)?;
+    let listed = list(store, world).await?;
+    Ok(format!(
+        "{listed}\nThe next keys sign from now on; what the ones before them signed goes on being verified for a day at least."
+    ))
+}
+
+fn date(at: Timestamp) -> String {
+    let stamp = jiff::Timestamp::from_second(at.seconds()).unwrap_or_default();
+    stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}

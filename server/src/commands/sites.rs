@@ -1,0 +1,211 @@
+//! `saoma site add|list|show|remove|secret`.
+
+use std::fmt::Write as _;
+
+use super::Said;
+use crate::{
+    config::Settings,
+    secret::Secret,
+    site::{Alg, Pkce, SELF, Site},
+    store::SharedStore,
+    world::World,
+};
+
+/// What a site is to be, as typed.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct New {
+    /// The client_id: letters, digits, - _ or .
+    pub id: String,
+    /// The name that phones show.
+    #[arg(long)]
+    pub name: String,
+    /// Where answers may go, to the letter; may be given several times.
+    #[arg(long = "redirect-uri", value_name = "URI", required = true)]
+    pub redirect_uris: Vec<String>,
+    /// A page that carries the element: scheme, host and port; may be given several times.
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub origins: Vec<String>,
+    /// Where the browser may go after signing out; may be given several times.
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Told when a login ends.
+    #[arg(long, value_name = "URI", default_value = "")]
+    pub backchannel_logout_uri: String,
+    /// Sites of one group share `sub` and sign-in.
+    #[arg(long, default_value = "")]
+    pub group: String,
+    /// A made-up address for scope email, such as {username}@users.example.com.
+    #[arg(long, value_name = "PATTERN", default_value = "")]
+    pub email: String,
+    /// No secret: an application in the browser or on a device, which PKCE alone protects.
+    #[arg(long)]
+    pub public: bool,
+    /// Sign id_tokens with ES256 instead of RS256.
+    #[arg(long)]
+    pub es256: bool,
+    /// The application knows no PKCE.
+    #[arg(long, conflicts_with = "public")]
+    pub no_pkce: bool,
+    /// Name, picture and address in the id_token too.
+    #[arg(long)]
+    pub id_token_claims: bool,
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Registers a site and says what to paste where; its secret is shown this once.
+///
+/// # Errors
+/// If the id is taken, or something of it cannot be used, with what to write instead.
+pub async fn add(settings: &Settings, store: &SharedStore, world: &World, new: New) -> Said {
+    if find(settings, store, &new.id).await?.is_some() {
+        return Err(format!(
+            "there is a site {:?} already; `saoma site show {0}` shows it",
+            new.id
+        ));
+    }
+    let mut site = Site::new(&new.id, &new.name);
+    site.redirect_uris = new.redirect_uris;
+    site.origins = new.origins;
+    site.post_logout_redirect_uris = new.post_logout_redirect_uris;
+    site.backchannel_logout_uri = new.backchannel_logout_uri;
+    site.group = new.group;
+    site.email = new.email;
+    site.id_token_claims = new.id_token_claims;
+    site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
+    site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
+    let secret = (!new.public).then(|| Secret::new(world));
+    site.hashes = secret.iter().map(Secret::hashed).collect();
+    let faults = site.faults();
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
+    store.put_site(&site).await.map_err(said)?;
+    let mut text = paste(settings, &site);
+    match &secret {
+        Some(secret) => {
+            let _ = writeln!(
+                text,
+                "client_secret   {}\n\nThe secret is shown this once: only its hash is kept.",
+                secret.reveal()
+            );
+        }
+        None => text.push_str("client_secret   none; the application must use PKCE\n"),
+    }
+    Ok(text)
+}
+
+/// What an application is told.
+fn paste(settings: &Settings, site: &Site) -> String {
+    let issuer = &settings.public_url;
+    format!(
+        "issuer          {issuer}\ndiscovery       {issuer}/.well-known/openid-configuration\nclient_id       {}\nscopes          openid profile{}\n",
+        site.id,
+        if site.email.is_empty() { "" } else { " email" },
+    )
+}
+
+/// All sites, those of the settings among them.
+///
+/// # Errors
+/// What the store says.
+pub async fn list(settings: &Settings, store: &SharedStore) -> Said {
+    let kept = store.sites().await.map_err(said)?;
+    let mut text = String::from("ID                    WHERE     NAME\n");
+    let settled = settings.sites.iter().map(|site| (site, "settings"));
+    let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
+    for (site, place) in settled.chain(kept.map(|site| (site, "store"))) {
+        let _ = writeln!(text, "{:<21} {place:<9} {}", site.id, site.name);
+    }
+    Ok(text)
+}
+
+/// One site, as JSON; of its secrets how many there are.
+///
+/// # Errors
+/// If there is none of this id.
+pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
+    let site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    let mut shown = serde_json::to_value(&site).map_err(said)?;
+    let secrets = site.secrets.iter().chain([&site.secret]).filter(|secret| !secret.is_empty());
+    let secrets = secrets.count() + site.hashes.len();
+    if let Some(shown) = shown.as_object_mut() {
+        shown.remove("hashes");
+        shown.insert("secrets".to_owned(), secrets.into());
+    }
+    serde_json::to_string_pretty(&shown).map_err(said)
+}
+
+/// Forgets a site; who was signed in there is signed in no more.
+///
+/// # Errors
+/// If the store has none of this id.
+pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
+    changeable(settings, id)?;
+    if store.remove_site(id, world.now()).await.map_err(said)? {
+        Ok(format!("{id} is no more, and nobody is signed in there."))
+    } else {
+        Err(unknown(id))
+    }
+}
+
+/// Makes a fresh secret. The ones before it stay good until `alone` is asked for, so that an application can be changed
+/// over without a gap.
+///
+/// # Errors
+/// If the store has no confidential site of this id.
+pub async fn secret(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    alone: bool,
+) -> Said {
+    changeable(settings, id)?;
+    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    if site.is_public() {
+        return Err(format!(
+            "{id} is a public site, which PKCE alone protects; a secret in a browser would be none"
+        ));
+    }
+    let fresh = Secret::new(world);
+    if alone {
+        site.hashes.clear();
+    }
+    site.hashes.push(fresh.hashed());
+    store.put_site(&site).await.map_err(said)?;
+    let others = match site.hashes.len() - 1 {
+        0 => "It is the only one.".to_owned(),
+        n => format!(
+            "{n} before it are still good; `saoma site secret {id} --alone` makes one that ends them."
+        ),
+    };
+    Ok(format!("{}\n\nIt is shown this once: only its hash is kept. {others}", fresh.reveal()))
+}
+
+fn settled_site<'a>(settings: &'a Settings, id: &str) -> Option<&'a Site> {
+    settings.sites.iter().find(|site| site.id == id)
+}
+
+async fn find(settings: &Settings, store: &SharedStore, id: &str) -> Result<Option<Site>, String> {
+    if let Some(site) = settled_site(settings, id) {
+        return Ok(Some(site.clone()));
+    }
+    Ok(store.sites().await.map_err(said)?.into_iter().find(|site| site.id == id))
+}
+
+fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
+    if id == SELF {
+        return Err(format!("{id} is saoma itself"));
+    }
+    match settled_site(settings, id) {
+        Some(_) => Err(format!("{id} stands in the settings; change its [[site]] there")),
+        None => Ok(()),
+    }
+}
+
+fn unknown(id: &str) -> String {
+    format!("there is no site {id:?}; `saoma site list` shows all")
+}
