@@ -92,7 +92,18 @@ for (const end of ['approved', 'denied']) element.addEventListener(`saoma-${end}
 
 digits?.querySelector('[data-ask]')?.addEventListener('click', showDigits);
 digits?.querySelector('[data-copy]').addEventListener('click', (event) => copyDigits(event.currentTarget));
-document.querySelector('[data-back]')?.addEventListener('click', () => post(element.getAttribute('ticket'), 'cancel').catch(() => {}));
+// The way back tells the site that the person said no, once they have; before that it gives the ticket up.
+document.querySelector('[data-back]')?.addEventListener('click', async (event) => {
+  const { href } = event.currentTarget;
+  const ticket = element.getAttribute('ticket');
+  if (element.dataset.state !== 'denied') {
+    post(ticket, 'cancel').catch(() => {});
+    return;
+  }
+  event.preventDefault();
+  const answer = await post(ticket, 'claim').catch(() => null);
+  location.assign(answer?.ok ? (await answer.json()).redirect_to : href);
+});
 
 await takeUpAgain();
 await import('./wechat-login.js');

@@ -8,7 +8,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post},
 };
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 use crate::{app::SharedApp, limits::What};
 
@@ -85,15 +85,20 @@ pub fn public(app: SharedApp) -> Router {
         .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
 
+    // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
+    let assets = Router::new()
+        .route("/wechat-login.js", get(assets::element))
+        .route("/assets/{name}", get(assets::asset))
+        .layer(CompressionLayer::new());
+
     Router::new()
+        .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))
         .route("/avatars/{name}/{version}", get(pages::avatar))
-        .route("/wechat-login.js", get(assets::element))
-        .route("/assets/{name}", get(assets::asset))
         .route("/.well-known/openid-configuration", get(oidc::discovery))
         .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
         .route("/healthz", get(admin::healthz))

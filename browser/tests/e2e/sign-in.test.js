@@ -80,6 +80,17 @@ test('declined on the phone: the page says so, and trying again works', async ()
   await me();
 });
 
+test('declined, and back: the site hears that it was', async () => {
+  await visit();
+  const phone = world.phone('xiaogang');
+  const asked = await phone.scan(await readScene(page));
+  await phone.deny(asked);
+  await inState(page, 'denied');
+  await page.locator('[data-back]').click();
+  await page.waitForURL(/error=access_denied/);
+  assert.match(await page.textContent('body'), /access_denied/);
+});
+
 test('not you? another phone has scanned: start over, and the stranger’s phone can do nothing', async () => {
   await visit();
   const stranger = world.phone('a stranger');

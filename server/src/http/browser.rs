@@ -47,7 +47,8 @@ pub(super) struct Opened {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
     expires_in: u64,
-    code_url: String,
+    /// None where there is no code to show: on the phone itself, while WeChat is away.
+    code_url: Option<String>,
     ws_url: String,
     events_url: String,
     poll_url: String,
@@ -58,7 +59,7 @@ impl From<Opening> for Opened {
         let ticket = opening.ticket.reveal();
         let path = |below: &str| format!("/api/tickets/{ticket}{below}");
         Self {
-            code_url: path("/code"),
+            code_url: opening.has_code.then(|| path("/code")),
             ws_url: path("/ws"),
             events_url: path("/events"),
             poll_url: path(""),
