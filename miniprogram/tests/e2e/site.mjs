@@ -40,7 +40,8 @@ export class Site {
       await this.finish(visitor, url.searchParams)
       return response.writeHead(302, { location: '/' }).end()
     }
-    const said = visitor?.person ? `Signed in as ${visitor.person.name}` : 'Nobody is signed in'
+    const nobody = visitor?.refused ? `Nobody is signed in: ${visitor.refused}` : 'Nobody is signed in'
+    const said = visitor?.person ? `Signed in as ${visitor.person.name}` : nobody
     response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html><title>site</title><p>${said}</p>`)
   }
 
@@ -50,7 +51,7 @@ export class Site {
     if (!begun || given.get('state') !== begun.state) throw new Error('not a sign-in that this browser began')
     delete visitor.begun
     if (given.get('iss') !== this.saoma) throw new Error(`another issuer: ${given.get('iss')}`)
-    if (given.has('error')) throw new Error(`not signed in: ${given.get('error')}`)
+    if (given.has('error')) return void (visitor.refused = given.get('error'))
     const form = new URLSearchParams({
       grant_type: 'authorization_code', code: given.get('code'), redirect_uri: `${this.url}/callback`, client_id: this.id, code_verifier: begun.verifier,
     })

@@ -30,7 +30,7 @@ describe('from the code on the screen to the site', () => {
     await anna.sees('没有人登录')
     await screen.sees('已在手机上拒绝')
     await screen.page.getByRole('link', { name: '返回' }).click()
-    await screen.sees('Nobody is signed in')
+    await screen.sees('Nobody is signed in: access_denied')
   })
 
   test('a long press asks for the number on the page; coming back from the recents changes nothing; the right number signs in', async () => {
