@@ -202,7 +202,8 @@ test('a node died with the ticket: the page opens another by itself, five times 
   }
   await listening(saoma.last);
   saoma.last.lose();
-  await inState(page, 'expired');
+  // By now the page waits longer between its tries than other stories do.
+  await page.locator('wechat-login[data-state=expired]').waitFor({ timeout: 40_000 });
   assert.equal(saoma.count(/POST \/api\/tickets$/), 6);
   await button(page).click();
   await inState(page, 'waiting');
