@@ -210,15 +210,12 @@ const WIDEST: u32 = 430;
 /// The same code in a few kilobytes; as it was, if it cannot be read.
 async fn small(picture: Picture) -> Picture {
     let bytes = picture.bytes.clone();
-    match tokio::task::spawn_blocking(move || four_greys(&bytes)).await {
-        Ok(Ok(bytes)) if bytes.len() < picture.bytes.len() => {
+    let drawn = tokio::task::spawn_blocking(move || four_greys(&bytes)).await;
+    match drawn.map_err(Into::into).flatten() {
+        Ok(bytes) if bytes.len() < picture.bytes.len() => {
             Picture { content_type: "image/png".to_owned(), bytes: Bytes::from(bytes) }
         }
-        Ok(Ok(_)) => picture,
-        Ok(Err(error)) => {
-            tracing::warn!(name: "codes.picture", %error, "a picture cannot be re-encoded and is used as it is");
-            picture
-        }
+        Ok(_) => picture,
         Err(error) => {
             tracing::warn!(name: "codes.picture", %error, "a picture cannot be re-encoded and is used as it is");
             picture
