@@ -39,6 +39,7 @@ pub(super) async fn asset(
     let (content_type, text) = match name.as_str() {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
+        "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
         "page.css" => ("text/css; charset=utf-8", include_str!("../../../browser/page.css")),
