@@ -47,7 +47,8 @@ const STATES = {
   'login-owner-asked': async (phone, t, server) => {
     await phone.open({ scene: server.ticket({ admission: 'ask' }).scene })
     await phone.tap(t.login.approve)
-    await phone.sees('The owner has been asked.')
+    await phone.sees(t.failures.owner_asked.title)
+    await phone.sees('uxwwzh2z8p7')
   },
   'login-done': async (phone, t, server) => {
     await phone.open({ scene: server.ticket().scene })

@@ -83,7 +83,8 @@ export class PhoneServer {
     } catch (error) {
       if (!(error instanceof Problem)) return send(500, { code: 'internal', title: String(error) })
       const zh = request.headers['accept-language']?.startsWith('zh')
-      send(error.status, { code: error.code, title: error.code, detail: error.detail ?? `${zh ? '服务器说' : 'the server says'}: ${error.code}`, after: error.after })
+      const detail = typeof error.detail === 'function' ? error.detail(zh) : error.detail
+      send(error.status, { code: error.code, title: error.code, detail: detail ?? `${zh ? '服务器说' : 'the server says'}: ${error.code}`, after: error.after })
     }
   }
 
@@ -190,7 +191,7 @@ export class PhoneServer {
     if (yes && ticket.answer.ask === 'refuse') throw new Problem('refused')
     if (yes && ticket.answer.admission === 'ask') {
       ticket.state = 'denied'
-      throw new Problem('owner_asked', { detail: 'The owner has been asked.' })
+      throw new Problem('owner_asked', { detail: (zh) => (zh ? '请把括号里的代号告诉站长。等站长同意以后，再登录一次。 (uxwwzh2z8p7)' : 'Tell the owner the name in brackets. Once they have let you in, sign in again. (uxwwzh2z8p7)') })
     }
     if (yes && ticket.match) {
       if (!body.match) throw new Problem('match_required')

@@ -145,6 +145,12 @@ async fn the_owner_says_yes_on_the_phone_and_the_next_sign_in_works() {
     tries(&saoma, &study, &ann).await.3.unwrap_err();
     let (_, _, asked, answered) = tries(&saoma, &study, &ann).await;
     assert_eq!((&asked.shown["admission"], answered.is_err()), (&json!("asked"), true));
+    // The stranger's phone shows the name under which the owner sees them.
+    let path = format!("tickets/{}/approve", asked.scene);
+    let post = reqwest::Method::POST;
+    let told = ann.calls(post, &path, Some(&asked.token), &json!({})).await.unwrap().json();
+    let name = saoma.me(&ann).await["username"].as_str().unwrap().to_owned();
+    assert!(told["detail"].as_str().unwrap().ends_with(&format!("({name})")), "{told}");
 
     // Nobody but an owner hears of it.
     let own = session(&ann).await;
