@@ -187,7 +187,7 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     assert!(waits(&store, "old", after.before(Duration::from_millis(1))).await);
     assert!(!waits(&store, "old", after).await);
     let lines = store.audit_since(NOW, 99).await.unwrap();
-    let of_links = |word| lines.iter().filter(|line| line.what == word).count();
+    let of_links = |word: &str| lines.iter().filter(|line| line.what == word).count();
     assert_eq!((of_links("link.made"), of_links("link.used")), (3, 2));
 }
 
