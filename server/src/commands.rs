@@ -1,5 +1,6 @@
 //! What the commands that change a server do: they write to the store, and running nodes see it within two seconds.
 
+pub mod apps;
 pub mod keys;
 pub mod person;
 pub mod sites;

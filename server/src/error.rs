@@ -132,7 +132,7 @@ table! {
     NotAdmitted 403 "not_admitted" "Not admitted"
         "这个站点只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
     OwnerAsked 403 "owner_asked" "The owner has been asked"
-        "已经问过站长。等站长同意以后，请再登录一次。" "The owner has been asked to let you in. Sign in again once they have said yes."
+        "请把括号里的代号告诉站长。等站长同意以后，再登录一次。" "Tell the owner the name in brackets. Once they have let you in, sign in again."
     LinkOver 410 "link_over" "Link over"
         "这个链接已经用过或过期了。请向给您链接的人再要一个。" "This link has been used or is too old. Ask whoever gave it to you for another."
     UpdateRequired 426 "update_required" "Update required"
@@ -155,7 +155,8 @@ table! {
 pub struct Error {
     /// Which one.
     pub code: Code,
-    /// What exactly, where the sentence of the table is too general; in English, of the request's form alone.
+    /// What exactly, where the sentence of the table is too general: in English what is wrong with the request's form, or the
+    /// name of who asks to be let in.
     pub hint: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,

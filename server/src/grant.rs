@@ -58,6 +58,8 @@ pub enum ResponseMode {
     Query,
     /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
     FormPost,
+    /// In the query, as the rainbow protocol words it; its code is good at that bridge alone.
+    Rainbow,
 }
 
 /// One kind of thing a site may get to know.

@@ -24,6 +24,7 @@ mod oidc;
 mod owner;
 mod pages;
 mod phone;
+mod rainbow;
 mod reply;
 mod serve;
 mod token;
@@ -100,6 +101,13 @@ pub fn public(app: SharedApp) -> Router {
         .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
+        .route(
+            "/connect.php",
+            get(rainbow::connect)
+                .post(rainbow::connect)
+                .layer(from_fn_with_state(app.clone(), guard::limit_sites)),
+        )
+        .route("/connect/{name}", get(rainbow::page))
         .route("/link", get(links::page))
         .route("/link", post(links::open).layer(limited(What::Digits)))
         .route("/link/scan", get(links::scan))

@@ -701,7 +701,7 @@ async fn decide(
     let approving = approval.is_some();
     let Some(seen) = app.tickets.by_scene(scene).await? else {
         let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
-        return Ok(decided.decision.again(token, approving)?);
+        return answered(app, &decided.decision, token, approving).await;
     };
     let now = app.world.now();
     let decision = match &approval {
@@ -749,7 +749,24 @@ async fn decide(
     if let Err(error) = app.tickets.nudge(ticket).await {
         tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
     }
-    Ok(decided.decision.again(token, approving)?)
+    answered(app, &decided.decision, token, approving).await
+}
+
+/// What a phone is told of the decision that stands. Who had to ask the owner hears the name under which the owner sees them.
+async fn answered(
+    app: &App,
+    decision: &Decision,
+    token: Hashed,
+    approving: bool,
+) -> Result<(), Error> {
+    match decision.again(token, approving) {
+        Err(Refusal::OwnerAsked) => {
+            let person = app.store.person_of(&decision.identity).await?;
+            let hint = person.map(|person| person.username);
+            Err(Error { hint, ..Error::from(Code::OwnerAsked) })
+        }
+        answer => Ok(answer?),
+    }
 }
 
 /// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made

@@ -98,6 +98,14 @@ enum SiteCommand {
         #[command(flatten)]
         life: person::Life,
     },
+    /// Let plugins that speak the rainbow protocol (彩虹聚合登录) sign people in to one: print a fresh key.
+    Rainbow {
+        /// Its client_id.
+        id: String,
+        /// Shut the bridge again.
+        #[arg(long)]
+        off: bool,
+    },
     /// Make a fresh secret for one.
     Secret {
         /// Its client_id.
@@ -257,6 +265,9 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await
+        }
+        SiteCommand::Rainbow { id, off } => {
+            sites::rainbow(settings, &store, &world, &id, off).await
         }
         SiteCommand::Secret { id, alone } => {
             sites::secret(settings, &store, &world, &id, alone).await

@@ -23,6 +23,7 @@ use crate::{
 mod authorize;
 mod claims;
 mod logout;
+pub mod rainbow;
 mod token;
 
 pub use authorize::{
@@ -40,7 +41,7 @@ pub struct Answer {
     pub redirect_uri: String,
     /// How.
     pub mode: ResponseMode,
-    /// What; `iss` is always among it (RFC 9207).
+    /// What; `iss` is always among it (RFC 9207), but for the rainbow bridge.
     pub params: Vec<(Cow<'static, str>, String)>,
 }
 
@@ -50,7 +51,13 @@ impl Answer {
         if let Some(state) = state {
             params.push((Cow::from("state"), state.to_owned()));
         }
-        params.push((Cow::from("iss"), app.settings.public_url.clone()));
+        match mode {
+            // What its plugins look for; they know no other issuer than the one they asked.
+            ResponseMode::Rainbow => params.insert(0, (Cow::from("type"), "wx".to_owned())),
+            ResponseMode::Query | ResponseMode::FormPost => {
+                params.push((Cow::from("iss"), app.settings.public_url.clone()));
+            }
+        }
         Self { redirect_uri, mode, params }
     }
 

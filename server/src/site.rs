@@ -81,6 +81,12 @@ pub struct Site {
     /// Whom it lets in, beside the owners.
     #[serde(default)]
     pub admit: Admit,
+    /// Its key for the rainbow bridge, as written in the settings; empty: the bridge is off.
+    #[serde(default = "no_secret", skip_serializing)]
+    pub rainbow_key: Secret,
+    /// What the store keeps of the keys that `saoma site rainbow` made.
+    #[serde(default)]
+    pub rainbow_hashes: Vec<Hashed>,
     /// The groups of people whom it lets in.
     #[serde(default)]
     pub admit_groups: Vec<String>,
@@ -178,6 +184,8 @@ impl Site {
             email: String::new(),
             name_claim: NameClaim::default(),
             backchannel_private: false,
+            rainbow_key: no_secret(),
+            rainbow_hashes: Vec::new(),
             admit: Admit::default(),
             admit_groups: Vec::new(),
         }
@@ -194,6 +202,14 @@ impl Site {
         let written = self.secrets.iter().chain([&self.secret]).filter(|known| !known.is_empty());
         let known = written.map(Secret::hashed).chain(self.hashes.iter().copied());
         !secret.is_empty() && known.fold(false, |found, known| found | (known == given))
+    }
+
+    /// Whether `key` is one of its keys for the rainbow bridge; it has none where the bridge is off.
+    pub fn knows_rainbow(&self, key: &Secret) -> bool {
+        let given = key.hashed();
+        let written = (!self.rainbow_key.is_empty()).then(|| self.rainbow_key.hashed());
+        let known = written.into_iter().chain(self.rainbow_hashes.iter().copied());
+        !key.is_empty() && known.fold(false, |found, known| found | (known == given))
     }
 
     /// Whom it shares `sub` and sign-in with.
@@ -258,6 +274,11 @@ impl Site {
             faults.push(format!(
                 "site {id:?}: email = {:?} must be like {{username}}@users.example.com",
                 self.email
+            ));
+        }
+        if (1..32).contains(&self.rainbow_key.reveal().len()) {
+            faults.push(format!(
+                "site {id:?}: rainbow_key is too short; write 32 characters or more, such as the output of `openssl rand -hex 32`"
             ));
         }
         for group in self.admit_groups.iter().filter(|group| !is_group(group)) {

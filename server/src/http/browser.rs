@@ -164,7 +164,7 @@ fn next_address(app: &App, claim: &Claim, answer: &oidc::Answer, ticket: &str) -
         return format!("{}/", app.settings.public_url);
     }
     match claim.request.response_mode {
-        ResponseMode::Query => answer.redirect_to(),
+        ResponseMode::Query | ResponseMode::Rainbow => answer.redirect_to(),
         ResponseMode::FormPost => format!("{}/tickets/{ticket}/answer", app.settings.public_url),
     }
 }

@@ -135,7 +135,9 @@ fn shown(app: &SharedApp, mut response: Response) -> Response {
 /// Sends an answer to its site: by redirect, or by a page that posts it.
 pub(super) fn answered(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
     let mut response = match answer.mode {
-        ResponseMode::Query => Redirect::to(&answer.redirect_to()).into_response(),
+        ResponseMode::Query | ResponseMode::Rainbow => {
+            Redirect::to(&answer.redirect_to()).into_response()
+        }
         ResponseMode::FormPost => form_post(app, lang, answer),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -12,7 +12,7 @@ use crate::{
     admission::Door,
     app::App,
     audit,
-    grant::{self, RedeemError, Scope, Scopes},
+    grant::{self, RedeemError, ResponseMode, Scope, Scopes},
     login,
     secret::{Hashed, Secret},
     site::Site,
@@ -48,6 +48,10 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
     let (Some(login), request) = (&decided.login, &decided.decision.request) else {
         return Err(unknown());
     };
+    // The bridge's codes have no proof of who began the sign-in, so they are good nowhere else.
+    if request.response_mode == ResponseMode::Rainbow {
+        return Err(unknown());
+    }
     if decided.redeemed.is_some() {
         // Told apart from a first redemption only by the store, which revokes what the first gave, if it is this site's.
         if request.site == site.id {
@@ -171,15 +175,15 @@ fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, OauthError>
 }
 
 /// All tokens that come of one code.
-struct Family<'a> {
-    site: &'a Site,
-    login: &'a Login,
-    id: Hashed,
-    since: Timestamp,
+pub(super) struct Family<'a> {
+    pub(super) site: &'a Site,
+    pub(super) login: &'a Login,
+    pub(super) id: Hashed,
+    pub(super) since: Timestamp,
 }
 
 impl Family<'_> {
-    fn access(&self, app: &App, text: &Secret, scopes: Scopes, now: Timestamp) -> Token {
+    pub(super) fn access(&self, app: &App, text: &Secret, scopes: Scopes, now: Timestamp) -> Token {
         let expires = now + app.settings.tokens.access;
         self.token(TokenKind::Access, access_hash(self.site, text), scopes, now, expires)
     }

@@ -8,17 +8,20 @@
     reason = "a story that cannot go on has failed"
 )]
 
+mod admission;
 mod bad_input;
 mod claims;
 mod clocks;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod operators;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
 mod process;
 mod profile;
 mod races;
+mod rainbow;
 mod remember;
 mod requests;
 mod sign_in;
