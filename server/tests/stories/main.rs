@@ -11,6 +11,7 @@
 mod bad_input;
 mod claims;
 mod clocks;
+mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
 mod owners;
@@ -19,6 +20,8 @@ mod phones;
 mod process;
 mod profile;
 mod races;
+#[cfg(target_os = "linux")]
+mod reload;
 mod remember;
 mod requests;
 mod sign_in;
@@ -27,5 +30,7 @@ mod starting;
 mod stops;
 mod support;
 mod surface;
+#[cfg(target_os = "linux")]
+mod upkeep;
 mod upstream;
 mod watching;

@@ -3,15 +3,16 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, keys, logins, people, rows, sites};
+use super::{Sqlite, account, import, keys, logins, people, rows, sites};
 use crate::{
     audit,
+    metrics::Times,
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile,
-        Redemption, Revoke, Store, StoredKey, Token,
+        Acquaintance, Consent, Decide, Decided, Error, Import, Imported, LiveToken, Login, Logout,
+        Profile, Redemption, Revoke, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -271,6 +272,19 @@ impl Store for Sqlite {
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         self.write(move |db| account::age(db, network, audit)).await
+    }
+
+    async fn import(
+        &self,
+        people: Vec<Import>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Vec<Imported>, Error> {
+        self.write(move |db| import::all(db, &people, now, dry)).await
+    }
+
+    fn times(&self) -> &Times {
+        &self.times
     }
 
     async fn ping(&self) -> Result<(), Error> {
