@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod import;
 pub mod keys;
+pub mod person;
 mod progress;
 pub mod sites;
 

@@ -3,6 +3,7 @@
 //! Pure rules stand in the middle (`ticket`, `person`, `grant`, `risk`, `site`), the dance around them (`login`, `oidc`),
 //! technology at the edge (`store`, `tickets`, `http`). ARCHITECTURE.md walks through a login.
 
+pub mod admission;
 pub mod app;
 pub mod audit;
 pub mod backchannel;
@@ -15,12 +16,14 @@ pub mod grant;
 pub mod http;
 pub mod keys;
 pub mod limits;
+pub mod links;
 pub mod log;
 pub mod login;
 pub mod metrics;
 pub mod miniprogram;
 pub mod neighbours;
 pub mod oidc;
+pub mod owner;
 pub mod person;
 pub mod region;
 pub mod reload;

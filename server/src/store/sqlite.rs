@@ -22,10 +22,12 @@ use super::Error;
 use crate::{metrics::Times, world::Stopwatch};
 
 mod account;
+mod admissions;
 pub mod backup;
 mod import;
 mod keys;
 mod logins;
+mod operator;
 mod people;
 mod rows;
 mod sites;
@@ -34,7 +36,11 @@ mod store;
 mod upgrade;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sqlite/0001.sql"),
+    include_str!("sqlite/0002.sql"),
+    include_str!("sqlite/0003.sql"),
+];
 
 /// How many readers may look at once.
 const READERS: usize = 4;
