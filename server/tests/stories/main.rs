@@ -14,6 +14,8 @@ mod clocks;
 mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
+#[cfg(target_os = "linux")]
+mod neighbours;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
@@ -30,6 +32,8 @@ mod starting;
 mod stops;
 mod support;
 mod surface;
+#[cfg(target_os = "linux")]
+mod tls;
 #[cfg(target_os = "linux")]
 mod upkeep;
 mod upstream;

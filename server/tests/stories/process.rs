@@ -42,12 +42,18 @@ impl Process {
 
     /// The same with more settings: tables of their own.
     pub(crate) async fn starts_with(level: &'static str, more: &str) -> Self {
+        Self::starts_at(level, more, "").await
+    }
+
+    /// The same where people reach it at another address than it listens at.
+    pub(crate) async fn starts_at(level: &'static str, more: &str, public_url: &str) -> Self {
         let wechat = Wechat::starts().await;
         let folder = tempfile::tempdir().unwrap();
         let host = own_address();
         let url = format!("http://{host}:8080");
+        let public_url = if public_url.is_empty() { &url } else { public_url };
         let settings = format!(
-            "public_url = \"{url}\"\nlisten = \"{host}:8080\"\nadmin_listen = \"{host}:8081\"\nstore = \"sqlite:{}\"\n\
+            "public_url = \"{public_url}\"\nlisten = \"{host}:8080\"\nadmin_listen = \"{host}:8081\"\nstore = \"sqlite:{}\"\n\
              [wechat]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\nbase_url = \"{}\"\npool = 0\npicture = \"as-is\"\n{SITES}\n{more}",
             folder.path().join("saoma.db").display(),
             wechat.url,
@@ -75,6 +81,11 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
         command.args(args).arg("--config").arg(self.folder.path().join("saoma.toml"));
         command.env_clear().current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// The address of this machine that it has.
+    pub(crate) fn host(&self) -> String {
+        self.url.trim_start_matches("http://").trim_end_matches(":8080").to_owned()
     }
 
     /// Where operators reach it.
