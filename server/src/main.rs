@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{backup, import, keys, person, sites},
+    commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
     doctor::{self, Doctor, plan},
     http,
@@ -105,7 +105,11 @@ enum SiteCommand {
     /// Register a site, and say what to paste into the application.
     Add(Box<sites::New>),
     /// List all sites, those of the settings among them.
-    List,
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show one.
     Show {
         /// Its client_id.
@@ -140,7 +144,11 @@ enum SiteCommand {
 #[derive(Subcommand)]
 enum KeysCommand {
     /// List the keys with the part each plays.
-    List,
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the next keys sign from now on.
     Rotate,
 }
@@ -283,7 +291,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             let settings = settings(cli.config.as_deref())?;
             let (store, world) = (open_store(&settings)?, World::real());
             let text = match command {
-                KeysCommand::List => keys::list(&store, &world).await?,
+                KeysCommand::List { json } => keys::list(&store, &world, json).await?,
                 KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
             };
             say(text.trim_end());
@@ -318,7 +326,7 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
     let (store, world) = (open_store(settings)?, World::real());
     match command {
         SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
-        SiteCommand::List => sites::list(settings, &store).await,
+        SiteCommand::List { json } => sites::list(settings, &store, json).await,
         SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Invite { id, count, life } => {
@@ -387,7 +395,12 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
             } else {
                 Vec::new()
             };
-            let found = if args.scan && !args.report { Vec::new() } else { doctor.examine().await };
+            let found = if args.scan && !args.report {
+                Vec::new()
+            } else {
+                let clock = World::real();
+                commands::during(&clock, "looking", || None, doctor.examine()).await
+            };
             (Some(doctor.settings), found, scanned)
         }
     };

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{Said, person};
 use crate::{
     admission::Admit,
+    audit,
     config::Settings,
     links::Gives,
     secret::Secret,
@@ -92,6 +93,7 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, new: N
         return Err(faults.join("\n"));
     }
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.added", &site.id).await?;
     let mut text = paste(settings, &site);
     match &secret {
         Some(secret) => {
@@ -120,12 +122,19 @@ fn paste(settings: &Settings, site: &Site) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(settings: &Settings, store: &SharedStore) -> Said {
+pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
     let settled = settings.sites.iter().map(|site| (site, "settings"));
     let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
-    for (site, place) in settled.chain(kept.map(|site| (site, "store"))) {
+    let all = settled.chain(kept.map(|site| (site, "store")));
+    if json {
+        let rows = all.map(|(site, place)| {
+            serde_json::json!({ "id": site.id, "name": site.name, "where": place, "public": site.is_public() })
+        });
+        return Ok(format!("{:#}", serde_json::Value::Array(rows.collect())));
+    }
+    for (site, place) in all {
         let _ = writeln!(text, "{:<21} {place:<9} {}", site.id, site.name);
     }
     Ok(text)
@@ -154,6 +163,7 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
 pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
     changeable(settings, id)?;
     if store.remove_site(id, world.now()).await.map_err(said)? {
+        note(store, world, "site.removed", id).await?;
         Ok(format!("{id} is no more, and nobody is signed in there."))
     } else {
         Err(unknown(id))
@@ -185,6 +195,7 @@ pub async fn secret(
     }
     site.hashes.push(fresh.hashed());
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.secret_made", id).await?;
     let others = match site.hashes.len() - 1 {
         0 => "It is the only one.".to_owned(),
         n => format!(
@@ -192,6 +203,19 @@ pub async fn secret(
         ),
     };
     Ok(format!("{}\n\nIt is shown this once: only its hash is kept. {others}", fresh.reveal()))
+}
+
+/// Writes in the audit log what a command did to a site.
+async fn note(store: &SharedStore, world: &World, what: &str, id: &str) -> Result<(), String> {
+    let entry = audit::Entry {
+        at: world.now(),
+        what: what.to_owned(),
+        person: None,
+        site: Some(id.to_owned()),
+        address: None,
+        detail: serde_json::json!({ "by": "command" }),
+    };
+    store.audit(entry).await.map_err(said)
 }
 
 /// Makes invitations to a site: one-time links, each for one person.

@@ -8,17 +8,15 @@ cd "$(dirname "$0")/../../.."
 packages pebble openssl curl
 
 # The authority's own certificate, for its API.
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:TRUE \
-    -keyout "$folder/pebble.key" -out "$folder/pebble.pem" 2> "$folder/openssl.log"
+certificate
 cat > "$folder/pebble.json" <<JSON
 { "pebble": { "listenAddress": "127.0.0.1:9385", "managementListenAddress": "127.0.0.1:9386",
-  "certificate": "$folder/pebble.pem", "privateKey": "$folder/pebble.key",
+  "certificate": "$folder/chain.pem", "privateKey": "$folder/key.pem",
   "httpPort": 9387, "tlsPort": 9383, "ocspResponderURL": "", "externalAccountBindingRequired": false } }
 JSON
 PEBBLE_VA_NOSLEEP=1 run pebble -config "$folder/pebble.json"
 wait_for https://localhost:9386/roots/0
-curl -sk https://localhost:9386/roots/0 > "$folder/root.pem"
+curl -sk https://localhost:9386/roots/0 > "$folder/issued.pem"
 
 public_url=https://localhost:9383 stage --features acme
 sed -i 's/^listen = .*/listen = "127.0.0.1:9383"/' "$folder/saoma.toml"
@@ -30,10 +28,10 @@ on = true
 contact = "mailto:you@example.com"
 directory = "https://localhost:9385/dir"
 folder = "$folder/acme"
-root = "$folder/pebble.pem"
+root = "$folder/root.pem"
 TOML
 
-trusted() { curl -sf --cacert "$folder/root.pem" -o "$folder/page" https://localhost:9383/login; }
+trusted() { curl -sf --cacert "$folder/issued.pem" -o "$folder/page" https://localhost:9383/login; }
 serves() {
     saoma_serves
     local n

@@ -8,14 +8,13 @@ cd "$(dirname "$0")/../../.."
 packages nginx-light caddy openssl curl python3
 export SAOMA_WECHAT__POOL=0
 
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost -keyout "$folder/key.pem" -out "$folder/cert.pem" 2> "$folder/openssl.log"
+certificate
 public_url=https://localhost:9383 stage
 sed -i 's/^store/trusted_proxies = ["127.0.0.1"]\nstore/' "$folder/saoma.toml"
 saoma_serves
 
 through() {
-    export SSL_CERT_FILE=$folder/cert.pem
+    export SSL_CERT_FILE=$folder/root.pem
     python3 server/tests/operate/through.py https://localhost:9383 "$wechat" \
         || { tail -n 20 "$folder"/*.log >&2; fail "behind $1"; }
     # The doctor looks from outside, and holds a silent WebSocket for a minute.
@@ -28,7 +27,7 @@ mkdir "$folder/nginx"
 {
     echo "daemon off; pid $folder/nginx/pid; error_log stderr; events {} http { access_log off;"
     for temp in client_body proxy fastcgi uwsgi scgi; do echo "${temp}_temp_path $folder/nginx/$temp;"; done
-    sed -e "s,login\.example\.com,localhost,; s,/etc/letsencrypt/live/localhost/fullchain.pem,$folder/cert.pem," \
+    sed -e "s,login\.example\.com,localhost,; s,/etc/letsencrypt/live/localhost/fullchain.pem,$folder/chain.pem," \
         -e "s,/etc/letsencrypt/live/localhost/privkey.pem,$folder/key.pem," \
         -e "s,listen 443,listen 127.0.0.1:9383,; s,listen 80;,listen 127.0.0.1:9384;,; /listen \[::\]/d" \
         -e "s,127.0.0.1:8080,${public#http://}," examples/proxy/nginx.conf
@@ -43,12 +42,10 @@ kill "${started[-1]}"; wait "${started[-1]}" 2> "$folder/out" || true
 
 export XDG_DATA_HOME=$folder/caddy XDG_CONFIG_HOME=$folder/caddy
 {
-    echo "{ admin off
-auto_https disable_redirects
-http_port 9384 }"
+    printf '{\n admin off\n auto_https disable_redirects\n http_port 9384\n}\n'
     sed -e "s,^login\.example\.com,https://localhost:9383," \
         -e "s,127.0.0.1:8080,${public#http://}," \
-        -e "s,^\treverse_proxy,\ttls $folder/cert.pem $folder/key.pem\n&," examples/proxy/Caddyfile
+        -e "s,^\treverse_proxy,\ttls $folder/chain.pem $folder/key.pem\n&," examples/proxy/Caddyfile
 } > "$folder/Caddyfile"
 run caddy run --config "$folder/Caddyfile" --adapter caddyfile
 wait_for https://localhost:9383/healthz

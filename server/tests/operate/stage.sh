@@ -52,6 +52,19 @@ wait_for() {
     fail "$1 does not answer"
 }
 
+# An authority and a certificate of its for localhost: root.pem, chain.pem, key.pem.
+certificate() {
+    local ec=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+    {
+        openssl req -x509 "${ec[@]}" -days 2 -subj "/CN=a test authority" -addext basicConstraints=critical,CA:TRUE \
+            -keyout "$folder/root.key" -out "$folder/root.pem"
+        openssl req -x509 "${ec[@]}" -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+            -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
+            -CA "$folder/root.pem" -CAkey "$folder/root.key" -keyout "$folder/key.pem" -out "$folder/cert.pem"
+    } 2> "$folder/openssl.log" || { cat "$folder/openssl.log"; fail "no certificate"; }
+    cat "$folder/cert.pem" "$folder/root.pem" > "$folder/chain.pem"
+}
+
 # Builds saoma and starts a pretend WeChat.
 stage() {
     cargo build --quiet --package saoma "$@"
