@@ -54,6 +54,10 @@ pub enum Outcome {
     Denied,
     /// The wrong number was typed.
     WrongMatch,
+    /// The site does not let this person in.
+    NotAdmitted,
+    /// The owner's yes is missing, and was asked for.
+    OwnerAsked,
     /// Nobody scanned.
     Expired,
     /// Somebody scanned and did not decide.
@@ -66,10 +70,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Approved,
         Self::Denied,
         Self::WrongMatch,
+        Self::NotAdmitted,
+        Self::OwnerAsked,
         Self::Expired,
         Self::Undecided,
         Self::Cancelled,
@@ -82,6 +88,8 @@ impl Outcome {
             Self::Approved => "approved",
             Self::Denied => "denied",
             Self::WrongMatch => "wrong_match",
+            Self::NotAdmitted => "not_admitted",
+            Self::OwnerAsked => "owner_asked",
             Self::Expired => "expired",
             Self::Undecided => "undecided",
             Self::Cancelled => "cancelled",
@@ -96,6 +104,8 @@ impl From<&Verdict> for Outcome {
             Verdict::Approved { .. } => Self::Approved,
             Verdict::Denied(Denied::ByPerson) => Self::Denied,
             Verdict::Denied(Denied::WrongMatch) => Self::WrongMatch,
+            Verdict::Denied(Denied::NotAdmitted) => Self::NotAdmitted,
+            Verdict::Denied(Denied::OwnerAsked) => Self::OwnerAsked,
         }
     }
 }
