@@ -17,6 +17,8 @@ use toml::{Table, Value};
 use url::Url;
 
 use crate::{
+    log,
+    neighbours::Neighbour,
     risk::Matching,
     secret::Secret,
     site::{self, Site},
@@ -26,7 +28,7 @@ use crate::{
 pub const DEFAULTS: &str = include_str!("../../saoma.toml");
 
 /// What the server runs by.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Settings {
     pub public_url: String,
@@ -44,13 +46,17 @@ pub struct Settings {
     pub retention: Retention,
     pub tokens: Tokens,
     pub limits: Limits,
+    pub log: Log,
+    pub neighbours: Neighbours,
+    pub tls: Tls,
+    pub acme: Acme,
     pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
 }
 
 /// `[wechat]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Wechat {
     pub appid: String,
@@ -66,7 +72,7 @@ pub struct Wechat {
 }
 
 /// `[ticket]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Ticket {
     #[serde(with = "humantime_serde")]
@@ -75,7 +81,7 @@ pub struct Ticket {
 }
 
 /// `[session]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Session {
     #[serde(with = "humantime_serde")]
@@ -83,7 +89,7 @@ pub struct Session {
 }
 
 /// `[keys]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Keys {
     pub secret: Secret,
@@ -92,7 +98,7 @@ pub struct Keys {
 }
 
 /// `[tokens]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Tokens {
     #[serde(with = "humantime_serde")]
@@ -104,7 +110,7 @@ pub struct Tokens {
 }
 
 /// `[retention]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Retention {
     #[serde(with = "humantime_serde")]
@@ -114,7 +120,7 @@ pub struct Retention {
 }
 
 /// `[limits]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Limits {
     pub off: bool,
@@ -140,8 +146,44 @@ pub struct Limits {
     pub stalled_time: Duration,
 }
 
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: log::Format,
+    pub traces: String,
+}
+
+/// `[neighbours]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Neighbours {
+    pub secrets: Vec<Neighbour>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Tls {
+    pub cert: String,
+    pub key: String,
+    pub redirect: String,
+}
+
+/// `[acme]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Acme {
+    pub on: bool,
+    pub contact: String,
+    pub directory: String,
+    pub folder: String,
+    pub root: String,
+}
+
 /// `[miniprogram]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Miniprogram {
     pub name: String,
@@ -274,6 +316,39 @@ impl Settings {
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
 
+    /// What differs besides sites and the log's level, which a running server can take over: this wants a restart.
+    pub fn wants_restart(&self, other: &Self) -> Vec<&'static str> {
+        macro_rules! differing {
+            ($($name:ident),*) => {
+                [$((stringify!($name), self.$name != other.$name)),*]
+            };
+        }
+        let top = differing!(
+            public_url,
+            listen,
+            admin_listen,
+            store,
+            tickets,
+            trusted_proxies,
+            owned_domains,
+            region_db,
+            wechat,
+            ticket,
+            session,
+            keys,
+            retention,
+            tokens,
+            limits,
+            neighbours,
+            tls,
+            acme,
+            miniprogram
+        );
+        let log = (self.log.format, &self.log.traces) != (other.log.format, &other.log.traces);
+        let all = top.into_iter().chain([("log", log)]);
+        all.filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// The public origin, as URLs are made from it.
     fn normal(mut self) -> Self {
         if let Ok(url) = Url::parse(&self.public_url) {
@@ -360,6 +435,15 @@ impl Settings {
                 "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
             );
         }
+        for Neighbour { name, secret } in &self.neighbours.secrets {
+            if name.is_empty() || secret.reveal().len() < 32 {
+                faults.push(format!("neighbours.secrets: {name:?} needs a name and a secret of 32 characters or more, such as the output of `openssl rand -base64 32`"));
+            }
+        }
+        faults.extend(self.tls_faults());
+        if let Err(fault) = log::check_level(&self.log.level) {
+            faults.push(format!("log.level: {fault}"));
+        }
         if self.retention.audit < self.retention.network {
             faults.push("retention.audit must be at least retention.network: an audit line without its address is what is kept longer".to_owned());
         }
@@ -381,6 +465,40 @@ impl Settings {
             if !ids.insert(&site.id) {
                 faults.push(format!("two sites have id = {:?}; give one another", site.id));
             }
+        }
+        faults
+    }
+}
+
+impl Settings {
+    /// Whether saoma ends TLS by itself.
+    pub fn ends_tls(&self) -> bool {
+        !self.tls.cert.is_empty() || self.acme.on
+    }
+
+    fn tls_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (tls, acme) = (&self.tls, &self.acme);
+        if tls.cert.is_empty() != tls.key.is_empty() {
+            faults.push(
+                "tls.cert and tls.key belong together: write both, or none where a proxy ends TLS"
+                    .to_owned(),
+            );
+        }
+        if acme.on && !tls.cert.is_empty() {
+            faults.push("tls.cert and acme.on exclude each other: a certificate comes from files or from an authority".to_owned());
+        }
+        if acme.on && !cfg!(feature = "acme") {
+            faults.push("acme.on wants a saoma that was built with the feature `acme`; or let a tool like certbot renew tls.cert".to_owned());
+        }
+        if self.ends_tls() && !self.public_url.starts_with("https://") {
+            faults.push("public_url must begin with https:// where saoma ends TLS".to_owned());
+        }
+        if !tls.redirect.is_empty() && tls.redirect.parse::<SocketAddr>().is_err() {
+            faults.push(format!(
+                "tls.redirect = {:?} must be an address like \"0.0.0.0:80\"",
+                tls.redirect
+            ));
         }
         faults
     }

@@ -20,6 +20,7 @@ mod caller;
 mod guard;
 mod links;
 mod logout;
+mod neighbours;
 mod oidc;
 mod owner;
 mod pages;
@@ -131,7 +132,18 @@ pub fn public(app: SharedApp) -> Router {
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))
         .layer(CatchPanicLayer::custom(reply::panicked))
+        .layer(from_fn_with_state(app.clone(), guard::measure))
         .with_state(app)
+}
+
+/// What plain http gets where saoma ends TLS: the way to https.
+pub fn to_https(public_url: &str) -> Router {
+    let public_url = public_url.to_owned();
+    // 308: what was posted is posted again, and browsers remember it.
+    Router::new().fallback(async move |uri: axum::http::Uri| {
+        let path = uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+        axum::response::Redirect::permanent(&format!("{public_url}{path}"))
+    })
 }
 
 /// What operators reach, on a listener of its own.
@@ -139,6 +151,8 @@ pub fn operators(app: SharedApp) -> Router {
     Router::new()
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
+        .route("/metrics", get(admin::metrics))
+        .route("/neighbours/token", get(neighbours::token).post(neighbours::token))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))

@@ -15,6 +15,7 @@ use crate::{
     grant::{CODE_LIFE, Request},
     limits::What,
     links::{self, Gives},
+    metrics::{Outcome as Ended, Step},
     person::{Identity, Newcomer, Person},
     risk::{Ask, Entry, Level, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -92,6 +93,7 @@ pub async fn open(
         stage: Stage::Waiting,
     };
     app.tickets.put(ticket, picture).await?;
+    app.metrics.opened(kind);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -325,6 +327,7 @@ pub async fn renew(
         // Scanned or renewed in between: what stands now is for the page to see.
         return Err(Refusal::AlreadyScanned.into());
     }
+    app.metrics.renewed();
     app.tickets.nudge(id).await?;
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
@@ -367,8 +370,9 @@ pub async fn cancel(
 ) -> Result<(), Error> {
     match find_own(app, id, presented, origin).await? {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
-        Standing::Living(_) => {
+        Standing::Living(seen) => {
             app.tickets.remove(id).await?;
+            app.metrics.ended(&seen.ticket.request.site, Ended::Cancelled);
             Ok(app.tickets.nudge(id).await?)
         }
     }
@@ -623,6 +627,10 @@ async fn take(
         let life = app.settings.ticket.life;
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
+            app.metrics.scanned(entry, scanner.risk.ask);
+            if matches!(seen.ticket.stage, Stage::Waiting) {
+                app.metrics.took(Step::Scan, now.since(seen.ticket.opened));
+            }
             app.tickets.nudge(next.id).await?;
             return Ok(Scanned {
                 door,
@@ -704,6 +712,8 @@ async fn decide(
         return answered(app, &decided.decision, token, approving).await;
     };
     let now = app.world.now();
+    // A scan gives as long again as a ticket lives.
+    let scanned = seen.ticket.expires.before(app.settings.ticket.life);
     let decision = match &approval {
         Some(approval) => seen.ticket.approve(token, approval, now)?,
         None => seen.ticket.deny(token, now)?,
@@ -736,6 +746,10 @@ async fn decide(
             login: LoginOf::New { id: app.world.base62(22), since: now },
         })
         .await?;
+    if decided.decision.at == now && decided.decision.token == token {
+        app.metrics.took(Step::Decide, now.since(scanned));
+        app.metrics.ended(&site.id, Ended::from(&decided.decision.verdict));
+    }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
         && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
@@ -820,6 +834,7 @@ pub async fn skip(
     };
     app.store.decide(decide).await?;
     app.tickets.first_claim(ticket, now).await?;
+    app.metrics.ended(&site.id, Ended::Remembered);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Some(Claim { request, outcome, session: None }))
 }
@@ -873,7 +888,10 @@ pub async fn claim(
     if request.expects.as_ref().is_some_and(|sub| *sub != login.sub) {
         return Ok(Claim { request, outcome: Outcome::OtherPerson, session: None });
     }
-    app.tickets.first_claim(id, app.world.now()).await?;
+    let now = app.world.now();
+    if app.tickets.first_claim(id, now).await? == now {
+        app.metrics.took(Step::Claim, now.since(decided.decision.at));
+    }
     Ok(Claim {
         request,
         outcome: Outcome::Code(app.keys.derive("code", id)),

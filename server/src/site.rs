@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use serde::{Deserialize, Serialize};
@@ -406,18 +406,25 @@ pub fn is_origin(text: &str) -> bool {
 /// The registered sites by id: saoma's own, those of the settings, and those that commands keep in the store.
 #[derive(Debug, Default)]
 pub struct Sites {
-    settled: BTreeMap<String, Arc<Site>>,
+    settled: RwLock<BTreeMap<String, Arc<Site>>>,
     kept: RwLock<BTreeMap<String, Arc<Site>>>,
 }
 
 impl Sites {
     /// These sites of the settings, and saoma itself at `public_url`.
     pub fn new(sites: impl IntoIterator<Item = Site>, public_url: &str) -> Self {
+        let new = Self { settled: RwLock::default(), kept: RwLock::default() };
+        new.settle(sites, public_url);
+        new
+    }
+
+    /// Takes over what the settings say now.
+    pub fn settle(&self, sites: impl IntoIterator<Item = Site>, public_url: &str) {
         let mut own = Site::new(SELF, "saoma");
         own.redirect_uris = vec![format!("{public_url}/")];
         let all = sites.into_iter().chain([own]);
         let settled = all.map(|site| (site.id.clone(), Arc::new(site))).collect();
-        Self { settled, kept: RwLock::default() }
+        *self.settled.write().unwrap_or_else(PoisonError::into_inner) = settled;
     }
 
     /// Takes over what the store keeps now. A site of the settings stands before one of the same id in the store.
@@ -429,12 +436,17 @@ impl Sites {
     /// The site of this id.
     pub fn get(&self, id: &str) -> Option<Arc<Site>> {
         let kept = || self.kept.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        self.settled.get(id).cloned().or_else(kept)
+        self.settled().get(id).cloned().or_else(kept)
+    }
+
+    /// The site of this id, if the settings name it.
+    pub fn settled_site(&self, id: &str) -> Option<Arc<Site>> {
+        self.settled().get(id).filter(|site| site.id != SELF).cloned()
     }
 
     /// Whether the settings name this site, so that no command can change it.
     pub fn is_settled(&self, id: &str) -> bool {
-        self.settled.contains_key(id)
+        self.settled().contains_key(id)
     }
 
     /// Whether any site registered this origin.
@@ -444,9 +456,14 @@ impl Sites {
 
     /// All of them, by id.
     pub fn all(&self) -> Vec<Arc<Site>> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.iter().filter(|(id, _)| !self.settled.contains_key(*id));
-        self.settled.values().cloned().chain(kept.map(|(_, site)| site.clone())).collect()
+        let (settled, kept) =
+            (self.settled(), self.kept.read().unwrap_or_else(PoisonError::into_inner));
+        let kept = kept.iter().filter(|(id, _)| !settled.contains_key(*id));
+        settled.values().cloned().chain(kept.map(|(_, site)| site.clone())).collect()
+    }
+
+    fn settled(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Site>>> {
+        self.settled.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

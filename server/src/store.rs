@@ -13,6 +13,7 @@ use crate::{
     audit,
     grant::{Scope, Scopes},
     links::Link,
+    metrics::Times,
     person::{Identity, Newcomer, Person},
     secret::Hashed,
     site::{Alg, Site},
@@ -21,9 +22,13 @@ use crate::{
     world::Timestamp,
 };
 
+pub mod backup;
 #[cfg(test)]
 pub(crate) mod contract;
+mod import;
 pub mod sqlite;
+
+pub use import::{Import, Imported};
 
 /// The store cannot be reached, or holds what it should not.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -466,6 +471,15 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
 
+    /// Takes people brought along from elsewhere, each row for itself and all in one step; with `dry` says what would become of
+    /// each and takes none.
+    async fn import(
+        &self,
+        people: Vec<Import>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Vec<Imported>, Error>;
+
     /// The person of this id or `username`.
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error>;
 
@@ -504,6 +518,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// How long its work takes.
+    fn times(&self) -> &Times;
 }
 
 /// What a person consented to: one kind of thing for one site.

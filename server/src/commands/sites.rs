@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{Said, apps, person};
 use crate::{
     admission::Admit,
+    audit,
     config::Settings,
     links::Gives,
     secret::Secret,
@@ -117,6 +118,7 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
         return Err(faults.join("\n"));
     }
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.added", &site.id).await?;
     if let (Some((app, url)), Some(secret)) = (&app, &secret) {
         let values = apps::Values {
             issuer: &settings.public_url,
@@ -155,12 +157,19 @@ fn paste(settings: &Settings, site: &Site) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(settings: &Settings, store: &SharedStore) -> Said {
+pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
     let settled = settings.sites.iter().map(|site| (site, "settings"));
     let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
-    for (site, place) in settled.chain(kept.map(|site| (site, "store"))) {
+    let all = settled.chain(kept.map(|site| (site, "store")));
+    if json {
+        let rows = all.map(|(site, place)| {
+            serde_json::json!({ "id": site.id, "name": site.name, "where": place, "public": site.is_public() })
+        });
+        return Ok(format!("{:#}", serde_json::Value::Array(rows.collect())));
+    }
+    for (site, place) in all {
         let _ = writeln!(text, "{:<21} {place:<9} {}", site.id, site.name);
     }
     Ok(text)
@@ -192,6 +201,7 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
 pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
     changeable(settings, id)?;
     if store.remove_site(id, world.now()).await.map_err(said)? {
+        note(store, world, "site.removed", id).await?;
         Ok(format!("{id} is no more, and nobody is signed in there."))
     } else {
         Err(unknown(id))
@@ -223,6 +233,7 @@ pub async fn secret(
     }
     site.hashes.push(fresh.hashed());
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.secret_made", id).await?;
     let others = match site.hashes.len() - 1 {
         0 => "It is the only one.".to_owned(),
         n => format!(
@@ -248,6 +259,7 @@ pub async fn rainbow(
     let fresh = (!off).then(|| Secret::new(world));
     site.rainbow_hashes = fresh.iter().map(Secret::hashed).collect();
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, if off { "site.rainbow_shut" } else { "site.rainbow_opened" }, id).await?;
     let Some(key) = fresh else {
         return Ok(format!("The rainbow bridge is off for {id}."));
     };
@@ -257,6 +269,19 @@ pub async fn rainbow(
         settings.public_url,
         key.reveal()
     ))
+}
+
+/// Writes in the audit log what a command did to a site.
+async fn note(store: &SharedStore, world: &World, what: &str, id: &str) -> Result<(), String> {
+    let entry = audit::Entry {
+        at: world.now(),
+        what: what.to_owned(),
+        person: None,
+        site: Some(id.to_owned()),
+        address: None,
+        detail: serde_json::json!({ "by": "command" }),
+    };
+    store.audit(entry).await.map_err(said)
 }
 
 /// Makes invitations to a site: one-time links, each for one person.

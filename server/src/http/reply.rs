@@ -74,6 +74,10 @@ struct Pending {
     hint: Option<String>,
 }
 
+/// The code of an answer that is an error, for who counts them.
+#[derive(Clone, Copy)]
+pub(super) struct Refused(pub(super) &'static str);
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let row = self.code.row();
@@ -91,6 +95,7 @@ impl IntoResponse for Error {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
+        response.extensions_mut().insert(Refused(row.code));
         response.extensions_mut().insert(Pending { code: self.code, hint: self.hint });
         response
     }
@@ -120,6 +125,7 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     let problem_json = HeaderValue::from_static("application/problem+json");
     answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.extensions_mut().insert(Refused(row.code));
     answer
 }
 
@@ -174,6 +180,7 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
         ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();
+    response.extensions_mut().insert(Refused(row.code));
     if let Some(after) = error.retry_after {
         response
             .headers_mut()

@@ -11,7 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::caller::{Caller, Pairs, posted};
+use super::{
+    caller::{Caller, Pairs, posted},
+    reply::Refused,
+};
 use crate::{
     app::SharedApp,
     oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},
@@ -246,6 +249,7 @@ fn refused(error: &OauthError) -> Response {
     };
     let body = Json(json!({ "error": error.error, "error_description": error.description }));
     let mut response = no_store((status, body).into_response());
+    response.extensions_mut().insert(Refused(error.error));
     let challenge = match error.error {
         "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
         "invalid_token" => {

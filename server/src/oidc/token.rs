@@ -14,6 +14,7 @@ use crate::{
     audit,
     grant::{self, RedeemError, ResponseMode, Scope, Scopes},
     login,
+    metrics::Step,
     secret::{Hashed, Secret},
     site::Site,
     store::{LiveToken, Login, Redemption, Revoke, Token, TokenKind},
@@ -83,6 +84,8 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
         return Err(unknown());
     }
+    app.metrics.issued("authorization_code");
+    app.metrics.took(Step::Redeem, now.since(decided.decision.at));
     let acr = Some(claims::acr(login, decided.decision.at));
     let refresh = refreshes.then_some(&refresh);
     family.answer(app, &access, &first, refresh, request.nonce.as_deref(), acr).await
@@ -123,6 +126,7 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Value, Oau
     let made = family.access(app, &access, scopes, now);
     let given = vec![made.clone(), family.refresh(app, &next, token.scopes.clone(), now)];
     if token.used.is_none() && app.store.rotate(token.hash, given, now).await? {
+        app.metrics.issued("refresh_token");
         return family.answer(app, &access, &made, Some(&next), None, None).await;
     }
     match again(app, &sent.token, access_hash(site, &access), next.hashed(), now).await? {

@@ -9,8 +9,13 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Error, Parked, Picture, Seen, Tickets};
-use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
+use super::{Error, Expired, Parked, Picture, Seen, Tickets};
+use crate::{
+    secret::Hashed,
+    ticket::{Stage, Ticket},
+    waiting::Waiting,
+    world::Timestamp,
+};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
@@ -212,22 +217,27 @@ impl Tickets for Memory {
         Ok(self.held().tickets.len())
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), Error> {
+    async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
         // A claim is asked for within ten minutes of the decision and redeemed within one: an hour is ample.
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
+        let mut expired = Expired::default();
         while let Some((at, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
             held.leaving.pop_front();
             match held.tickets.get(&id).map(|entry| entry.ticket.expires + AFTERLIFE) {
                 Some(later) if later > at && later > now => held.leaving.push_back((later, id)),
-                Some(_) => drop(held.remove(id)),
+                Some(_) => match held.remove(id).map(|entry| entry.ticket.stage) {
+                    Some(Stage::Waiting) => expired.unscanned += 1,
+                    Some(Stage::Scanned(_)) => expired.undecided += 1,
+                    None => {}
+                },
                 None => {}
             }
         }
         held.kept.retain(|_, (until, _)| *until > now);
         held.counters.retain(|_, counter| counter.until > now);
         held.claims.retain(|_, at| *at > old);
-        Ok(())
+        Ok(expired)
     }
 
     async fn park(&self) -> Result<Vec<Parked>, Error> {

@@ -12,9 +12,12 @@ mod admission;
 mod bad_input;
 mod claims;
 mod clocks;
+mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
 mod operators;
+#[cfg(target_os = "linux")]
+mod neighbours;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
@@ -22,6 +25,8 @@ mod process;
 mod profile;
 mod races;
 mod rainbow;
+#[cfg(target_os = "linux")]
+mod reload;
 mod remember;
 mod requests;
 mod sign_in;
@@ -30,5 +35,9 @@ mod starting;
 mod stops;
 mod support;
 mod surface;
+#[cfg(target_os = "linux")]
+mod tls;
+#[cfg(target_os = "linux")]
+mod upkeep;
 mod upstream;
 mod watching;

@@ -3,17 +3,19 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, admissions, keys, logins, operator, people, rows, sites};
+use super::{Sqlite, account, admissions, import, keys, logins, operator, people, rows, sites};
 use crate::{
     admission::Word,
     audit,
     links::Link,
+    metrics::Times,
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Asker, Change, Changed, Consent, Decide, Decided, Error, Listed, LiveToken,
-        Login, Logout, Profile, Redemption, Revoke, Said, Search, Store, StoredKey, Token,
+        Acquaintance, Asker, Change, Changed, Consent, Decide, Decided, Error, Import, Imported,
+        Listed, LiveToken, Login, Logout, Profile, Redemption, Revoke, Said, Search, Store,
+        StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -273,6 +275,19 @@ impl Store for Sqlite {
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         self.write(move |db| account::age(db, network, audit)).await
+    }
+
+    async fn import(
+        &self,
+        people: Vec<Import>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Vec<Imported>, Error> {
+        self.write(move |db| import::all(db, &people, now, dry)).await
+    }
+
+    fn times(&self) -> &Times {
+        &self.times
     }
 
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {
