@@ -178,6 +178,14 @@ for (const [library, sites, way] of [['openid-client', openidClient, SITE], ['Au
   });
 }
 
+test('what discovery offers is what these sites use, each way by at least one of them', async () => {
+  const said = await (await fetch(`${world.issuer}/.well-known/openid-configuration`)).json();
+  const used = (what) => [...new Set([...openidClient, ...authlib, alone].map(what))].sort();
+  assert.deepEqual(said.id_token_signing_alg_values_supported.toSorted(), used(({ alg }) => alg));
+  assert.deepEqual(said.response_modes_supported.toSorted(), used(({ mode }) => mode ?? 'query'));
+  assert.deepEqual(said.token_endpoint_auth_methods_supported.toSorted(), used(({ auth }) => (auth ? `client_secret_${auth}` : 'none')));
+});
+
 test('mod_auth_openidc: a sign-in that is ended on the phone ends at the site', async () => {
   const [site] = apaches;
   const at = await world.page();
