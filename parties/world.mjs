@@ -35,7 +35,6 @@ async function answerOf(url, options) {
 
 export class World {
   processes = [];
-  contexts = [];
   folder = mkdtempSync(join(tmpdir(), 'saoma-parties-'));
 
   /** `sites` is the TOML of the sites that saoma shall know. */
@@ -99,16 +98,11 @@ ${sites}`);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** A browser that nobody has used yet. */
-  async page() {
+  /** A browser that nobody has used yet, for the length of the story `t`: none is left that could renew its code. */
+  async page(t) {
     const context = await this.browser.newContext({ locale: 'en-GB' });
-    this.contexts.push(context);
+    t.after(() => context.close());
     return context.newPage();
-  }
-
-  /** Ends a story: no page is left that could renew its code. */
-  async end() {
-    await Promise.all(this.contexts.splice(0).map((context) => context.close()));
   }
 
   /** One call of the mini program, or of the pretend WeChat's controls. */

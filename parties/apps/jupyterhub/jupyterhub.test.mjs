@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { toml } from '../../sites.mjs';
 import { World, freePort } from '../../world.mjs';
@@ -28,31 +28,30 @@ before(async () => {
   } });
 });
 after(() => world?.stop());
-afterEach(() => world.end());
 
-async function begin() {
-  const at = await world.page();
+async function begin(t) {
+  const at = await world.page(t);
   await at.goto(`${hub}/hub/login`);
   await at.getByText('Sign in with WeChat').click();
   return at;
 }
 
-async function signIn(person) {
-  const at = await begin();
+async function signIn(t, person) {
+  const at = await begin(t);
   await world.scan(at, person);
   await at.waitForURL(`${hub}/hub/home`);
   return at.locator('.navbar').innerText();
 }
 
-test('people sign in by phone, each to a place of their own', async () => {
-  const [ming, hong] = [await signIn('xiaoming'), await signIn('xiaohong')];
+test('people sign in by phone, each to a place of their own', async (t) => {
+  const [ming, hong] = [await signIn(t, 'xiaoming'), await signIn(t, 'xiaohong')];
   assert.match(ming, /Logout/);
   assert.notEqual(ming, hong);
-  assert.equal(await signIn('xiaoming'), ming);
+  assert.equal(await signIn(t, 'xiaoming'), ming);
 });
 
-test('who says no is told so', async () => {
-  const at = await begin();
+test('who says no is told so', async (t) => {
+  const at = await begin(t);
   await world.scan(at, 'xiaoming', { decide: 'deny' });
   assert.match(await at.locator('body').innerText(), /access_denied|the person said no/);
 });

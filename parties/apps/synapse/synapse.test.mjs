@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { toml } from '../../sites.mjs';
 import { World, freePort } from '../../world.mjs';
@@ -33,7 +33,6 @@ before(async () => {
   await world.run(synapse, `${home}/health`, { cwd: room });
 });
 after(() => world?.stop());
-afterEach(() => world.end());
 
 async function call(method, path, token, body) {
   const answer = await fetch(`${home}/_matrix/client/v3/${path}`, {
@@ -43,8 +42,8 @@ async function call(method, path, token, body) {
 }
 
 /** What a client does: the browser comes back to it with a token to sign in with. */
-async function signIn(person) {
-  const at = await world.page();
+async function signIn(t, person) {
+  const at = await world.page(t);
   await at.route(`${client}?*`, (route) => route.fulfill({ body: 'a client' }));
   await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/saoma?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, person);
@@ -52,13 +51,13 @@ async function signIn(person) {
   return call('POST', 'login', null, { type: 'm.login.token', token: new URL(at.url()).searchParams.get('loginToken') });
 }
 
-test('people sign in by phone, are the same ones again, and talk', async () => {
+test('people sign in by phone, are the same ones again, and talk', async (t) => {
   const { flows } = await call('GET', 'login');
   assert.deepEqual(flows.find(({ type }) => type === 'm.login.sso').identity_providers.map(({ id, name }) => [id, name]), [['oidc-saoma', 'WeChat']]);
-  const [ming, hong] = [await signIn('xiaoming'), await signIn('xiaohong')];
+  const [ming, hong] = [await signIn(t, 'xiaoming'), await signIn(t, 'xiaohong')];
   assert.match(ming.user_id, /^@[a-z0-9]+:matrix\.localhost$/);
   assert.notEqual(ming.user_id, hong.user_id);
-  assert.equal((await signIn('xiaoming')).user_id, ming.user_id);
+  assert.equal((await signIn(t, 'xiaoming')).user_id, ming.user_id);
 
   const { room_id } = await call('POST', 'createRoom', ming.access_token, { invite: [hong.user_id] });
   assert.equal((await call('POST', `rooms/${room_id}/join`, hong.access_token, {})).status, 200);
@@ -67,15 +66,15 @@ test('people sign in by phone, are the same ones again, and talk', async () => {
   assert.deepEqual((await call('GET', `rooms/${room_id}/event/${event_id}`, hong.access_token)).content, message);
 });
 
-test('a name and an address come along', async () => {
-  const { user_id, access_token } = await signIn('xiaogang');
+test('a name and an address come along', async (t) => {
+  const { user_id, access_token } = await signIn(t, 'xiaogang');
   assert.ok((await call('GET', `profile/${user_id}/displayname`, access_token)).displayname);
   const { threepids } = await call('GET', 'account/3pid', access_token);
   assert.match(threepids[0].address, /^[a-z0-9]+@users\.example\.com$/);
 });
 
-test('a sign-in that is ended on the phone ends here', async () => {
-  const { access_token } = await signIn('xiaowang');
+test('a sign-in that is ended on the phone ends here', async (t) => {
+  const { access_token } = await signIn(t, 'xiaowang');
   assert.equal((await call('GET', 'account/whoami', access_token)).status, 200);
   await world.endLogins('xiaowang');
   let told;
@@ -83,8 +82,8 @@ test('a sign-in that is ended on the phone ends here', async () => {
   assert.equal(told.errcode, 'M_UNKNOWN_TOKEN');
 });
 
-test('who says no is told so', async () => {
-  const at = await world.page();
+test('who says no is told so', async (t) => {
+  const at = await world.page(t);
   await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/saoma?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, 'xiaoming', { decide: 'deny' });
   assert.match(await at.locator('body').innerText(), /access_denied|denied/i);
