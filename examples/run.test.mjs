@@ -8,8 +8,8 @@ import { join, relative } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { inState, launch } from '../browser/tests/support/browser.js';
-import { freePort } from '../parties/world.mjs';
+import { launch } from '../browser/tests/support/browser.js';
+import { freePort, inState } from '../parties/world.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const BINARY = process.env.PARTIES_SAOMA ?? here('../target/debug/saoma');

@@ -9,11 +9,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { inState, launch } from '../browser/tests/support/browser.js';
+import { launch } from '../browser/tests/support/browser.js';
 import { readScene } from '../browser/tests/e2e/world.js';
 
 const BINARY = process.env.PARTIES_SAOMA ?? fileURLToPath(new URL('../target/debug/saoma', import.meta.url));
 const APPID = 'wx0123456789abcdef';
+
+/** Waits until saoma's page, or the element, is in this state; other people's software may take its time before. */
+export const inState = (page, state) => page.locator(`wechat-login[data-state=${state}]`).waitFor({ state: 'attached', timeout: 30_000 });
 
 const given = new Set();
 
@@ -126,6 +129,7 @@ ${sites}`);
    */
   async scan(page, person, { decide = 'approve', remember = false, scopes } = {}) {
     await inState(page, 'waiting');
+    const begun = page.url();
     const scene = await readScene(page);
     const { js_code } = await this.post(`${this.wechat}/pretend/js_code`, { person });
     const phone = `${this.issuer}/api/phone/tickets/${scene}`;
@@ -138,7 +142,7 @@ ${sites}`);
       await inState(page, 'denied');
       await page.locator('[data-back]').click();
     }
-    await page.waitForURL((url) => url.origin !== this.issuer);
+    await page.waitForURL((url) => url.href !== begun);
     return asked;
   }
 }

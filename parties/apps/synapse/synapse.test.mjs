@@ -45,7 +45,7 @@ async function call(method, path, token, body) {
 async function signIn(t, person) {
   const at = await world.page(t);
   await at.route(`${client}?*`, (route) => route.fulfill({ body: 'a client' }));
-  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/saoma?${new URLSearchParams({ redirectUrl: client })}`);
+  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-saoma?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, person);
   await at.waitForURL((url) => url.searchParams.has('loginToken'));
   return call('POST', 'login', null, { type: 'm.login.token', token: new URL(at.url()).searchParams.get('loginToken') });
@@ -84,7 +84,7 @@ test('a sign-in that is ended on the phone ends here', async (t) => {
 
 test('who says no is told so', async (t) => {
   const at = await world.page(t);
-  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/saoma?${new URLSearchParams({ redirectUrl: client })}`);
+  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-saoma?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, 'xiaoming', { decide: 'deny' });
   assert.match(await at.locator('body').innerText(), /access_denied|denied/i);
 });
