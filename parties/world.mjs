@@ -70,7 +70,7 @@ ${sites}`);
   }
 
   /** Starts a program and waits until it answers at `ready`, if that is given; what it printed is shown if it never does. */
-  async run([command, ...args], ready, { within = 60_000, ...options } = {}) {
+  async run([command, ...args], ready, { within = 120_000, ...options } = {}) {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, NO_PROXY: '127.0.0.1,localhost,.localhost', ...options.env } });
     const printed = [];
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => printed.push(line));

@@ -11,7 +11,7 @@ c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['HUB_INTERNAL']}"
 c.ConfigurableHTTPProxy.command = [os.environ["HUB_PROXY"]]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['HUB_PROXY_API']}"
 c.JupyterHub.default_url = "/hub/home"
-c.JupyterHub.log_level = "WARNING"
+c.JupyterHub.log_level = "WARN"
 
 c.JupyterHub.authenticator_class = "generic-oauth"
 c.GenericOAuthenticator.login_service = "WeChat"
