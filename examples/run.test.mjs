@@ -81,7 +81,7 @@ for (const name of examples) {
     const tries = `cargo run -- try --config examples/${name}/saoma.toml`;
     assert.equal(first, tries);
     await run(`exec ${first.replace('cargo run --', BINARY)} --ports ${saoma} ${wechat} ${demo}`, `http://127.0.0.1:${saoma}/readyz`, ROOM);
-    await run(second, site, ROOM);
+    const said = await run(second, site, ROOM);
 
     const context = await browser.newContext({ locale: 'en-GB' });
     const page = await context.newPage();
@@ -93,7 +93,9 @@ for (const name of examples) {
     if (await button.count()) await button.click();
     await inState(page, 'waiting');
     await approve(context, `http://127.0.0.1:${wechat}`);
-    await page.locator('#name').filter({ hasText: /\S/ }).waitFor();
+    await page.locator('#name').filter({ hasText: /\S/ }).waitFor({ timeout: 60_000 }).catch(async () => {
+      assert.fail(`${page.url()} greets nobody:\n${await page.locator('body').innerText()}\n${said.slice(-40).join('\n')}`);
+    });
     await page.screenshot({ path: join(ROOM, `${name}.png`) });
     assert.equal(new URL(page.url()).origin, site);
     assert.doesNotMatch(page.url(), /code=/, 'no code is left in the address');
