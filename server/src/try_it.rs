@@ -54,11 +54,7 @@ impl Stage {
     ///
     /// # Errors
     /// What is wrong with the file; a real AppID in it, too.
-    pub fn settings(
-        &self,
-        file: Option<&Path>,
-        more: &[(&str, &str)],
-    ) -> Result<Settings, Faults> {
+    pub fn settings(&self, file: Option<&Path>, more: &[(&str, &str)]) -> Result<Settings, Faults> {
         if file.is_some_and(names_an_appid) {
             return Err(REAL_APPID.to_owned().into());
         }
