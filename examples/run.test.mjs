@@ -75,8 +75,9 @@ for (const name of examples) {
   test(`${name}: two commands, a phone, and the site knows who is there`, async () => {
     const [saoma, wechat, demo, own] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
     const folder = copy(name, { 8080: saoma, 9100: wechat, 8090: demo, 3000: own });
-    const site = `http://127.0.0.1:${own}`;
-    const [first, second, ...more] = /```sh\n([^`]+)\n```/.exec(readFileSync(join(folder, 'README.md'), 'utf8'))[1].split('\n');
+    const readme = readFileSync(join(folder, 'README.md'), 'utf8');
+    const [, site] = /^Open <([^>]+)>/m.exec(readme);
+    const [first, second, ...more] = /```sh\n([^`]+)\n```/.exec(readme)[1].split('\n');
     assert.deepEqual(more, [], 'two commands are promised');
     const tries = `cargo run -- try --config examples/${name}/saoma.toml`;
     assert.equal(first, tries);
