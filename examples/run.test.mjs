@@ -68,7 +68,7 @@ async function approve(context, wechat) {
 }
 
 const examples = readdirSync(here('.'), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && existsSync(here(`${entry.name}/saoma.toml`)))
+  .filter((entry) => entry.isDirectory() && existsSync(here(`${entry.name}/README.md`)) && /^Open </m.test(readFileSync(here(`${entry.name}/README.md`), 'utf8')))
   .map(({ name }) => name);
 
 for (const name of examples) {
