@@ -44,7 +44,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try everything in one process: a pretend WeChat, a demo site, and a phone to hold. Needs no account.
+    /// Try everything in one process: a pretend WeChat, a demo site, and a phone to hold. Needs no account; with --config
+    /// the sites of that file take part.
     Try(Try),
     /// Run the server.
     Serve,
@@ -264,7 +265,7 @@ fn say(text: &str) {
 
 async fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
-        Command::Try(args) => play(args).await,
+        Command::Try(args) => play(cli.config.as_deref(), args).await,
         // Its settings were read before the log began.
         Command::Serve => Ok(()),
         Command::Config { check: false } => {
@@ -537,9 +538,9 @@ async fn asked_to_stop() {
     let _ = interrupted.await;
 }
 
-async fn play(args: Try) -> Result<(), String> {
+async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
     if std::env::var_os("SAOMA_WECHAT__APPID").is_some() {
-        return Err("`try` plays with a pretend WeChat and takes no real AppID; unset SAOMA_WECHAT__APPID, or run `saoma serve`".to_owned());
+        return Err(try_it::REAL_APPID.replace("remove wechat.appid", "unset SAOMA_WECHAT__APPID"));
     }
     let ports =
         if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
@@ -548,7 +549,7 @@ async fn play(args: Try) -> Result<(), String> {
         tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
     let store = format!("sqlite:{}", folder.path().join("try.db").display());
     let settings =
-        stage.settings(&[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
+        stage.settings(config, &[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
     let pretend = stage.pretend();
     let addresses = stage.addresses();
     let app = build(settings).await?;

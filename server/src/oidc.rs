@@ -177,6 +177,9 @@ pub struct ClientAuth {
     pub id: Option<String>,
     /// Its secret, in the header or the form.
     pub secret: Option<Secret>,
+    /// The header's secret as it stood there. RFC 6749 section 2.3.1 wants it form-encoded, which many libraries leave out
+    /// (Authlib, requests): a secret with a `+` or `%` in it would reach nobody otherwise.
+    pub unencoded: Option<Secret>,
 }
 
 /// The site that this proves.
@@ -190,7 +193,9 @@ pub fn authenticate(app: &App, auth: &ClientAuth) -> Result<Arc<Site>, OauthErro
     let site = auth.id.as_deref().and_then(|id| app.sites.get(id)).ok_or_else(refused)?;
     let proven = match &auth.secret {
         None => site.is_public(),
-        Some(secret) => site.knows(secret),
+        Some(secret) => {
+            site.knows(secret) || auth.unencoded.as_ref().is_some_and(|sent| site.knows(sent))
+        }
     };
     if !proven {
         return Err(refused());

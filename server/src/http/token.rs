@@ -201,7 +201,7 @@ fn client_auth(
     secret: Option<Secret>,
 ) -> Result<ClientAuth, OauthError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Ok(ClientAuth { id, secret });
+        return Ok(ClientAuth { id, secret, unencoded: None });
     };
     let refused = || {
         OauthError::new(
@@ -225,9 +225,9 @@ fn client_auth(
             "client credentials stand in the header and in the body; send one",
         ));
     }
-    let header_secret = form_decoded(header_secret);
-    let secret = (!header_secret.is_empty()).then(|| Secret::from(header_secret));
-    Ok(ClientAuth { id: Some(header_id), secret })
+    let given = |text: String| (!text.is_empty()).then(|| Secret::from(text));
+    let (secret, unencoded) = (given(form_decoded(header_secret)), given(header_secret.to_owned()));
+    Ok(ClientAuth { id: Some(header_id), secret, unencoded })
 }
 
 /// Undoes `application/x-www-form-urlencoded` for one value.
