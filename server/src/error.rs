@@ -17,12 +17,15 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
+    WrongHost,
+    NotFromHere,
     UnknownSite,
     RequestOver,
     HintRefused,
     PostLogoutNotRegistered,
     RedirectUriNotRegistered,
     NoSuchTicket,
+    LinkOver,
     TicketExpired,
     TakenByAnotherPhone,
     AlreadyScanned,
@@ -90,6 +93,10 @@ table! {
         "这个地址不接受该方法。" "This address does not take that method."
     OriginNotAllowed 403 "origin_not_allowed" "Origin not allowed"
         "该网页所在的来源没有登记。请在站点的 origins 中加入它。" "The page's origin is not registered. Add it to the site's origins."
+    WrongHost 421 "wrong_host" "Wrong host"
+        "管理台不认这个地址。请用 IP 地址或 localhost 打开，或者把这个地址写进 console.url。" "The console does not go by this name. Open it by its IP address or as localhost, or write the address into console.url."
+    NotFromHere 403 "not_from_here" "Not from here"
+        "这个请求不是从管理台自己的页面发出的，或者页面已经过期。请重新打开页面再试。" "This did not come from a page of the console itself, or the page is too old. Open the page again and repeat it."
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
     RequestOver 400 "request_over" "Request over"
@@ -102,6 +109,8 @@ table! {
         "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
     NoSuchTicket 404 "no_such_ticket" "No such ticket"
         "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
+    LinkOver 410 "link_over" "Link over"
+        "这个链接已经用过或过期。请让服务器的主人再给一个。" "This link has been used or is too old. Ask the owner of the server for another one."
     TicketExpired 410 "ticket_expired" "Ticket expired"
         "二维码已过期。请在网页上刷新后重新扫描。" "The code has expired. Renew it on the page and scan again."
     TakenByAnotherPhone 409 "taken_by_another_phone" "Taken by another phone"

@@ -36,6 +36,8 @@ pub enum What {
     Digits,
     /// Calling the token endpoint and its neighbours.
     Token,
+    /// Anything at the console.
+    Console,
 }
 
 /// Every limit of a running server.
@@ -50,6 +52,7 @@ pub struct Limits {
     person_scans: Rate<Hashed>,
     digits: Rate<IpAddr>,
     tokens: Rate<IpAddr>,
+    console: Rate<IpAddr>,
     site_tokens: Rate<String>,
     wrong_secrets: Rate<IpAddr>,
     /// Open connections.
@@ -73,6 +76,7 @@ impl Limits {
             person_scans: Rate::of(settings.scans_per_person),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
+            console: Rate::of(settings.console_per_address),
             site_tokens: Rate::of(settings.tokens_per_site),
             wrong_secrets: Rate::of(settings.wrong_secrets_per_address),
             sockets: places(),
@@ -92,6 +96,7 @@ impl Limits {
             What::Scan => &self.scans,
             What::Digits => &self.digits,
             What::Token => &self.tokens,
+            What::Console => &self.console,
         };
         self.kept(rate.take(network(address), now))
     }
@@ -156,6 +161,7 @@ impl Limits {
             &self.scans,
             &self.digits,
             &self.tokens,
+            &self.console,
             &self.wrong_secrets,
         ];
         of_addresses.into_iter().for_each(|rate| rate.forget(now));

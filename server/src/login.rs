@@ -10,16 +10,17 @@ use serde_json::json;
 use crate::{
     app::App,
     audit,
+    counts::What,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
-    limits::What,
+    limits,
     person::{Identity, Newcomer, Person},
-    risk::{Ask, Entry, Level, Opened, Risk, Signals},
+    risk::{Ask, Entry, Level, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
     site::{self, Site},
     store::{Decide, Decided, Login, LoginOf, Profile},
     ticket::{
-        Approval, Browser, Decision, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner,
+        Approval, Browser, Decision, Denied, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner,
         Stage, Ticket, Verdict,
     },
     tickets::{Picture, Seen},
@@ -54,6 +55,13 @@ pub enum Opener {
         cookie: Hashed,
         /// The session it is signed in with, if any.
         session: Option<Hashed>,
+    },
+    /// A page of the operators' console, in the browser of this cookie.
+    Console {
+        /// The hash of the cookie.
+        cookie: Hashed,
+        /// The origin that the console is reached at.
+        origin: String,
     },
 }
 
@@ -90,19 +98,25 @@ pub async fn open(
         stage: Stage::Waiting,
     };
     app.tickets.put(ticket, picture).await?;
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
 /// Whether one more ticket may be opened from here, for this site, and at all: asked before a code is spent on it.
 async fn admit(app: &App, site: &Site, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-    app.limits.of_address(What::Ticket, address, now)?;
+    app.limits.of_address(limits::What::Ticket, address, now)?;
     app.limits.of_ticket(&site.id, app.tickets.how_many().await?, now)
 }
 
 fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
     let id = Secret::from(app.world.base62(22));
     match opener {
-        Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Browser { cookie, session } => {
+            (id, None, Owner::Browser { cookie, session, at: None })
+        }
+        Opener::Console { cookie, origin } => {
+            (id, None, Owner::Browser { cookie, session: None, at: Some(origin) })
+        }
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
             let owner = Owner::Page { key: key.hashed(), origin };
@@ -295,7 +309,8 @@ pub async fn renew(
     let now = app.world.now();
     let life = app.settings.ticket.life;
     let fresh_id = Secret::from(app.world.base62(22));
-    let key = seen.ticket.owner.origin().map(|_| Secret::new(&app.world));
+    let is_page = matches!(seen.ticket.owner, Owner::Page { .. });
+    let key = is_page.then(|| Secret::new(&app.world));
     let fresh =
         |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
     // Asked before a code is spent on it.
@@ -310,6 +325,8 @@ pub async fn renew(
         return Err(Refusal::AlreadyScanned.into());
     }
     app.tickets.nudge(id).await?;
+    app.counts.add(&site.id, What::Left, seen.ticket.opened);
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -351,8 +368,9 @@ pub async fn cancel(
 ) -> Result<(), Error> {
     match find_own(app, id, presented, origin).await? {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
-        Standing::Living(_) => {
+        Standing::Living(seen) => {
             app.tickets.remove(id).await?;
+            app.counts.add(&seen.ticket.request.site, What::Left, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }
     }
@@ -587,7 +605,10 @@ async fn take(
         known_site: known.site,
     };
     let policy = app.sites.get(&ticket.request.site).map(|site| site.risk).unwrap_or_default();
-    let risk = Risk::of(signals, policy, app.settings.ticket.r#match);
+    // Who gets into the console may change everything: there the number is always asked for.
+    let is_console = ticket.request.site == site::CONSOLE;
+    let matching = if is_console { Matching::Always } else { app.settings.ticket.r#match };
+    let risk = Risk::of(signals, policy, matching);
     let token = Secret::new(&app.world);
     let face = person.as_ref().map(face_of);
     let scanner = Scanner { identity, token: token.hashed(), risk, face };
@@ -597,6 +618,11 @@ async fn take(
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
             app.tickets.nudge(next.id).await?;
+            if matches!(seen.ticket.stage, Stage::Waiting) {
+                let (site, opened) = (&next.request.site, next.opened);
+                app.counts.add(site, What::Scanned, opened);
+                app.counts.took(site, What::ToScan, opened, now.since(opened));
+            }
             return Ok(Scanned {
                 ticket: next,
                 token,
@@ -663,6 +689,8 @@ async fn decide(
         return Ok(decided.decision.again(token, approving)?);
     };
     let now = app.world.now();
+    let (opened, scanned) =
+        (seen.ticket.opened, seen.ticket.expires.before(app.settings.ticket.life));
     let decision = match &approval {
         Some(approval) => seen.ticket.approve(token, approval, now)?,
         None => seen.ticket.deny(token, now)?,
@@ -675,6 +703,7 @@ async fn decide(
     let ticket = decision.ticket;
     // At saoma's own page the session is the sign-in itself, and opens nothing else.
     let remember = match &decision.verdict {
+        Verdict::Approved { .. } if site.id == site::CONSOLE => false,
         Verdict::Approved { remember, .. } => *remember || site.id == site::SELF,
         Verdict::Denied(_) => false,
     };
@@ -691,6 +720,15 @@ async fn decide(
             login: LoginOf::New { id: app.world.base62(22), since: now },
         })
         .await?;
+    if decided.decision.at == now {
+        let what = match &decided.decision.verdict {
+            Verdict::Approved { .. } => What::Approved,
+            Verdict::Denied(Denied::ByPerson) => What::Denied,
+            Verdict::Denied(Denied::WrongMatch) => What::WrongMatch,
+        };
+        app.counts.add(&site.id, what, opened);
+        app.counts.took(&site.id, What::ToDecide, opened, now.since(scanned));
+    }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
         && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
@@ -726,7 +764,7 @@ pub async fn skip(
     let decision = Decision {
         ticket,
         scene: app.world.base62(22),
-        owner: Owner::Browser { cookie, session: None },
+        owner: Owner::Browser { cookie, session: None, at: None },
         kind: Kind::Page,
         browser,
         identity: login.identity.clone(),
@@ -752,6 +790,7 @@ pub async fn skip(
         login,
     };
     app.store.decide(decide).await?;
+    app.counts.add(&site.id, What::Remembered, now);
     app.tickets.first_claim(ticket, now).await?;
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Claim { request, outcome, session: None })

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::{Timestamp, World};
 
+/// The group of those who may see and change everything here. Nobody is in it by being the first who scans.
+pub const OWNER: &str = "owner";
+
 /// Who WeChat says scans: from code2Session alone, never from a request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -54,6 +57,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Whether they own this server.
+    pub fn is_owner(&self) -> bool {
+        self.groups.iter().any(|group| group == OWNER)
+    }
+
     /// What sites are told as `name`: the nickname, or a made-up guest name, never WeChat's "微信用户".
     pub fn name(&self) -> String {
         self.nickname.clone().unwrap_or_else(|| format!("guest {}", self.username))

@@ -6,7 +6,7 @@ use super::Said;
 use crate::{
     config::Settings,
     secret::Secret,
-    site::{Alg, Pkce, SELF, Site},
+    site::{Alg, Pkce, Site, Sites},
     store::SharedStore,
     world::World,
 };
@@ -197,7 +197,7 @@ async fn find(settings: &Settings, store: &SharedStore, id: &str) -> Result<Opti
 }
 
 fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
-    if id == SELF {
+    if Sites::is_own(id) {
         return Err(format!("{id} is saoma itself"));
     }
     match settled_site(settings, id) {

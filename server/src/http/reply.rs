@@ -119,6 +119,37 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     answer
 }
 
+#[derive(Template)]
+#[template(path = "console/error.html")]
+struct ConsoleError<'a> {
+    lang: &'a str,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+    hint: Option<String>,
+}
+
+/// Writes an error of the console as a page, in the language of who asked.
+pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
+    let lang = Lang::of(request.headers());
+    let mut response = next.run(request).await;
+    let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
+        return response;
+    };
+    let row = code.row();
+    let (title, detail) = match lang {
+        Lang::Zh => ("无法完成", row.zh),
+        Lang::En => (row.title, row.en),
+    };
+    let page = ConsoleError { lang: lang.tag(), title, detail, code: row.code, hint };
+    let mut page = html(&page);
+    *page.status_mut() = response.status();
+    if let Some(after) = response.headers_mut().remove(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, after);
+    }
+    page
+}
+
 pub(super) async fn not_found() -> Error {
     Code::NotFound.into()
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     app::App,
     audit,
+    counts::What,
     grant::{self, RedeemError, Scope, Scopes},
     login,
     secret::{Hashed, Secret},
@@ -76,7 +77,9 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
         return Err(unknown());
     }
-    let acr = Some(claims::acr(login, decided.decision.at));
+    let at = decided.decision.at;
+    app.counts.took(&site.id, What::ToRedeem, at, now.since(at));
+    let acr = Some(claims::acr(login, at));
     let refresh = refreshes.then_some(&refresh);
     family.answer(app, &access, &first, refresh, request.nonce.as_deref(), acr).await
 }

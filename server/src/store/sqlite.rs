@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::Error;
 
 mod account;
+mod console;
 mod keys;
 mod logins;
 mod people;
@@ -28,7 +29,7 @@ mod sites;
 mod store;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql"), include_str!("sqlite/0004.sql")];
 
 /// How many readers may look at once.
 const READERS: usize = 4;

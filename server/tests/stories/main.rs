@@ -11,6 +11,7 @@
 mod bad_input;
 mod claims;
 mod clocks;
+mod console;
 #[cfg(target_os = "linux")]
 mod crashes;
 mod owners;

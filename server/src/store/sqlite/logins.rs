@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    account, people,
+    account, console, people,
     rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
 };
 use crate::{
@@ -338,7 +338,7 @@ pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), Error
     connection.execute("DELETE FROM decisions WHERE claim_until < ?1", [old])?;
     connection.execute("DELETE FROM tokens WHERE expires < ?1", [now.millis()])?;
     connection.execute("DELETE FROM phones WHERE expires < ?1", [now.millis()])?;
-    Ok(())
+    console::prune(connection, now)
 }
 
 /// The decision with this code.

@@ -3,15 +3,17 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, keys, logins, people, rows, sites};
+use super::{Sqlite, account, console, keys, logins, people, rows, sites};
 use crate::{
     audit,
+    counts::Count,
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile,
-        Redemption, Revoke, Store, StoredKey, Token,
+        Acquaintance, Consent, ConsoleSession, Counted, Decide, Decided, Error, Lines, ConsoleLink,
+        LiveToken, Login, Logout, Opens, Operator, Profile, Redemption, Revoke, Store, StoredKey,
+        Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -271,6 +273,71 @@ impl Store for Sqlite {
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         self.write(move |db| account::age(db, network, audit)).await
+    }
+
+    async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error> {
+        self.write(move |db| console::keep_console_link(db, &link)).await
+    }
+
+    async fn console_link_stands(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error> {
+        self.read(move |db| console::console_link_stands(db, link, opens, now)).await
+    }
+
+    async fn take_console_link(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error> {
+        self.write(move |db| console::take_console_link(db, link, opens, now)).await
+    }
+
+    async fn has_owner(&self) -> Result<bool, Error> {
+        self.read(console::has_owner).await
+    }
+
+    async fn claim_ownership(
+        &self,
+        link: Hashed,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let person = person.to_owned();
+        self.write(move |db| console::claim_ownership(db, link, &person, now)).await
+    }
+
+    async fn open_console(&self, session: ConsoleSession) -> Result<(), Error> {
+        self.write(move |db| console::open(db, &session)).await
+    }
+
+    async fn operator(
+        &self,
+        session: Hashed,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<Option<Operator>, Error> {
+        self.read(move |db| console::operator(db, session, now, idle_since)).await
+    }
+
+    async fn operator_seen(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| console::seen(db, session, now)).await
+    }
+
+    async fn close_console(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| console::close(db, session, now)).await
+    }
+
+    async fn add_counts(&self, counts: Vec<Count>) -> Result<(), Error> {
+        self.write(move |db| console::add_counts(db, &counts)).await
+    }
+
+    async fn counts(&self, asked: &Counted) -> Result<Vec<Count>, Error> {
+        let asked = asked.clone();
+        self.read(move |db| console::counts(db, &asked)).await
+    }
+
+    async fn forget_counts(&self, before: i64) -> Result<(), Error> {
+        self.write(move |db| console::forget_counts(db, before)).await
+    }
+
+    async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {
+        let asked = asked.clone();
+        self.read(move |db| console::lines(db, &asked)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
