@@ -34,6 +34,8 @@ pub enum What {
     Denied,
     /// A wrong number was typed, which is a no.
     WrongMatch,
+    /// Its person is not let in there, or not yet.
+    TurnedAway,
     /// Its page gave it up: closed, left, or a fresh code in its place.
     Left,
     /// From shown to scanned.
@@ -46,13 +48,14 @@ pub enum What {
 
 impl What {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Shown,
         Self::Scanned,
         Self::Approved,
         Self::Remembered,
         Self::Denied,
         Self::WrongMatch,
+        Self::TurnedAway,
         Self::Left,
         Self::ToScan,
         Self::ToDecide,
@@ -68,6 +71,7 @@ impl What {
             Self::Remembered => "remembered",
             Self::Denied => "denied",
             Self::WrongMatch => "wrong_match",
+            Self::TurnedAway => "turned_away",
             Self::Left => "left",
             Self::ToScan => "to_scan",
             Self::ToDecide => "to_decide",

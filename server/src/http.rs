@@ -19,8 +19,10 @@ mod browser;
 mod caller;
 mod console;
 mod guard;
+mod links;
 mod logout;
 mod oidc;
+mod owner;
 mod pages;
 mod phone;
 mod reply;
@@ -71,6 +73,8 @@ pub fn public(app: SharedApp) -> Router {
             axum::routing::put(account::set_profile)
                 .layer(DefaultBodyLimit::max(account::PROFILE_BODY)),
         )
+        .route("/asks", get(owner::asks))
+        .route("/asks/{person}/{site}", post(owner::answer).layer(limited(What::Scan)))
         .route("/me", get(account::me))
         .route("/me", delete(account::forget).layer(limited(What::Scan)));
 
@@ -96,6 +100,10 @@ pub fn public(app: SharedApp) -> Router {
         .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
+        .route("/link", get(links::page))
+        .route("/link", post(links::open).layer(limited(What::Digits)))
+        .route("/link/scan", get(links::scan))
+        .route("/link/let-in", get(links::let_in))
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))

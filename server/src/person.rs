@@ -12,6 +12,12 @@ use crate::world::{Timestamp, World};
 /// The group of those who may see and change everything here. Nobody is in it by being the first who scans.
 pub const OWNER: &str = "owner";
 
+/// Whether a group can be called this: sites read the names of groups as roles.
+pub fn is_group(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=40).contains(&name.len()) && name.chars().all(plain)
+}
+
 /// Who WeChat says scans: from code2Session alone, never from a request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {

@@ -171,6 +171,7 @@ pub async fn open_ticket(
         code_challenge: None,
         response_mode: ResponseMode::Query,
         expects: None,
+        link: None,
     };
     let opener = Opener::Console { cookie, origin: origin.to_owned() };
     login::open(app, &site, request, opener, kind, browser).await

@@ -67,6 +67,8 @@ pub struct Totals {
     pub denied: u64,
     /// Of those scanned, ended by a wrong number.
     pub wrong_match: u64,
+    /// Of those scanned, turned away: the site does not let their person in, or not yet.
+    pub turned_away: u64,
     /// Pages that gave up.
     pub left: u64,
     /// Sign-ins without a scan, in a browser that a phone had approved.
@@ -81,6 +83,7 @@ impl Totals {
             What::Approved => &mut self.approved,
             What::Denied => &mut self.denied,
             What::WrongMatch => &mut self.wrong_match,
+            What::TurnedAway => &mut self.turned_away,
             What::Left => &mut self.left,
             What::Remembered => &mut self.remembered,
             What::ToScan | What::ToDecide | What::ToRedeem => return,
@@ -93,16 +96,19 @@ impl Totals {
         self.approved + self.remembered
     }
 
+    fn decided(&self) -> u64 {
+        self.approved + self.denied + self.wrong_match + self.turned_away
+    }
+
     /// Tickets that were neither decided nor are still open, of which there are `open`: their time was over, or their page
     /// was left.
     pub fn expired(&self, open: u64) -> u64 {
-        let decided = self.approved + self.denied + self.wrong_match;
-        self.shown.saturating_sub(decided).saturating_sub(open)
+        self.shown.saturating_sub(self.decided()).saturating_sub(open)
     }
 
     /// The same of those that a phone had scanned.
     pub fn undecided(&self) -> u64 {
-        self.scanned.saturating_sub(self.approved + self.denied + self.wrong_match)
+        self.scanned.saturating_sub(self.decided())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Draft {
     pub id_token_claims: String,
     pub email: String,
     pub name_claim: String,
+    pub admit: String,
+    pub admit_groups: String,
     /// Of a new site: "public", or else it gets a secret.
     pub kind: String,
 }
@@ -64,6 +66,8 @@ impl Draft {
             id_token_claims: tick(site.id_token_claims),
             email: site.email.clone(),
             name_claim: word(serde_json::to_value(site.name_claim)),
+            admit: word(serde_json::to_value(site.admit)),
+            admit_groups: site.admit_groups.join("\n"),
             kind: if site.is_public() { "public" } else { "confidential" }.to_owned(),
         }
     }
@@ -77,8 +81,9 @@ impl Draft {
 
     /// Writes what was typed over a site.
     fn over(&self, site: &mut Site) {
-        let lines = |text: &str| {
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
+        let lines = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(ToOwned::to_owned).collect()
         };
         site.name = self.name.trim().to_owned();
         site.redirect_uris = lines(&self.redirect_uris);
@@ -95,6 +100,8 @@ impl Draft {
         site.id_token_claims = !self.id_token_claims.is_empty();
         site.email = self.email.trim().to_owned();
         site.name_claim = chosen(&self.name_claim);
+        site.admit = chosen(&self.admit);
+        site.admit_groups = lines(&self.admit_groups);
     }
 }
 

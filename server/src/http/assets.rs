@@ -37,6 +37,7 @@ fn shared(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
+        "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
         "page.css" => (CSS, include_str!("../../../browser/page.css")),

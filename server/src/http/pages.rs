@@ -33,6 +33,8 @@ struct LoginPage {
     lang: &'static str,
     ticket: String,
     code_url: String,
+    /// What is said in place of "Sign in to ..", where a link was opened.
+    title: Option<String>,
     site_name: String,
     site_host: String,
     site_logo: Option<String>,
@@ -49,6 +51,17 @@ pub(super) async fn show_code(
     cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<Response, Error> {
+    show_code_for(app, caller, cookies, authorize, None).await
+}
+
+/// The same, under another title than the site's.
+pub(super) async fn show_code_for(
+    app: &SharedApp,
+    caller: &Caller,
+    cookies: CookieJar,
+    authorize: Authorize,
+    title: Option<String>,
+) -> Result<Response, Error> {
     let site = authorize.site.clone();
     let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
     let own = site.id == site::SELF;
@@ -58,6 +71,7 @@ pub(super) async fn show_code(
         lang: caller.lang.tag(),
         code_url: format!("/api/tickets/{}/code", opening.ticket.reveal()),
         ticket: opening.ticket.reveal().to_owned(),
+        title,
         site_name,
         site_host: parsed
             .as_ref()
@@ -249,6 +263,7 @@ pub(super) async fn login(
         code_challenge: None,
         response_mode: ResponseMode::Query,
         expects: None,
+        link: None,
     };
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
@@ -261,7 +276,7 @@ pub(super) async fn login(
 }
 
 /// A form of our own page, and nobody else's.
-fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
+pub(super) fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
     let own = caller.origin.as_deref() == Some(app.settings.public_url.as_str());
     if own { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }

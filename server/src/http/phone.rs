@@ -7,10 +7,12 @@ use wechat::JsCode;
 
 use super::caller::{Caller, Piece, Sent, host_of, js_code};
 use crate::{
+    admission::Door,
     app::App,
     app::SharedApp,
     error::{Code, Error},
     grant::Scope,
+    links::{self, Gives},
     login::{self, Phone, Program, Scanned, face_of},
     risk::{Ask, Entry, Level, Opened, Why},
     ticket::{Approval, Face, Kind},
@@ -72,6 +74,18 @@ pub(super) struct Asked {
     ask: Ask,
     scopes: Vec<Scope>,
     person: Option<Face>,
+    /// What the site's door is to who scanned: open, ask, asked or closed.
+    admission: Door,
+    /// What an approval gives beside the sign-in, where a one-time link was opened.
+    gives: Option<Gift>,
+}
+
+#[derive(Serialize)]
+struct Gift {
+    /// server, site or person.
+    what: &'static str,
+    /// By what name people know it.
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -95,7 +109,16 @@ struct SeenBrowser {
     same_network: bool,
 }
 
-fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
+async fn gift(app: &App, gives: &Gives) -> Result<Gift, Error> {
+    let what = match gives {
+        Gives::Server => "server",
+        Gives::Site(_) => "site",
+        Gives::Person { .. } => "person",
+    };
+    Ok(Gift { what, name: links::named(app, gives).await? })
+}
+
+async fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
     let ticket = &scanned.ticket;
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
@@ -124,6 +147,11 @@ fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
         ask: scan.risk.ask,
         scopes: ticket.request.scopes.ticked().collect(),
         person: scanned.person.as_ref().map(face_of),
+        admission: scanned.door,
+        gives: match &scanned.gives {
+            Some(gives) => Some(gift(app, gives).await?),
+            None => None,
+        },
     })
 }
 
@@ -146,7 +174,7 @@ pub(super) async fn scan(
     let opened = EntryWord::opened(scan.entry.as_ref());
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan(&app, &scene, opened, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned)?))
+    Ok(Json(asked(&app, &scanned).await?))
 }
 
 pub(super) async fn scan_digits(
@@ -157,7 +185,7 @@ pub(super) async fn scan_digits(
 ) -> Result<Json<Asked>, Error> {
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan_digits(&app, &digits, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned)?))
+    Ok(Json(asked(&app, &scanned).await?))
 }
 
 #[derive(Deserialize)]

@@ -20,7 +20,9 @@ use crate::{
     world::Timestamp,
 };
 
+mod admissions;
 mod console;
+mod people;
 
 /// Runs every rule against a fresh store each.
 pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
@@ -50,6 +52,8 @@ pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh()).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh()).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
+    people::holds(&fresh).await;
+    admissions::holds(&fresh).await;
     console::holds(&fresh).await;
 }
 

@@ -328,6 +328,7 @@ fn ends(l: Words, totals: &Totals, held: u64) -> Vec<Ending> {
         ending(l.s("没有人扫，过期或离开", "Nobody scanned: expired or left"), totals.expired(held) - undecided, "expired"),
         ending(l.s("扫了没有决定", "Scanned and not decided"), undecided, "undecided"),
         ending(l.s("拒绝", "Denied"), totals.denied, "denied"),
+        ending(l.s("站点不让此人进", "Not let in by the site"), totals.turned_away, "turned"),
         ending(l.s("数字输错", "Wrong number typed"), totals.wrong_match, "wrong"),
     ]
 }

@@ -19,8 +19,10 @@ use super::{
 use crate::{
     console::access::{by, line},
     error::{Code, Error},
+    links::{self, Gives},
+    owner,
     person::{OWNER, Person},
-    store::{Change, Listed, Login, Search},
+    store::{Asker, Change, Listed, Login, Search},
     world::Timestamp,
 };
 
@@ -47,6 +49,18 @@ struct List {
     filter: Filter,
     people: Vec<Row>,
     next: Option<String>,
+    /// Who waits for an owner's yes.
+    asks: Vec<Ask>,
+}
+
+struct Ask {
+    id: String,
+    name: String,
+    username: String,
+    site: String,
+    site_name: String,
+    at: String,
+    browser: String,
 }
 
 struct Row {
@@ -103,7 +117,18 @@ pub(in crate::http) async fn list(
         format!("/console/people?{}", query.finish())
     });
     let people = found.iter().map(|listed| row(&desk, listed)).collect();
-    Ok(html(&List { people, next, filter, desk }))
+    let asks = desk.app.store.askers(owner::SHOWN).await?;
+    let ask = |asker: Asker| Ask {
+        id: asker.person.id.clone(),
+        name: asker.person.name(),
+        username: asker.person.username.clone(),
+        site_name: desk.app.sites.get(&asker.site).map_or_else(|| asker.site.clone(), |site| site.name.clone()),
+        site: asker.site,
+        at: desk.time(asker.at),
+        browser: asker.browser.map(|it| format!("{} · {}", it.name, it.os)).unwrap_or_default(),
+    };
+    let asks = asks.into_iter().map(ask).collect();
+    Ok(html(&List { people, next, asks, filter, desk }))
 }
 
 #[derive(Template)]
@@ -122,6 +147,8 @@ struct Page {
     subs: Vec<(String, String)>,
     logins: Vec<LoginRow>,
     lines: Vec<audit::Row>,
+    /// A link that was made just now.
+    link: Option<String>,
 }
 
 struct LoginRow {
@@ -151,6 +178,21 @@ fn login_row(desk: &Desk, login: &Login) -> LoginRow {
 }
 
 pub(in crate::http) async fn show(desk: Desk, Piece(id): Piece) -> Result<Response, Error> {
+    person_page(desk, id, None).await
+}
+
+/// A one-time link by which another WeChat becomes this person's, and their page with it.
+async fn link(desk: Desk, id: String, instead: bool) -> Result<Response, Error> {
+    desk.app.store.person(&id).await?.ok_or(Code::NotFound)?;
+    let app = desk.app.clone();
+    let gives = Gives::Person { id: id.clone(), instead };
+    let by = by(&desk.operator).to_owned();
+    let url = &app.settings.public_url;
+    let made = links::make(&app.store, &app.world, url, (gives, &by), links::LIFE).await?;
+    person_page(desk, id, Some(made)).await
+}
+
+async fn person_page(desk: Desk, id: String, link: Option<String>) -> Result<Response, Error> {
     let store = &desk.app.store;
     let person = store.person(&id).await?.ok_or(Code::NotFound)?;
     let logins = store.logins(&id).await?;
@@ -170,6 +212,7 @@ pub(in crate::http) async fn show(desk: Desk, Piece(id): Piece) -> Result<Respon
         subs: store.subs(&id).await?,
         logins: logins.iter().map(|login| login_row(&desk, login)).collect(),
         lines: audit::rows(&desk, &lines).await?,
+        link,
         id,
         desk,
     };
@@ -182,8 +225,13 @@ pub(in crate::http) async fn act(
     act: Act,
 ) -> Result<Response, Error> {
     let Path((id, verb)) = names.map_err(|_| Code::NotFound)?;
-    let login = act.field("login").to_owned();
-    let Desk { app, operator, .. } = act.desk;
+    let (login, site) = (act.field("login").to_owned(), act.field("site").to_owned());
+    let instead = !act.field("instead").is_empty();
+    let desk = act.desk;
+    if verb == "link" {
+        return link(desk, id, instead).await;
+    }
+    let Desk { app, operator, .. } = desk;
     let (by, now) = (by(&operator), app.world.now());
     let person = app.store.person(&id).await?.ok_or(Code::NotFound)?;
     let page = format!("/console/people/{id}");
@@ -220,6 +268,14 @@ pub(in crate::http) async fn act(
         "disown" => {
             change(Change::Leave(OWNER.to_owned())).await?;
             Ok(back(&page, "not-owner"))
+        }
+        "admit" => {
+            change(Change::Admit(site)).await?;
+            Ok(back("/console/people", "let-in"))
+        }
+        "refuse" => {
+            change(Change::Refuse(site)).await?;
+            Ok(back("/console/people", "kept-out"))
         }
         "end" => {
             app.store.end_login(&id, &login, now).await?.ok_or(Code::NotFound)?;

@@ -237,6 +237,7 @@ pub(in crate::http) async fn try_it(
         code_challenge: Some(challenge(&verifier(&desk.app, &cookie))),
         response_mode: ResponseMode::Query,
         expects: None,
+        link: None,
     };
     let origin = at(&desk.caller)?.origin.clone();
     let opener = Opener::Console { cookie: cookie.hashed(), origin };
