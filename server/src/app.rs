@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, counts::Counts, keys::Keys, limits::Limits, region::Regions, site::Sites,
-    store::SharedStore, tickets::SharedTickets, waiting::Waiting, world::World,
+    codes::Codes, config::Settings, counts::Counts, keys::Keys, limits::Limits, region::Regions,
+    site::Sites, store::SharedStore, tickets::SharedTickets, waiting::Waiting, world::World,
 };
 
 /// Everything a running server consists of, shared by all its requests.

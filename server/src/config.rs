@@ -365,7 +365,9 @@ impl Settings {
                 "console.url = {:?} must be an origin: scheme, host and port alone, without a path",
                 self.console.url
             )),
-            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(url)
+                if url.scheme() == "https"
+                    || (url.scheme() == "http" && site::is_loopback(&url)) => {}
             Ok(_) => faults.push(format!(
                 "console.url = {:?} must begin with https://; http is for this machine alone",
                 self.console.url
@@ -688,16 +690,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         std::fs::write(&file, "hush hush").unwrap();
-        let env = [
-            ("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()),
-            ("SAOMA_TICKET__LIFE", "90s"),
-        ];
+        let env =
+            [("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()), ("SAOMA_TICKET__LIFE", "90s")];
         let settings = load(ENOUGH, &env).unwrap();
         let line = |name: &str| {
             settings.in_force.0.iter().find(|line| line.name == name).cloned().unwrap()
         };
-        assert!(matches!(line("public_url").source, Source::File(path) if path.ends_with("saoma.toml")));
-        assert_eq!(line("ticket.life").source, Source::Environment("SAOMA_TICKET__LIFE".to_owned()));
+        assert!(
+            matches!(line("public_url").source, Source::File(path) if path.ends_with("saoma.toml"))
+        );
+        assert_eq!(
+            line("ticket.life").source,
+            Source::Environment("SAOMA_TICKET__LIFE".to_owned())
+        );
         assert_eq!(line("ticket.life").value, "\"90s\"");
         assert_eq!(line("session.life").source, Source::Default);
         assert!(matches!(line("wechat.secret").source, Source::SecretFile(_)));

@@ -225,7 +225,8 @@ mod tests {
         let fresh: Vec<_> = held.fresh.iter().map(|((hour, _), n)| (*hour, *n)).collect();
         assert_eq!(fresh, [(0, 2), (0, 1), (1, 1)]);
         drop(held);
-        let totals: Vec<_> = counts.totals().iter().map(|row| (row.what, row.within, row.n)).collect();
+        let totals: Vec<_> =
+            counts.totals().iter().map(|row| (row.what, row.within, row.n)).collect();
         assert_eq!(totals, [(What::Shown, 0, 3), (What::ToScan, 5, 1)]);
     }
 }

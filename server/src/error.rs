@@ -25,7 +25,6 @@ pub enum Code {
     PostLogoutNotRegistered,
     RedirectUriNotRegistered,
     NoSuchTicket,
-    LinkOver,
     TicketExpired,
     TakenByAnotherPhone,
     AlreadyScanned,
@@ -112,8 +111,6 @@ table! {
         "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
     NoSuchTicket 404 "no_such_ticket" "No such ticket"
         "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
-    LinkOver 410 "link_over" "Link over"
-        "这个链接已经用过或过期。请让服务器的主人再给一个。" "This link has been used or is too old. Ask the owner of the server for another one."
     TicketExpired 410 "ticket_expired" "Ticket expired"
         "二维码已过期。请在网页上刷新后重新扫描。" "The code has expired. Renew it on the page and scan again."
     TakenByAnotherPhone 409 "taken_by_another_phone" "Taken by another phone"

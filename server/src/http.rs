@@ -171,7 +171,7 @@ fn operators_console(app: &SharedApp) -> Router<SharedApp> {
         .route("/keys", get(console::keys::page))
         .route("/keys/rotate", post(console::keys::rotate))
         .route("/settings", get(console::settings::page))
-        .layer(from_fn(reply::as_console_pages));
+        .fallback(reply::not_found);
 
     Router::new()
         .route("/", get(console::door::home))
@@ -181,4 +181,5 @@ fn operators_console(app: &SharedApp) -> Router<SharedApp> {
         .layer(DefaultBodyLimit::max(BODY))
         .layer(from_fn_with_state(app.clone(), console::guard))
         .layer(from_fn_with_state((app.clone(), What::Console), guard::limit))
+        .layer(from_fn(reply::as_console_pages))
 }

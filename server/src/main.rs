@@ -13,10 +13,11 @@ use saoma::{
     app::SharedApp,
     commands::{keys, person, sites},
     config::{self, Settings},
+    console::access,
     doctor::{self, Doctor, plan},
     http, miniprogram,
     run::{self, assemble},
-    store::{SharedStore, sqlite::Sqlite},
+    store::{Opens, SharedStore, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory},
     try_it::{self, Stage},
     waiting::Waiting,
@@ -51,6 +52,9 @@ enum Command {
         /// Check the settings instead, and say what is wrong.
         #[arg(long)]
         check: bool,
+        /// Print the settings in force instead, each with where it came from; secrets are masked.
+        #[arg(long, conflicts_with = "check")]
+        in_force: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
     Doctor(DoctorArgs),
@@ -67,8 +71,17 @@ enum Command {
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Let yourself into the operators' console where scanning is no way: WeChat is away, or your phone is.
+    #[command(subcommand)]
+    Console(ConsoleCommand),
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck,
+}
+
+#[derive(Subcommand)]
+enum ConsoleCommand {
+    /// Print a link that opens the console once, within ten minutes, for an hour. It is noted in the audit log.
+    Link,
 }
 
 #[derive(Subcommand)]
@@ -206,11 +219,18 @@ async fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Try(args) => play(args).await,
         Command::Serve => serve(&settings(cli.config.as_deref())?).await,
-        Command::Config { check: false } => {
+        Command::Config { in_force: true, .. } => {
+            let lines = settings(cli.config.as_deref())?.in_force.0;
+            let line =
+                |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
+            say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
+            Ok(())
+        }
+        Command::Config { check: false, .. } => {
             say(config::DEFAULTS.trim_end());
             Ok(())
         }
-        Command::Config { check: true } => {
+        Command::Config { check: true, .. } => {
             settings(cli.config.as_deref())?;
             say("The settings can be used.");
             Ok(())
@@ -242,6 +262,17 @@ async fn run(cli: Cli) -> Result<(), String> {
                 KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
             };
             say(text.trim_end());
+            Ok(())
+        }
+        Command::Console(ConsoleCommand::Link) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            let link = access::make_link(&settings, &store, &world, Opens::Console).await;
+            let link = link.map_err(|error| error.to_string())?;
+            say(&format!(
+                "{link}\n\nIt opens the console once, within ten minutes, for an hour, and is noted in the audit log.{}",
+                from_elsewhere(&settings)
+            ));
             Ok(())
         }
         Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,
@@ -338,12 +369,30 @@ async fn serve(settings: &Settings) -> Result<(), String> {
     let public = listen(&settings.listen.to_string(), "listen").await?;
     let operators = listen(&settings.admin_listen.to_string(), "admin_listen").await?;
     let app = build(settings.clone()).await?;
+    if let Some(link) = access::offer_ownership(&app).await.map_err(|error| error.to_string())? {
+        // Printed, not logged: whoever reads it first may own this server.
+        say(&format!(
+            "Nobody owns this server yet. Open this once, within a day, and scan:\n\n  {link}\n{}",
+            from_elsewhere(settings)
+        ));
+    }
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
     run::run(app, public, router, Some(operators), asked_to_stop())
         .await
         .map_err(|error| error.to_string())
+}
+
+/// How a browser on another machine gets to a console that listens on this one alone.
+fn from_elsewhere(settings: &Settings) -> String {
+    let listen = settings.admin_listen;
+    if settings.console.url.is_empty() && listen.ip().is_loopback() {
+        let port = listen.port();
+        format!("\nFrom another machine first: ssh -L {port}:{listen} THIS-MACHINE")
+    } else {
+        String::new()
+    }
 }
 
 async fn listen(address: &str, setting: &str) -> Result<TcpListener, String> {

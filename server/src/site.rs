@@ -235,7 +235,10 @@ impl Site {
             faults.push(format!("id = {id:?} is saoma's own; choose another"));
         }
         if self.group == SELF || self.group == CONSOLE {
-            faults.push(format!("site {id:?}: group = {:?} is saoma's own; choose another", self.group));
+            faults.push(format!(
+                "site {id:?}: group = {:?} is saoma's own; choose another",
+                self.group
+            ));
         }
         if self.name.trim().is_empty() || self.name.chars().count() > 40 {
             faults.push(format!("site {id:?}: name needs 1 to 40 characters; phones show it"));

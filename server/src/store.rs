@@ -27,7 +27,7 @@ mod console;
 pub(crate) mod contract;
 pub mod sqlite;
 
-pub use console::{ConsoleSession, Counted, Lines, ConsoleLink, Opens, Operator};
+pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};
 
 /// The store cannot be reached, or holds what it should not.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -474,10 +474,20 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error>;
 
     /// Whether a one-time link is still good for this.
-    async fn console_link_stands(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error>;
+    async fn console_link_stands(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
 
     /// Uses a one-time link up; of many racing calls one is told true.
-    async fn take_console_link(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error>;
+    async fn take_console_link(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
 
     /// Whether anybody owns this server who is not blocked.
     async fn has_owner(&self) -> Result<bool, Error>;

@@ -47,8 +47,10 @@ pub struct InForce(pub Vec<Line>);
 impl InForce {
     /// Lists a whole table of settings.
     pub(super) fn of(table: &Table, sources: &BTreeMap<String, Source>, order: &[String]) -> Self {
-        let mut names: Vec<String> =
-            paths(table).into_iter().filter(|name| !name.starts_with("site.") && name != "site").collect();
+        let mut names: Vec<String> = paths(table)
+            .into_iter()
+            .filter(|name| !name.starts_with("site.") && name != "site")
+            .collect();
         names.sort_by_key(|name| order.iter().position(|known| known == name));
         let line = |name: String| Line {
             value: find(table, &name).map(|value| shown(&name, value)).unwrap_or_default(),
@@ -98,7 +100,10 @@ mod tests {
         assert_eq!(shown("wechat.secret", &text("hush")), "••••••••");
         assert_eq!(shown("keys.secret", &text("")), "\"\"");
         assert_eq!(shown("limits.wrong_secrets_per_address", &Value::Integer(30)), "30");
-        assert_eq!(shown("store", &text("postgres://saoma:h@sh@db/saoma")), "\"postgres://saoma:••••@db/saoma\"");
+        assert_eq!(
+            shown("store", &text("postgres://saoma:h@sh@db/saoma")),
+            "\"postgres://saoma:••••@db/saoma\""
+        );
         assert_eq!(shown("tickets", &text("redis://:hush@cache")), "\"redis://:••••@cache\"");
         assert_eq!(shown("store", &text("sqlite:saoma.db")), "\"sqlite:saoma.db\"");
     }

@@ -18,7 +18,7 @@ use crate::{
     login::{self, Claim, Opener, Opening, Outcome},
     secret::{Hashed, Secret},
     site::CONSOLE,
-    store::{self, ConsoleLink, ConsoleSession, Operator, Opens, SharedStore},
+    store::{self, ConsoleLink, ConsoleSession, Opens, Operator, SharedStore},
     ticket::{Browser, Kind},
     world::World,
 };

@@ -136,7 +136,10 @@ impl Times {
     /// Within how many seconds so large a share of them was done, as if they lay evenly within each step; none if there are
     /// none, or if it lies beyond the last step.
     pub fn within(&self, part: f64) -> Option<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "counts of sign-ins, of which a share is asked")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of sign-ins, of which a share is asked"
+        )]
         let wanted = self.all() as f64 * part;
         let (mut below, mut from) = (0.0, 0.0);
         for (n, to) in self.0.iter().zip(STEPS) {
@@ -204,9 +207,8 @@ pub async fn overview(
     };
     let rows = app.store.counts(&asked(begins(first), begins(last + 1), step)).await?;
     let earlier = app.store.counts(&asked(begins(first - many), begins(first), step)).await?;
-    let mut steps: Vec<Step> = (first..=last)
-        .map(|at| Step { hour: begins(at), totals: Totals::default() })
-        .collect();
+    let mut steps: Vec<Step> =
+        (first..=last).map(|at| Step { hour: begins(at), totals: Totals::default() }).collect();
     let (mut totals, mut before) = (Totals::default(), Totals::default());
     let (mut to_scan, mut to_decide, mut to_redeem) =
         (Times::default(), Times::default(), Times::default());
@@ -249,7 +251,8 @@ pub async fn week(app: &App, shift: i64) -> Result<Week, store::Error> {
     let mut week = Week::default();
     for row in app.store.counts(&asked).await? {
         // The first of January 1970 was a Thursday.
-        let (day, hour) = ((row.hour + shift).div_euclid(24) + 3, (row.hour + shift).rem_euclid(24));
+        let (day, hour) =
+            ((row.hour + shift).div_euclid(24) + 3, (row.hour + shift).rem_euclid(24));
         let day = usize::try_from(day.rem_euclid(7)).unwrap_or(0);
         let hour = usize::try_from(hour).unwrap_or(0);
         if let Some(n) = week.get_mut(day).and_then(|day| day.get_mut(hour)) {

@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn a_scale_ends_at_a_number_that_people_read() {
-        for (most, top) in [(0, 4), (4, 4), (5, 5), (9, 10), (11, 20), (37, 40), (412, 500), (5_001, 8_000)] {
+        for (most, top) in
+            [(0, 4), (4, 4), (5, 5), (9, 10), (11, 20), (37, 40), (412, 500), (5_001, 8_000)]
+        {
             assert_eq!(scale(most).0, top, "{most}");
             assert!(scale(most).0.is_multiple_of(scale(most).1), "lines stand at whole numbers");
         }
@@ -137,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_share_of_nothing_is_nothing() {
-        assert_eq!((percent(share(1, 0)), percent(f64::NAN), percent(1.0 / 3.0)), ("0%".to_owned(), "0%".to_owned(), "33.33%".to_owned()));
+        assert_eq!(
+            (percent(share(1, 0)), percent(f64::NAN), percent(1.0 / 3.0)),
+            ("0%".to_owned(), "0%".to_owned(), "33.33%".to_owned())
+        );
         assert_eq!(spark(&[0, 0]), "0.0,22.0 100.0,22.0");
     }
 }

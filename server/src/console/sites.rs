@@ -227,9 +227,8 @@ pub async fn told(
     redeem: oidc::Redeem,
 ) -> Result<Value, Error> {
     let decided = app.store.decision_by_ticket(ticket).await?;
-    let refused = |error: oidc::OauthError| {
-        Error::invalid(format!("{}: {}", error.error, error.description))
-    };
+    let refused =
+        |error: oidc::OauthError| Error::invalid(format!("{}: {}", error.error, error.description));
     let answer = oidc::redeem(app, site, redeem).await.map_err(refused)?;
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
     let id_token = app.keys.verify(text("id_token"), "JWT").map(Value::Object);
@@ -249,12 +248,16 @@ pub async fn told(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{risk::Policy, site::{Alg, NameClaim}};
+    use crate::{
+        risk::Policy,
+        site::{Alg, NameClaim},
+    };
 
     #[test]
     fn what_is_read_out_of_a_site_and_typed_in_again_is_the_same_site() {
         let mut site = Site::new("blog", "My blog");
-        site.redirect_uris = vec!["https://a.example/1".to_owned(), "https://a.example/2".to_owned()];
+        site.redirect_uris =
+            vec!["https://a.example/1".to_owned(), "https://a.example/2".to_owned()];
         (site.alg, site.risk, site.name_claim) = (Alg::ES256, Policy::High, NameClaim::Username);
         (site.id_token_claims, site.email) = (true, "{username}@users.example.com".to_owned());
         let mut again = Site::new("blog", "");

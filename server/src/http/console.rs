@@ -95,8 +95,7 @@ fn standing(app: &App, headers: &HeaderMap) -> Option<String> {
     let url = Url::parse(&format!("http://{host}")).ok()?;
     let is_address = matches!(url.host(), Some(Host::Ipv4(_) | Host::Ipv6(_)));
     let is_bare = url.username().is_empty() && url.path() == "/" && url.query().is_none();
-    (is_bare && (is_address || site::is_loopback(&url)))
-        .then(|| url.origin().ascii_serialization())
+    (is_bare && (is_address || site::is_loopback(&url))).then(|| url.origin().ascii_serialization())
 }
 
 /// What a page says in the language of who reads it.
@@ -170,7 +169,8 @@ impl Desk {
 
     /// What their clock goes by.
     pub(super) fn zone(&self) -> String {
-        let (sign, minutes) = if self.offset < 0 { ('−', -self.offset) } else { ('+', self.offset) };
+        let (sign, minutes) =
+            if self.offset < 0 { ('−', -self.offset) } else { ('+', self.offset) };
         match (minutes / 60, minutes % 60) {
             (0, 0) => "UTC".to_owned(),
             (hours, 0) => format!("UTC{sign}{hours}"),
@@ -184,14 +184,21 @@ impl Desk {
             "added" => ("已添加。", "Added."),
             "saved" => ("已保存。", "Saved."),
             "removed" => ("已移除。", "Removed."),
-            "blocked" => ("已封禁，此人的所有登录都已结束。", "Blocked. All their sign-ins have ended."),
+            "blocked" => {
+                ("已封禁，此人的所有登录都已结束。", "Blocked. All their sign-ins have ended.")
+            }
             "unblocked" => ("已解除封禁。", "No longer blocked."),
-            "forgotten" => ("已删除此人的所有资料。", "Forgotten: every row that named them is gone."),
+            "forgotten" => {
+                ("已删除此人的所有资料。", "Forgotten: every row that named them is gone.")
+            }
             "ended" => ("已结束这个登录。", "That sign-in has ended."),
             "owner" => ("此人现在是主人。", "They are an owner now."),
             "not-owner" => ("此人不再是主人。", "They are an owner no more."),
             "rotated" => ("新的密钥已开始签名。", "The next keys sign from now on."),
-            "last-owner" => ("这是最后一位主人，先让另一个人成为主人。", "This is the last owner. Make somebody else one first."),
+            "last-owner" => (
+                "这是最后一位主人，先让另一个人成为主人。",
+                "This is the last owner. Make somebody else one first.",
+            ),
             "let-in" => ("已允许。", "Let in."),
             "kept-out" => ("已拒绝。", "Kept out."),
             _ => return None,
@@ -261,7 +268,8 @@ impl FromRequestParts<SharedApp> for Desk {
         // Their browser says it, in minutes; whatever else stands there is nought.
         let offset = cookies.get("saoma-clock").and_then(|cookie| cookie.value().parse().ok());
         let part = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
-        let here = ["sites", "people", "audit", "keys", "settings"].into_iter().find(|it| *it == part);
+        let here =
+            ["sites", "people", "audit", "keys", "settings"].into_iter().find(|it| *it == part);
         Ok(Self {
             here: here.unwrap_or("overview"),
             token: access::form_token(app, &operator).reveal().to_owned(),
@@ -289,7 +297,8 @@ impl Act {
 
     /// All fields as one value.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let json = serde_json::to_value(&self.form).map_err(|error| Error::invalid(error.to_string()))?;
+        let json =
+            serde_json::to_value(&self.form).map_err(|error| Error::invalid(error.to_string()))?;
         serde_json::from_value(json).map_err(|error| Error::invalid(error.to_string()))
     }
 }

@@ -1,11 +1,6 @@
 //! What the operators' console keeps and asks: who may come in, what was counted, and the audit log page by page.
 
-use crate::{
-    counts::What,
-    person::Person,
-    secret::Hashed,
-    world::Timestamp,
-};
+use crate::{counts::What, person::Person, secret::Hashed, world::Timestamp};
 
 /// What a one-time link is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -159,7 +159,10 @@ async fn the_first_owner_comes_with_the_printed_link_and_a_scan() {
 
     let refused = stranger.submits("/console/link", &[("link", &late)]).await.unwrap();
     assert_eq!(refused.status, 410, "whoever was quicker is the owner");
-    assert!(access::offer_ownership(&saoma.app).await.unwrap().is_none(), "none is printed any more");
+    assert!(
+        access::offer_ownership(&saoma.app).await.unwrap().is_none(),
+        "none is printed any more"
+    );
     assert!(stranger.opens("/console/sign-in").await.is_ok(), "now everybody is shown a code");
 }
 
@@ -191,13 +194,20 @@ async fn an_owner_signs_in_by_scanning_with_the_number_whatever_the_settings_say
     let (browser, phone) = (console.browser(), saoma.phone("ann"));
     let page = browser.opens("/console/sign-in").await.unwrap();
     let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
-    assert_eq!((&asked.shown["ask"], &asked.shown["page"]["host"]), (&json!("match"), &json!("127.0.0.1")));
+    assert_eq!(
+        (&asked.shown["ask"], &asked.shown["page"]["host"]),
+        (&json!("match"), &json!("127.0.0.1"))
+    );
     assert_eq!(phone.approves(&asked).await.unwrap_err(), "400 match_required");
     let shown = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
     let approval = json!({ "match": shown["match"], "remember": true });
     phone.approves_with(&asked, &approval).await.unwrap();
     assert_eq!(console.goes_next(&browser, &page).await, "/console");
-    assert_eq!(console.goes_next(&browser, &page).await, "/console", "a lost answer is given again");
+    assert_eq!(
+        console.goes_next(&browser, &page).await,
+        "/console",
+        "a lost answer is given again"
+    );
     assert!(browser.get("/console").await.unwrap().text().contains("guest u"));
 
     // What was approved here opens nothing without a scan, and the console is no site that could be asked for.
@@ -205,7 +215,8 @@ async fn an_owner_signs_in_by_scanning_with_the_number_whatever_the_settings_say
     assert_eq!(again.get("/console").await.unwrap().header("location"), "/console/sign-in");
     let ask = format!(
         "/oauth2/authorize?client_id={}&response_type=code&redirect_uri={}/console&scope=openid&prompt=none",
-        site::CONSOLE, console.url
+        site::CONSOLE,
+        console.url
     );
     assert_eq!(saoma.browser().get(&ask).await.unwrap().status, 400);
     let embedded = json!({ "client_id": site::CONSOLE, "redirect_uri": "x" });
@@ -277,7 +288,10 @@ async fn who_guesses_links_is_held_back() {
     let console = Console::of(&saoma).await;
     let browser = console.browser();
     for _ in 0..3 {
-        assert_eq!(browser.submits("/console/link", &[("link", "guess")]).await.unwrap().status, 410);
+        assert_eq!(
+            browser.submits("/console/link", &[("link", "guess")]).await.unwrap().status,
+            410
+        );
     }
     let held = browser.submits("/console/link", &[("link", "guess")]).await.unwrap();
     assert_eq!(held.status, 429);
@@ -292,7 +306,11 @@ async fn without_a_session_there_is_nothing_to_see_and_nothing_to_do() {
     let stranger = console.browser();
     for page in PAGES.into_iter().chain(["/console/people/ann"]) {
         let reply = stranger.get(page).await.unwrap();
-        assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/console/sign-in"), "{page}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.header("location")),
+            (303, "/console/sign-in"),
+            "{page}"
+        );
     }
     for act in ACTS {
         assert_eq!(stranger.submits(act, &[]).await.unwrap().status, 401, "{act}");
@@ -319,7 +337,8 @@ async fn a_form_counts_only_with_what_its_own_page_gave() {
         assert_eq!(foreign.status, 403, "{origin}");
     }
     let (host, path) = (console.url.trim_start_matches("http://"), "/console/keys/rotate");
-    let silent = saoma.http.post(format!("{}{path}", console.url)).header("host", host).send().await;
+    let silent =
+        saoma.http.post(format!("{}{path}", console.url)).header("host", host).send().await;
     assert_eq!(silent.unwrap().status(), 403, "and never without an origin");
     let keys = saoma.app.store.keys().await.unwrap();
     assert_eq!(sends(&ann, path, &[]).await.status, 303);
@@ -335,10 +354,13 @@ async fn a_name_that_was_made_to_point_here_is_refused() {
     let saoma = Saoma::starts_with(&settings).await;
     let console = Console::of(&saoma).await;
     let asks = async |host: &str| {
-        let request = saoma.http.get(format!("{}/console/sign-in", console.url)).header("host", host);
+        let request =
+            saoma.http.get(format!("{}/console/sign-in", console.url)).header("host", host);
         request.send().await.unwrap()
     };
-    for host in ["evil.example", "127.0.0.1.evil.example", "console.example.com.evil.example", "a@b", ""] {
+    for host in
+        ["evil.example", "127.0.0.1.evil.example", "console.example.com.evil.example", "a@b", ""]
+    {
         assert_ne!(asks(host).await.status(), 200, "{host}");
     }
     assert_eq!(asks("rebound.example:8081").await.status(), 421);
@@ -357,7 +379,9 @@ async fn the_public_listener_knows_nothing_of_the_console() {
     let saoma = Saoma::starts().await;
     let console = Console::of(&saoma).await;
     let ann = console.claims("ann").await;
-    for path in PAGES.into_iter().chain(["/console/sign-in", "/console/link", "/assets/console.css"]) {
+    for path in
+        PAGES.into_iter().chain(["/console/sign-in", "/console/link", "/assets/console.css"])
+    {
         let reply = saoma.browser().get(path).await.unwrap();
         assert_eq!(reply.status, 404, "{path}");
     }
@@ -379,14 +403,21 @@ async fn a_session_ends_from_the_phone_with_its_time_and_with_the_persons_place(
     let browser = console.enters("ann").await;
     let phone = saoma.phone("ann");
     let session = json!({ "js_code": phone.logs_in().await.unwrap() });
-    let opened = phone.calls(Method::POST, "session", None, &session).await.unwrap().good().unwrap();
+    let opened =
+        phone.calls(Method::POST, "session", None, &session).await.unwrap().good().unwrap();
     let token = opened["token"].as_str().unwrap();
     let logins = phone.calls(Method::GET, "logins", Some(token), &json!({})).await.unwrap().json();
-    let names: Vec<_> = logins["logins"].as_array().unwrap().iter().map(|login| &login["site"]["name"]).collect();
+    let names: Vec<_> =
+        logins["logins"].as_array().unwrap().iter().map(|login| &login["site"]["name"]).collect();
     assert!(names.iter().all(|name| name.as_str().unwrap().contains("console")), "{names:?}");
     let id = logins["logins"][0]["id"].as_str().unwrap();
     assert!(is_in(&browser).await);
-    phone.calls(Method::DELETE, &format!("logins/{id}"), Some(token), &json!({})).await.unwrap().good().unwrap();
+    phone
+        .calls(Method::DELETE, &format!("logins/{id}"), Some(token), &json!({}))
+        .await
+        .unwrap()
+        .good()
+        .unwrap();
     assert!(!is_in(&browser).await, "ended from the phone");
 
     let idle = console.enters("ann").await;
@@ -416,7 +447,13 @@ async fn nobody_frames_keeps_or_reads_a_page_of_the_console() {
     for path in PAGES.into_iter().chain(["/console/nowhere", "/console/people/nobody"]) {
         let reply = ann.get(path).await.unwrap();
         let policy = reply.header("content-security-policy");
-        for rule in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'"] {
+        for rule in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+        ] {
             assert!(policy.contains(rule), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{path}");
@@ -447,20 +484,33 @@ async fn a_site_is_added_changed_given_a_secret_and_removed_and_all_of_it_is_not
     let saoma = Saoma::starts().await;
     let console = Console::of(&saoma).await;
     let ann = console.claims("ann").await;
-    let wrong = sends(&ann, "/console/sites/new", &[
-        ("id", "notes"), ("name", "Notes"), ("redirect_uris", "javascript:alert(1)"),
-    ]).await;
+    let wrong = sends(
+        &ann,
+        "/console/sites/new",
+        &[("id", "notes"), ("name", "Notes"), ("redirect_uris", "javascript:alert(1)")],
+    )
+    .await;
     assert_eq!(wrong.status, 422);
     assert!(wrong.text().contains("must be https") && wrong.text().contains("value=\"Notes\""));
-    let taken = sends(&ann, "/console/sites/new", &[
-        ("id", "blog"), ("name", "Mine"), ("redirect_uris", "https://mine.example.com/cb"),
-    ]).await;
+    let taken = sends(
+        &ann,
+        "/console/sites/new",
+        &[("id", "blog"), ("name", "Mine"), ("redirect_uris", "https://mine.example.com/cb")],
+    )
+    .await;
     assert_eq!(taken.status, 422, "there is one of that name");
 
-    let added = sends(&ann, "/console/sites/new", &[
-        ("id", "notes"), ("name", "Notes <b>"), ("redirect_uris", "https://notes.example.com/cb\r\nhttps://notes.example.com/two\r\n"),
-        ("kind", "confidential"),
-    ]).await;
+    let added = sends(
+        &ann,
+        "/console/sites/new",
+        &[
+            ("id", "notes"),
+            ("name", "Notes <b>"),
+            ("redirect_uris", "https://notes.example.com/cb\r\nhttps://notes.example.com/two\r\n"),
+            ("kind", "confidential"),
+        ],
+    )
+    .await;
     assert_eq!(added.status, 200);
     let text = added.text();
     assert!(text.contains("Notes &#60;b&#62;") && !text.contains("Notes <b>"), "names are text");
@@ -469,11 +519,22 @@ async fn a_site_is_added_changed_given_a_secret_and_removed_and_all_of_it_is_not
     let site = saoma.app.sites.get("notes").unwrap();
     assert!(site.knows(&saoma::secret::Secret::from(secret.clone())));
     assert_eq!(site.redirect_uris.len(), 2);
-    assert!(!ann.get("/console/sites/notes").await.unwrap().text().contains(&secret), "it is shown once");
+    assert!(
+        !ann.get("/console/sites/notes").await.unwrap().text().contains(&secret),
+        "it is shown once"
+    );
 
-    let saved = sends(&ann, "/console/sites/notes", &[
-        ("name", "Our notes"), ("redirect_uris", "https://notes.example.com/cb"), ("risk", "high"), ("alg", "ES256"),
-    ]).await;
+    let saved = sends(
+        &ann,
+        "/console/sites/notes",
+        &[
+            ("name", "Our notes"),
+            ("redirect_uris", "https://notes.example.com/cb"),
+            ("risk", "high"),
+            ("alg", "ES256"),
+        ],
+    )
+    .await;
     assert_eq!(saved.header("location"), "/console/sites/notes?done=saved");
     let site = saoma.app.sites.get("notes").unwrap();
     assert_eq!((site.name.as_str(), site.risk), ("Our notes", saoma::risk::Policy::High));
@@ -556,7 +617,11 @@ async fn a_person_is_found_kept_out_let_in_made_an_owner_and_forgotten() {
     assert_eq!(ann.get("/console").await.unwrap().status, 303, "who is no owner is out at once");
     for act in ["block", "disown", "forget"] {
         let last = sends(&bobs, &format!("{page}/{act}"), &[]).await;
-        assert_eq!(param(&format!("http://x{}", last.header("location")), "done"), "last-owner", "{act}");
+        assert_eq!(
+            param(&format!("http://x{}", last.header("location")), "done"),
+            "last-owner",
+            "{act}"
+        );
     }
     assert!(console.person("bob").await.is_owner());
     assert_eq!(sends(&bobs, &format!("{anns}/forget"), &[]).await.status, 303);
@@ -588,7 +653,11 @@ async fn the_audit_log_is_filtered_and_turned_page_by_page() {
     let scans = ann.get("/console/audit?what=ticket.scanned&site=blog").await.unwrap().text();
     assert_eq!(rows(&scans), 30);
     let bobs = format!("/console/audit?person={}", console.person("bob").await.username);
-    assert_eq!(rows(&ann.get(&bobs).await.unwrap().text()), 50, "found by the name that people read");
+    assert_eq!(
+        rows(&ann.get(&bobs).await.unwrap().text()),
+        50,
+        "found by the name that people read"
+    );
     let none = ann.get("/console/audit?until=2020-01-01").await.unwrap().text();
     assert!(none.contains("No such lines"));
     let odd = ann.get("/console/audit?since=yesterday&what=%00&before=x").await.unwrap();
@@ -606,7 +675,9 @@ async fn the_overview_counts_what_happened() {
     let phone = saoma.phone("bob");
     let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
     phone.denies(&asked).await.unwrap();
-    let seen = saoma::console::overview::overview(&saoma.app, Default::default(), 0, Some("blog")).await.unwrap();
+    let seen = saoma::console::overview::overview(&saoma.app, Default::default(), 0, Some("blog"))
+        .await
+        .unwrap();
     assert_eq!((seen.totals.shown, seen.totals.scanned), (2, 2));
     assert_eq!((seen.totals.approved, seen.totals.denied), (1, 1));
     assert_eq!((seen.to_scan.all(), seen.to_decide.all(), seen.to_redeem.all()), (2, 2, 1));

@@ -1,6 +1,9 @@
 //! The audit log, filtered and page by page.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use askama::Template;
 use axum::response::Response;
@@ -210,12 +213,12 @@ pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<V
     let by = |entry: &audit::Entry| {
         entry.detail.get("by").and_then(Value::as_str).map(ToOwned::to_owned)
     };
+    let named =
+        lines.iter().flat_map(|(_, entry)| entry.person.clone().into_iter().chain(by(entry)));
     let mut people: BTreeMap<String, Option<Person>> = BTreeMap::new();
-    for id in lines.iter().flat_map(|(_, entry)| entry.person.clone().into_iter().chain(by(entry))) {
-        if !people.contains_key(&id) {
-            let person = desk.app.store.person(&id).await?;
-            people.insert(id, person);
-        }
+    for id in named.collect::<BTreeSet<_>>() {
+        let person = desk.app.store.person(&id).await?;
+        people.insert(id, person);
     }
     let name = |id: &str| {
         let known = people.get(id).and_then(Option::as_ref);
@@ -242,8 +245,14 @@ pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<V
 fn class(what: &str) -> &'static str {
     match what {
         "ticket.approved" | "console.opened" | "owner.claimed" => "good",
-        "ticket.denied" | "ticket.wrong_match" | "scan.refused" | "login.not_me"
-        | "token.replayed" | "person.blocked" | "console.refused" | "console.link_refused" => "bad",
+        "ticket.denied"
+        | "ticket.wrong_match"
+        | "scan.refused"
+        | "login.not_me"
+        | "token.replayed"
+        | "person.blocked"
+        | "console.refused"
+        | "console.link_refused" => "bad",
         _ => "",
     }
 }

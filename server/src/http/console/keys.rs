@@ -64,10 +64,10 @@ pub(in crate::http) async fn page(desk: Desk) -> Result<Response, Error> {
 /// Lets the next keys sign now; what the ones before them signed goes on being verified for a day at least.
 pub(in crate::http) async fn rotate(act: Act) -> Result<Response, Error> {
     let Desk { app, operator, .. } = act.desk;
-    app.keys.rotate(&app.store, &app.world).await.map_err(|error| Error {
-        cause: Some(error.to_string()),
-        ..Code::Unavailable.into()
-    })?;
+    app.keys
+        .rotate(&app.store, &app.world)
+        .await
+        .map_err(|error| Error { cause: Some(error.to_string()), ..Code::Unavailable.into() })?;
     app.store.audit(line(&app.world, "keys.rotated", by(&operator), None, json!({}))).await?;
     Ok(back("/console/keys", "rotated"))
 }

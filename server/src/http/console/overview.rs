@@ -1,14 +1,20 @@
 //! The overview: how sign-ins go, and how WeChat does.
 
 use askama::Template;
-use axum::{extract::State, response::{IntoResponse as _, Redirect, Response}};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Redirect, Response},
+};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 use wechat::{Api, QuotaUse};
 
 use super::{
-    super::{caller::Asked, reply::{Lang, html}},
+    super::{
+        caller::Asked,
+        reply::{Lang, html},
+    },
     Act, Desk, Words, number, span,
 };
 use crate::{
@@ -201,11 +207,8 @@ fn ranges(l: Words, chosen: Range) -> Vec<RangeLink> {
         Range::Quarter => l.s("90 天", "90 days"),
         Range::Year => l.s("一年", "1 year"),
     };
-    let link = |range: Range| RangeLink {
-        word: range.word(),
-        name: name(range),
-        chosen: range == chosen,
-    };
+    let link =
+        |range: Range| RangeLink { word: range.word(), name: name(range), chosen: range == chosen };
     Range::ALL.into_iter().map(link).collect()
 }
 
@@ -225,7 +228,11 @@ fn tiles(l: Words, seen: &Overview, held: u64) -> Vec<Tile> {
         (_, 0) => l.s("之前没有数据", "nothing before to compare").to_owned(),
         (now, then) => {
             let (sign, more) = if now >= then { ('+', now - then) } else { ('−', then - now) };
-            format!("{sign}{} {}", percent_of(more, then), l.s("比之前同样长的时间", "against the time before"))
+            format!(
+                "{sign}{} {}",
+                percent_of(more, then),
+                l.s("比之前同样长的时间", "against the time before")
+            )
         }
     };
     let half = |times: &Times| times.within(0.5).map(|seconds| seconds_text(l, seconds));
@@ -325,7 +332,11 @@ fn ends(l: Words, totals: &Totals, held: u64) -> Vec<Ending> {
         class,
     };
     vec![
-        ending(l.s("没有人扫，过期或离开", "Nobody scanned: expired or left"), totals.expired(held) - undecided, "expired"),
+        ending(
+            l.s("没有人扫，过期或离开", "Nobody scanned: expired or left"),
+            totals.expired(held) - undecided,
+            "expired",
+        ),
         ending(l.s("扫了没有决定", "Scanned and not decided"), undecided, "undecided"),
         ending(l.s("拒绝", "Denied"), totals.denied, "denied"),
         ending(l.s("站点不让此人进", "Not let in by the site"), totals.turned_away, "turned"),
@@ -424,7 +435,12 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
     let token = match &status.last_error {
         Some((ago, error)) => Verdict {
             good: false,
-            word: format!("{} {} {}", l.s("出错于", "Failed"), said(Some(*ago)), l.s("之前", "ago")),
+            word: format!(
+                "{} {} {}",
+                l.s("出错于", "Failed"),
+                said(Some(*ago)),
+                l.s("之前", "ago")
+            ),
             note: error.to_string(),
         },
         None if status.present => Verdict {
@@ -432,7 +448,9 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
             word: l.s("有效", "Good").to_owned(),
             note: match l.0 {
                 Lang::Zh => format!("{} 之前取得，还有效 {}", said(status.age), said(status.left)),
-                Lang::En => format!("fetched {} ago, good for {}", said(status.age), said(status.left)),
+                Lang::En => {
+                    format!("fetched {} ago, good for {}", said(status.age), said(status.left))
+                }
             },
         },
         None => Verdict {
@@ -514,6 +532,8 @@ pub(in crate::http) async fn ask_quota(
     let json = serde_json::to_vec(&(now.millis(), rows)).unwrap_or_default();
     let until = now + std::time::Duration::from_secs(3600);
     app.tickets.keep(quota_name(), Bytes::from(json), until).await?;
-    app.store.audit(line(&app.world, "quota.asked", by(&act.desk.operator), None, json!({}))).await?;
+    app.store
+        .audit(line(&app.world, "quota.asked", by(&act.desk.operator), None, json!({})))
+        .await?;
     Ok(Redirect::to("/console#wechat").into_response())
 }

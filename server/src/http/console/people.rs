@@ -122,7 +122,11 @@ pub(in crate::http) async fn list(
         id: asker.person.id.clone(),
         name: asker.person.name(),
         username: asker.person.username.clone(),
-        site_name: desk.app.sites.get(&asker.site).map_or_else(|| asker.site.clone(), |site| site.name.clone()),
+        site_name: desk
+            .app
+            .sites
+            .get(&asker.site)
+            .map_or_else(|| asker.site.clone(), |site| site.name.clone()),
         site: asker.site,
         at: desk.time(asker.at),
         browser: asker.browser.map(|it| format!("{} · {}", it.name, it.os)).unwrap_or_default(),
@@ -166,7 +170,12 @@ fn login_row(desk: &Desk, login: &Login) -> LoginRow {
     LoginRow {
         id: login.id.clone(),
         site: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
-        browser: format!("{} · {}{}", login.browser.name, login.browser.os, region.unwrap_or_default()),
+        browser: format!(
+            "{} · {}{}",
+            login.browser.name,
+            login.browser.os,
+            region.unwrap_or_default()
+        ),
         // An address of noughts has been forgotten.
         address: Some(login.browser.address)
             .filter(|address| !address.is_unspecified())
@@ -240,7 +249,8 @@ pub(in crate::http) async fn act(
         changed.map(drop).ok_or(Error::from(Code::NotFound))
     };
     // Whoever would shut the last owner out has shut out everybody, themselves among them.
-    let takes_an_owner = matches!(verb.as_str(), "block" | "disown" | "forget") && person.is_owner();
+    let takes_an_owner =
+        matches!(verb.as_str(), "block" | "disown" | "forget") && person.is_owner();
     if takes_an_owner {
         let owners = Search {
             group: Some(OWNER.to_owned()),
@@ -279,7 +289,8 @@ pub(in crate::http) async fn act(
         }
         "end" => {
             app.store.end_login(&id, &login, now).await?.ok_or(Code::NotFound)?;
-            let mut entry = line(&app.world, "login.ended_by_operator", by, None, json!({ "login": login }));
+            let mut entry =
+                line(&app.world, "login.ended_by_operator", by, None, json!({ "login": login }));
             entry.person = Some(id.clone());
             app.store.audit(entry).await?;
             Ok(back(&page, "ended"))

@@ -19,7 +19,10 @@ use super::{
 };
 use crate::{
     app::SharedApp,
-    console::{access, overview, plot, sites::{self, Draft, Faults}},
+    console::{
+        access, overview, plot,
+        sites::{self, Draft, Faults},
+    },
     error::{Code, Error},
     grant::{Request, ResponseMode, Scopes},
     login::{self, Claim, Opener, Outcome},
@@ -301,7 +304,8 @@ pub(super) async fn take_tried(
         }
         _ => Value::Null,
     };
-    let json = serde_json::to_vec(&(&site.id, told)).map_err(|error| Error::invalid(error.to_string()))?;
+    let json =
+        serde_json::to_vec(&(&site.id, told)).map_err(|error| Error::invalid(error.to_string()))?;
     app.tickets.keep(tried_name(ticket), Bytes::from(json), app.world.now() + SHOWN).await?;
     Ok(tried_path(&site.id, ticket))
 }
@@ -330,7 +334,8 @@ pub(in crate::http) async fn tried(
     let (_, told) = kept.filter(|(site, _)| *site == id).ok_or(Code::NotFound)?;
     let site = site_of(&desk, &id)?;
     let rows = |part: &str| -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let text =
+            |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         let found = told.get(part).and_then(Value::as_object);
         found.into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
     };

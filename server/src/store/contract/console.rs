@@ -29,15 +29,13 @@ fn link(name: &str, opens: Opens) -> ConsoleLink {
 
 async fn of_fifty_who_use_a_link_one_comes_in<S: Store>(store: Arc<S>) {
     store.keep_console_link(link("link", Opens::Console)).await.unwrap();
-    let stands = async |opens, now| {
-        store.console_link_stands(Hashed::of("link"), opens, now).await.unwrap()
-    };
+    let stands =
+        async |opens, now| store.console_link_stands(Hashed::of("link"), opens, now).await.unwrap();
     assert!(stands(Opens::Console, NOW).await);
     assert!(!stands(Opens::Ownership, NOW).await, "it is good for what it was made for");
     assert!(!stands(Opens::Console, NOW + 10 * MINUTE).await);
-    let take = async |opens, now| {
-        store.take_console_link(Hashed::of("link"), opens, now).await.unwrap()
-    };
+    let take =
+        async |opens, now| store.take_console_link(Hashed::of("link"), opens, now).await.unwrap();
     assert!(!take(Opens::Ownership, NOW).await && !take(Opens::Console, NOW + 10 * MINUTE).await);
     let mut racers = JoinSet::new();
     for _ in 0..50 {
@@ -126,7 +124,8 @@ async fn a_session_of_a_link_is_nobodys(store: impl Store) {
 }
 
 async fn counts_are_added_and_added_up(store: impl Store) {
-    let count = |hour, site: &str, what, within, n| Count { hour, site: site.to_owned(), what, within, n };
+    let count =
+        |hour, site: &str, what, within, n| Count { hour, site: site.to_owned(), what, within, n };
     let given = vec![
         count(100, "blog", What::Shown, 0, 3),
         count(101, "blog", What::Shown, 0, 2),

@@ -11,7 +11,7 @@ use crate::{
     counts::{Count, What},
     person::OWNER,
     secret::Hashed,
-    store::{ConsoleSession, Counted, Error, Lines, ConsoleLink, Operator, Opens},
+    store::{ConsoleLink, ConsoleSession, Counted, Error, Lines, Opens, Operator},
     world::Timestamp,
 };
 
@@ -143,8 +143,7 @@ pub(super) fn seen(connection: &Connection, session: Hashed, now: Timestamp) -> 
 pub(super) fn close(connection: &Connection, session: Hashed, now: Timestamp) -> Result<(), Error> {
     let of_session = "l.id = (SELECT login FROM console_sessions WHERE hash = ?1)";
     logins::end(connection, of_session, params![session.as_bytes()], now)?;
-    connection
-        .execute("DELETE FROM console_sessions WHERE hash = ?1", [session.as_bytes()])?;
+    connection.execute("DELETE FROM console_sessions WHERE hash = ?1", [session.as_bytes()])?;
     Ok(())
 }
 

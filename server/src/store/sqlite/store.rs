@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{
-    Sqlite, account, admissions, console, keys, logins, operator, people, rows, sites,
-};
+use super::{Sqlite, account, admissions, console, keys, logins, operator, people, rows, sites};
 use crate::{
     admission::Word,
     audit,
@@ -283,11 +281,21 @@ impl Store for Sqlite {
         self.write(move |db| console::keep_console_link(db, &link)).await
     }
 
-    async fn console_link_stands(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error> {
+    async fn console_link_stands(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         self.read(move |db| console::console_link_stands(db, link, opens, now)).await
     }
 
-    async fn take_console_link(&self, link: Hashed, opens: Opens, now: Timestamp) -> Result<bool, Error> {
+    async fn take_console_link(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         self.write(move |db| console::take_console_link(db, link, opens, now)).await
     }
 
@@ -342,6 +350,7 @@ impl Store for Sqlite {
     async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {
         let asked = asked.clone();
         self.read(move |db| console::lines(db, &asked)).await
+    }
 
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {
         let name = name.to_owned();
