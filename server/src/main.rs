@@ -341,7 +341,8 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
                 .map(|store| store.map(|store| Arc::new(store) as SharedStore))
                 .map_err(|error| error.to_string());
             let (world, hold) = (World::real(), (!args.quick).then_some(doctor::HOLD));
-            let doctor = Doctor { settings, world, store, roots: doctor::Roots::Machine, hold };
+            let (roots, dns) = (doctor::Roots::Machine, doctor::Dns::Machine);
+            let doctor = Doctor { settings, world, store, roots, dns, hold };
             let scanned = if args.scan {
                 doctor.scan(&args.picture, std::io::stdout()).await?
             } else {

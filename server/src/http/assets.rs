@@ -13,8 +13,16 @@ const JS: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
-    // A page of any origin may import it; what it may then do, the site's origins say.
-    let mut response = served(&headers, JS, ELEMENT);
+    for_everybody(&headers, ELEMENT)
+}
+
+pub(super) async fn wx_login(headers: HeaderMap) -> Response {
+    for_everybody(&headers, include_str!("../../../browser/wxLogin.js"))
+}
+
+/// A page of any origin may load it; what it may then do, the site's origins say.
+fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
+    let mut response = served(headers, JS, script);
     let everybody = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
     let cross = header::HeaderValue::from_static("cross-origin");

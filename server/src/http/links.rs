@@ -14,7 +14,7 @@ use super::{
     caller::{Asked, Caller, host_of},
     guard::page_policy,
     pages,
-    reply::{Lang, error_page, html},
+    reply::{error_page, html},
 };
 use crate::{
     app::SharedApp,
@@ -109,27 +109,13 @@ pub(super) async fn scan(
         };
         let authorize =
             Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
-        let title = title(&app, caller.lang, &link.gives).await?;
+        let title = pages::offer(&app, caller.lang, &link.gives).await?;
         pages::show_code_for(&app, &caller, cookies, authorize, Some(title)).await
     };
     match shown.await {
         Ok(response) => response,
         Err(error) => error_page(caller.lang, &error),
     }
-}
-
-/// What the link gives, for who is about to scan.
-async fn title(app: &SharedApp, lang: Lang, gives: &Gives) -> Result<String, Error> {
-    let named = links::named(app, gives).await?;
-    let host = app.settings.host();
-    Ok(match (lang, gives) {
-        (Lang::Zh, Gives::Server) => format!("成为 {host} 的站长"),
-        (Lang::En, Gives::Server) => format!("Become the owner of {host}"),
-        (Lang::Zh, Gives::Site(_)) => format!("邀请你登录 {named}"),
-        (Lang::En, Gives::Site(_)) => format!("You are invited to {named}"),
-        (Lang::Zh, Gives::Person { .. }) => format!("把这个微信接到 {named}"),
-        (Lang::En, Gives::Person { .. }) => format!("Connect this WeChat to {named}"),
-    })
 }
 
 #[derive(Deserialize)]

@@ -12,12 +12,13 @@ use url::Url;
 use super::{
     caller::{Caller, Piece, browser_cookie, no_session_cookie},
     guard::page_policy,
-    reply::{error_page, html},
+    reply::{Lang, error_page, html},
 };
 use crate::{
-    app::SharedApp,
+    app::{App, SharedApp},
     error::{Code, Error},
     grant::{Request, ResponseMode, Scopes},
+    links::{self, Gives},
     login::{self, Opener, face_of},
     oidc::{self, Answer, Authorize, Prompt},
     secret::{Hashed, Secret},
@@ -89,6 +90,19 @@ pub(super) async fn show_code_for(
         .filter(|url| url != "null"),
     };
     Ok((cookies, shown(app, html(&page))).into_response())
+}
+
+/// What a one-time link gives, for who is about to scan or to tap.
+pub(super) async fn offer(app: &App, lang: Lang, gives: &Gives) -> Result<String, Error> {
+    let named = links::named(app, gives).await?;
+    Ok(match (lang, gives) {
+        (Lang::Zh, Gives::Server) => format!("成为 {named} 的站长"),
+        (Lang::En, Gives::Server) => format!("Become the owner of {named}"),
+        (Lang::Zh, Gives::Site(_)) => format!("邀请你登录 {named}"),
+        (Lang::En, Gives::Site(_)) => format!("You are invited to {named}"),
+        (Lang::Zh, Gives::Person { .. }) => format!("把这个微信接到 {named}"),
+        (Lang::En, Gives::Person { .. }) => format!("Connect this WeChat to {named}"),
+    })
 }
 
 /// Opens a ticket for the hosted page, giving the browser its cookie if it has none.

@@ -5,14 +5,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wechat::JsCode;
 
-use super::caller::{Caller, Piece, Sent, host_of, js_code};
+use super::{
+    caller::{Caller, Piece, Sent, host_of, js_code},
+    pages,
+    reply::Lang,
+};
 use crate::{
     admission::Door,
     app::App,
     app::SharedApp,
     error::{Code, Error},
     grant::Scope,
-    links::{self, Gives},
     login::{self, Phone, Program, Scanned, face_of},
     risk::{Ask, Entry, Level, Opened, Why},
     ticket::{Approval, Face, Kind},
@@ -76,16 +79,8 @@ pub(super) struct Asked {
     person: Option<Face>,
     /// What the site's door is to who scanned: open, ask, asked or closed.
     admission: Door,
-    /// What an approval gives beside the sign-in, where a one-time link was opened.
-    gives: Option<Gift>,
-}
-
-#[derive(Serialize)]
-struct Gift {
-    /// server, site or person.
-    what: &'static str,
-    /// By what name people know it.
-    name: String,
+    /// What else they should know before they tap.
+    say: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -109,16 +104,36 @@ struct SeenBrowser {
     same_network: bool,
 }
 
-async fn gift(app: &App, gives: &Gives) -> Result<Gift, Error> {
-    let what = match gives {
-        Gives::Server => "server",
-        Gives::Site(_) => "site",
-        Gives::Person { .. } => "person",
+/// What else the person should know before they tap: what their link gives, or whose yes is missing.
+async fn say(app: &App, lang: Lang, scanned: &Scanned) -> Result<Option<String>, Error> {
+    if let Some(gives) = &scanned.gives {
+        return Ok(Some(pages::offer(app, lang, gives).await?));
+    }
+    let (zh, en) = match scanned.door {
+        Door::Open => return Ok(None),
+        Door::Ask => (
+            "站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。",
+            "The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.",
+        ),
+        Door::Asked => (
+            "已经问过站长，还没有答复。等站长同意以后，再登录一次。",
+            "The owner has been asked and has not answered yet. Once they have said yes, sign in again.",
+        ),
+        Door::Closed => {
+            let row = Code::NotAdmitted.row();
+            (row.zh, row.en)
+        }
     };
-    Ok(Gift { what, name: links::named(app, gives).await? })
+    Ok(Some(
+        match lang {
+            Lang::Zh => zh,
+            Lang::En => en,
+        }
+        .to_owned(),
+    ))
 }
 
-async fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
+async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error> {
     let ticket = &scanned.ticket;
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
@@ -148,10 +163,7 @@ async fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
         scopes: ticket.request.scopes.ticked().collect(),
         person: scanned.person.as_ref().map(face_of),
         admission: scanned.door,
-        gives: match &scanned.gives {
-            Some(gives) => Some(gift(app, gives).await?),
-            None => None,
-        },
+        say: say(app, lang, scanned).await?,
     })
 }
 
@@ -174,7 +186,7 @@ pub(super) async fn scan(
     let opened = EntryWord::opened(scan.entry.as_ref());
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan(&app, &scene, opened, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned).await?))
+    Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
 pub(super) async fn scan_digits(
@@ -185,7 +197,7 @@ pub(super) async fn scan_digits(
 ) -> Result<Json<Asked>, Error> {
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan_digits(&app, &digits, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned).await?))
+    Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
 #[derive(Deserialize)]
