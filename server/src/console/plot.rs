@@ -67,8 +67,16 @@ const FILL: f64 = 0.72;
 impl Columns {
     /// Columns of these numbers.
     pub fn of(numbers: &[Vec<u64>], height: u32) -> Self {
-        let most = numbers.iter().map(|parts| parts.iter().sum()).max().unwrap_or(0);
-        let (top, steps) = scale(most);
+        let (top, steps) = scale(most(numbers));
+        Self::drawn(numbers, height, top, steps)
+    }
+
+    /// The same without a scale: the highest fills the height.
+    pub fn filled(numbers: &[Vec<u64>], height: u32) -> Self {
+        Self::drawn(numbers, height, most(numbers).max(1), 1)
+    }
+
+    fn drawn(numbers: &[Vec<u64>], height: u32, top: u64, steps: u64) -> Self {
         let tall = f64::from(height);
         let y = |n: u64| tall * (1.0 - share(n, top));
         let lines = (0..=steps).map(|step| top / steps * step).map(|n| (tenth(y(n)), n)).collect();
@@ -100,6 +108,10 @@ impl Columns {
 /// A tenth of a pixel is as fine as anybody sees.
 fn tenth(pixels: f64) -> f64 {
     (pixels * 10.0).round() / 10.0
+}
+
+fn most(numbers: &[Vec<u64>]) -> u64 {
+    numbers.iter().map(|parts| parts.iter().sum()).max().unwrap_or(0)
 }
 
 /// A small line without scale or letters, as points in a box of 100 by 24.

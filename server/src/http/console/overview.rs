@@ -42,6 +42,8 @@ struct Page {
     ranges: Vec<RangeLink>,
     tiles: Vec<Tile>,
     columns: Columns,
+    /// How wide the numbers of its scale are, in pixels.
+    scale_width: usize,
     /// Of each column: its label, whether it is written on a wide and on a narrow screen, and its numbers.
     labels: Vec<Label>,
     funnel: Vec<Stage>,
@@ -173,21 +175,18 @@ pub(in crate::http) async fn page(
         step(l, l.s("扫描 → 决定", "Scanned → decided"), &seen.to_decide),
         step(l, l.s("决定 → 站点收到", "Decided → at the site"), &seen.to_redeem),
     ];
+    let days: Vec<_> =
+        seen.steps.iter().map(|step| vec![step.totals.approved, step.totals.remembered]).collect();
+    let columns = Columns::of(&days, 200);
     let page = Page {
+        scale_width: 12 + 7 * columns.lines.last().map_or(1, |(_, n)| number(*n).len()),
+        columns,
         ranges: ranges(l, range),
         hour_rows: (0..24)
             .map(|hour| (hour, week.iter().filter_map(|day| day.get(hour).copied()).collect()))
             .collect(),
         step_rows: step_rows(&steps),
         tiles: tiles(l, &seen, held),
-        columns: Columns::of(
-            &seen
-                .steps
-                .iter()
-                .map(|step| vec![step.totals.approved, step.totals.remembered])
-                .collect::<Vec<_>>(),
-            200,
-        ),
         labels: labels(&desk, range, &seen),
         funnel: funnel(l, &seen.totals),
         ends: ends(l, &seen.totals, held),
@@ -374,7 +373,7 @@ fn step(l: Words, name: &'static str, times: &Times) -> StepPlot {
         name,
         half: said(0.5),
         most: said(0.9),
-        columns: Columns::of(&times.0.iter().map(|n| vec![*n]).collect::<Vec<_>>(), 96),
+        columns: Columns::filled(&times.0.iter().map(|n| vec![*n]).collect::<Vec<_>>(), 96),
         labels: labels.zip(times.0).collect(),
     }
 }
