@@ -175,9 +175,9 @@ pub(in crate::http) async fn page(
         step(l, l.s("扫描 → 决定", "Scanned → decided"), &seen.to_decide),
         step(l, l.s("决定 → 站点收到", "Decided → at the site"), &seen.to_redeem),
     ];
-    let days: Vec<_> =
+    let numbers: Vec<_> =
         seen.steps.iter().map(|step| vec![step.totals.approved, step.totals.remembered]).collect();
-    let columns = Columns::of(&days, 200);
+    let columns = Columns::of(&numbers, 200);
     let page = Page {
         scale_width: 12 + 7 * columns.lines.last().map_or(1, |(_, n)| number(*n).len()),
         columns,
