@@ -4,6 +4,7 @@
 //! documentation; an unknown key stops the start, because a misspelt limit is no limit.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -24,6 +25,10 @@ use crate::{
     site::{self, Site},
 };
 
+mod in_force;
+
+pub use in_force::{InForce, Line, Source};
+
 /// Every setting with its default and why, as `saoma config` prints it.
 pub const DEFAULTS: &str = include_str!("../../saoma.toml");
 
@@ -42,6 +47,7 @@ pub struct Settings {
     pub wechat: Wechat,
     pub ticket: Ticket,
     pub session: Session,
+    pub console: Console,
     pub keys: Keys,
     pub retention: Retention,
     pub tokens: Tokens,
@@ -53,6 +59,9 @@ pub struct Settings {
     pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
+    /// The same as text, and where each came from.
+    #[serde(skip)]
+    pub in_force: InForce,
 }
 
 /// `[wechat]`
@@ -86,6 +95,24 @@ pub struct Ticket {
 pub struct Session {
     #[serde(with = "humantime_serde")]
     pub life: Duration,
+}
+
+/// `[console]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Console {
+    pub url: String,
+    #[serde(with = "humantime_serde")]
+    pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle: Duration,
+}
+
+impl Console {
+    /// Where operators reach the console, or where it listens.
+    pub fn origin(&self, listen: SocketAddr) -> String {
+        if self.url.is_empty() { format!("http://{listen}") } else { self.url.clone() }
+    }
 }
 
 /// `[keys]`
@@ -135,6 +162,7 @@ pub struct Limits {
     pub digits_per_address: NonZeroU32,
     pub tokens_per_address: NonZeroU32,
     pub tokens_per_site: NonZeroU32,
+    pub console_per_address: NonZeroU32,
     pub wrong_secrets_per_address: NonZeroU32,
     pub sockets: usize,
     pub sockets_per_address: usize,
@@ -303,15 +331,19 @@ impl Settings {
             written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
         let mut table = defaults();
         let mut faults = unknown_keys(&given);
+        let mut sources: BTreeMap<String, Source> =
+            paths(&given).into_iter().map(|path| (path, Source::File(name.clone()))).collect();
         merge(&mut table, given);
-        faults.extend(overlay(&mut table, env));
+        faults.extend(overlay(&mut table, env, &mut sources));
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let settings: Self =
+        let in_force = InForce::of(&table, &sources, &known_keys());
+        let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
                 format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
             })?;
+        settings.in_force = in_force;
         let faults = settings.faults();
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
@@ -351,8 +383,10 @@ impl Settings {
 
     /// The public origin, as URLs are made from it.
     fn normal(mut self) -> Self {
-        if let Ok(url) = Url::parse(&self.public_url) {
-            self.public_url = url.origin().ascii_serialization();
+        for url in [&mut self.public_url, &mut self.console.url] {
+            if let Ok(parsed) = Url::parse(url) {
+                *url = parsed.origin().ascii_serialization();
+            }
         }
         self
     }
@@ -399,6 +433,27 @@ impl Settings {
                 self.public_url
             )),
             Err(error) => faults.push(format!("public_url = {:?} is no URL: {error}", self.public_url)),
+        }
+        match Url::parse(&self.console.url) {
+            _ if self.console.url.is_empty() => {}
+            Ok(url) if !is_bare(&url) => faults.push(format!(
+                "console.url = {:?} must be an origin: scheme, host and port alone, without a path",
+                self.console.url
+            )),
+            Ok(url)
+                if url.scheme() == "https"
+                    || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(_) => faults.push(format!(
+                "console.url = {:?} must begin with https://; http is for this machine alone",
+                self.console.url
+            )),
+            Err(error) => {
+                faults.push(format!("console.url = {:?} is no URL: {error}", self.console.url));
+            }
+        }
+        let console = &self.console;
+        if console.life > Duration::from_secs(7 * 24 * 3600) || console.idle > console.life {
+            faults.push("console.life must be 7d at most, and console.idle no longer than it: who has the console has everything".to_owned());
         }
         if self.wechat.appid.is_empty() {
             faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
@@ -582,7 +637,11 @@ fn nearest(path: &str, known: &[String]) -> String {
 }
 
 /// Lays `SAOMA_*` over the table; says what cannot be laid.
-fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Vec<String> {
+fn overlay(
+    table: &mut Table,
+    env: impl Iterator<Item = (String, String)>,
+    sources: &mut BTreeMap<String, Source>,
+) -> Vec<String> {
     let known = known_keys();
     let mut faults = Vec::new();
     for (name, text) in env {
@@ -594,9 +653,13 @@ fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Ve
         let path = rest.to_ascii_lowercase().replace("__", ".");
         let (path, text) =
             match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
-                None => (path.clone(), text),
+                None => {
+                    sources.insert(path.clone(), Source::Environment(name.clone()));
+                    (path.clone(), text)
+                }
                 Some(secret) => match std::fs::read_to_string(&text) {
                     Ok(content) => {
+                        sources.insert(secret.to_owned(), Source::SecretFile(text));
                         (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
                     }
                     Err(error) => {
@@ -738,6 +801,30 @@ mod tests {
         .unwrap();
         assert_eq!(settings.wechat.secret.reveal(), "from a file");
         assert_eq!((settings.wechat.pool, settings.trusted_proxies.len()), (3, 2));
+    }
+
+    #[test]
+    fn what_is_in_force_says_where_it_came_from_and_keeps_its_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "hush hush").unwrap();
+        let env =
+            [("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()), ("SAOMA_TICKET__LIFE", "90s")];
+        let settings = load(ENOUGH, &env).unwrap();
+        let line = |name: &str| {
+            settings.in_force.0.iter().find(|line| line.name == name).cloned().unwrap()
+        };
+        assert!(
+            matches!(line("public_url").source, Source::File(path) if path.ends_with("saoma.toml"))
+        );
+        assert_eq!(
+            line("ticket.life").source,
+            Source::Environment("SAOMA_TICKET__LIFE".to_owned())
+        );
+        assert_eq!(line("ticket.life").value, "\"90s\"");
+        assert_eq!(line("session.life").source, Source::Default);
+        assert!(matches!(line("wechat.secret").source, Source::SecretFile(_)));
+        assert!(!format!("{:?}", settings.in_force).contains("hush"));
     }
 
     #[test]

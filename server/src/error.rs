@@ -17,6 +17,8 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
+    WrongHost,
+    NotFromHere,
     UnknownSite,
     RequestOver,
     HintRefused,
@@ -93,6 +95,10 @@ table! {
         "这个地址不接受该方法。" "This address does not take that method."
     OriginNotAllowed 403 "origin_not_allowed" "Origin not allowed"
         "该网页所在的来源没有登记。请在站点的 origins 中加入它。" "The page's origin is not registered. Add it to the site's origins."
+    WrongHost 421 "wrong_host" "Wrong host"
+        "管理台不认这个地址。请用 IP 地址或 localhost 打开，或者把这个地址写进 console.url。" "The console does not go by this name. Open it by its IP address or as localhost, or write the address into console.url."
+    NotFromHere 403 "not_from_here" "Not from here"
+        "这个请求不是从管理台自己的页面发出的，或者页面已经过期。请重新打开页面再试。" "This did not come from a page of the console itself, or the page is too old. Open the page again and repeat it."
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
     RequestOver 400 "request_over" "Request over"

@@ -17,6 +17,7 @@ mod admin;
 mod assets;
 mod browser;
 mod caller;
+mod console;
 mod guard;
 mod links;
 mod logout;
@@ -153,9 +154,55 @@ pub fn operators(app: SharedApp) -> Router {
         .route("/readyz", get(admin::readyz))
         .route("/metrics", get(admin::metrics))
         .route("/neighbours/token", get(neighbours::token).post(neighbours::token))
+        .merge(operators_console(&app))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))
         .layer(CatchPanicLayer::custom(reply::panicked))
         .with_state(app)
+}
+
+/// The console, and what its pages need to show a code and to follow a phone.
+fn operators_console(app: &SharedApp) -> Router<SharedApp> {
+    let tickets = Router::new()
+        .route("/{ticket}", get(watch::poll))
+        .route("/{ticket}/code", get(browser::code))
+        .route("/{ticket}/ws", get(watch::socket))
+        .route("/{ticket}/events", get(watch::events))
+        .route("/{ticket}/claim", post(console::claim))
+        .route("/{ticket}/renew", post(browser::renew))
+        .route("/{ticket}/digits", post(browser::digits))
+        .route("/{ticket}/cancel", post(browser::cancel));
+
+    let pages = Router::new()
+        .route("/", get(console::overview::page))
+        .route("/quota", post(console::overview::ask_quota))
+        .route("/sign-in", get(console::door::sign_in))
+        .route("/sign-out", post(console::door::sign_out))
+        .route("/link", get(console::door::link).post(console::door::arrive))
+        .route("/sites", get(console::sites::list))
+        .route("/sites/new", get(console::sites::fresh).post(console::sites::add))
+        .route("/sites/{id}", get(console::sites::show).post(console::sites::change))
+        .route("/sites/{id}/secret", post(console::sites::secret))
+        .route("/sites/{id}/remove", post(console::sites::remove))
+        .route("/sites/{id}/try", get(console::sites::try_it))
+        .route("/sites/{id}/tried/{ticket}", get(console::sites::tried))
+        .route("/people", get(console::people::list))
+        .route("/people/{id}", get(console::people::show))
+        .route("/people/{id}/{act}", post(console::people::act))
+        .route("/audit", get(console::audit::page))
+        .route("/keys", get(console::keys::page))
+        .route("/keys/rotate", post(console::keys::rotate))
+        .route("/settings", get(console::settings::page))
+        .fallback(reply::not_found);
+
+    Router::new()
+        .route("/", get(console::door::home))
+        .route("/assets/{name}", get(assets::console_asset))
+        .nest("/api/tickets", tickets)
+        .nest("/console", pages)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(app.clone(), console::guard))
+        .layer(from_fn_with_state((app.clone(), What::Console), guard::limit))
+        .layer(from_fn(reply::as_console_pages))
 }

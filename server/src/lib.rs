@@ -10,6 +10,8 @@ pub mod backchannel;
 pub mod codes;
 pub mod commands;
 pub mod config;
+pub mod console;
+pub mod counts;
 pub mod doctor;
 pub mod error;
 pub mod grant;

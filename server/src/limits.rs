@@ -38,6 +38,8 @@ pub enum What {
     Digits,
     /// Calling the token endpoint and its neighbours.
     Token,
+    /// Anything at the console.
+    Console,
 }
 
 /// Every limit of a running server.
@@ -53,6 +55,7 @@ pub struct Limits {
     person_scans: Rate<Hashed>,
     digits: Rate<IpAddr>,
     tokens: Rate<IpAddr>,
+    console: Rate<IpAddr>,
     site_tokens: Rate<String>,
     wrong_secrets: Rate<IpAddr>,
     /// Open connections.
@@ -80,6 +83,7 @@ impl Limits {
             person_scans: Rate::of(settings.scans_per_person),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
+            console: Rate::of(settings.console_per_address),
             site_tokens: Rate::of(settings.tokens_per_site),
             wrong_secrets: Rate::of(settings.wrong_secrets_per_address),
             sockets: places(),
@@ -105,6 +109,7 @@ impl Limits {
             What::Scan => ("scans_per_address", &self.scans),
             What::Digits => ("digits_per_address", &self.digits),
             What::Token => ("tokens_per_address", &self.tokens),
+            What::Console => ("console_per_address", &self.console),
         };
         self.kept(name, rate.take(network(address), now))
     }
@@ -173,6 +178,7 @@ impl Limits {
             &self.scans,
             &self.digits,
             &self.tokens,
+            &self.console,
             &self.wrong_secrets,
         ];
         of_addresses.into_iter().for_each(|rate| rate.forget(now));

@@ -11,9 +11,10 @@ use crate::{
     admission::{self, Door},
     app::App,
     audit,
+    counts::What,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
-    limits::What,
+    limits,
     links::{self, Gives},
     metrics::{Outcome as Ended, Step},
     person::{Identity, Newcomer, Person},
@@ -58,6 +59,13 @@ pub enum Opener {
         /// The session it is signed in with, if any.
         session: Option<Hashed>,
     },
+    /// A page of the operators' console, in the browser of this cookie.
+    Console {
+        /// The hash of the cookie.
+        cookie: Hashed,
+        /// The origin that the console is reached at.
+        origin: String,
+    },
 }
 
 /// Opens a ticket.
@@ -94,19 +102,25 @@ pub async fn open(
     };
     app.tickets.put(ticket, picture).await?;
     app.metrics.opened(kind);
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
 /// Whether one more ticket may be opened from here, for this site, and at all: asked before a code is spent on it.
 async fn admit(app: &App, site: &Site, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-    app.limits.of_address(What::Ticket, address, now)?;
+    app.limits.of_address(limits::What::Ticket, address, now)?;
     app.limits.of_ticket(&site.id, app.tickets.how_many().await?, now)
 }
 
 fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
     let id = Secret::from(app.world.base62(22));
     match opener {
-        Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Browser { cookie, session } => {
+            (id, None, Owner::Browser { cookie, session, at: None })
+        }
+        Opener::Console { cookie, origin } => {
+            (id, None, Owner::Browser { cookie, session: None, at: Some(origin) })
+        }
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
             let owner = Owner::Page { key: key.hashed(), origin };
@@ -313,7 +327,8 @@ pub async fn renew(
     let now = app.world.now();
     let life = app.settings.ticket.life;
     let fresh_id = Secret::from(app.world.base62(22));
-    let key = seen.ticket.owner.origin().map(|_| Secret::new(&app.world));
+    let is_page = matches!(seen.ticket.owner, Owner::Page { .. });
+    let key = is_page.then(|| Secret::new(&app.world));
     let fresh =
         |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
     // Asked before a code is spent on it.
@@ -329,6 +344,8 @@ pub async fn renew(
     }
     app.metrics.renewed();
     app.tickets.nudge(id).await?;
+    app.counts.add(&site.id, What::Left, seen.ticket.opened);
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -373,6 +390,7 @@ pub async fn cancel(
         Standing::Living(seen) => {
             app.tickets.remove(id).await?;
             app.metrics.ended(&seen.ticket.request.site, Ended::Cancelled);
+            app.counts.add(&seen.ticket.request.site, What::Left, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }
     }
@@ -615,7 +633,9 @@ async fn take(
         None => None,
     };
     let grave = gives.as_ref().is_some_and(Gives::is_grave);
-    let matching = if grave { Matching::Always } else { app.settings.ticket.r#match };
+    // Who gets into the console may change everything: there the number is always asked for.
+    let is_console = ticket.request.site == site::CONSOLE;
+    let matching = if grave || is_console { Matching::Always } else { app.settings.ticket.r#match };
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
     let door = door_of(app, &site, person.as_ref()).await?;
     let risk = Risk::of(signals, site.risk, matching);
@@ -632,6 +652,11 @@ async fn take(
                 app.metrics.took(Step::Scan, now.since(seen.ticket.opened));
             }
             app.tickets.nudge(next.id).await?;
+            if matches!(seen.ticket.stage, Stage::Waiting) {
+                let (site, opened) = (&next.request.site, next.opened);
+                app.counts.add(site, What::Scanned, opened);
+                app.counts.took(site, What::ToScan, opened, now.since(opened));
+            }
             return Ok(Scanned {
                 door,
                 gives,
@@ -659,6 +684,10 @@ pub async fn door_of(app: &App, site: &Site, person: Option<&Person>) -> Result<
         Some(person) => app.store.word(&person.id, &site.id).await?,
         None => None,
     };
+    // The first owner comes in while there is nobody to let them in; what their browser showed is looked at there.
+    if site.id == site::CONSOLE && !app.store.has_owner().await? {
+        return Ok(Door::Open);
+    }
     Ok(admission::door(site, person, word))
 }
 
@@ -712,8 +741,8 @@ async fn decide(
         return answered(app, &decided.decision, token, approving).await;
     };
     let now = app.world.now();
-    // A scan gives as long again as a ticket lives.
-    let scanned = seen.ticket.expires.before(app.settings.ticket.life);
+    let (opened, scanned) =
+        (seen.ticket.opened, seen.ticket.expires.before(app.settings.ticket.life));
     let decision = match &approval {
         Some(approval) => seen.ticket.approve(token, approval, now)?,
         None => seen.ticket.deny(token, now)?,
@@ -730,6 +759,7 @@ async fn decide(
     let ticket = decision.ticket;
     // At saoma's own page the session is the sign-in itself, and opens nothing else.
     let remember = match &decision.verdict {
+        Verdict::Approved { .. } if site.id == site::CONSOLE => false,
         Verdict::Approved { remember, .. } => *remember || site.id == site::SELF,
         Verdict::Denied(_) => false,
     };
@@ -749,6 +779,14 @@ async fn decide(
     if decided.decision.at == now && decided.decision.token == token {
         app.metrics.took(Step::Decide, now.since(scanned));
         app.metrics.ended(&site.id, Ended::from(&decided.decision.verdict));
+        let what = match &decided.decision.verdict {
+            Verdict::Approved { .. } => What::Approved,
+            Verdict::Denied(Denied::ByPerson) => What::Denied,
+            Verdict::Denied(Denied::WrongMatch) => What::WrongMatch,
+            Verdict::Denied(Denied::NotAdmitted | Denied::OwnerAsked) => What::TurnedAway,
+        };
+        app.counts.add(&site.id, what, opened);
+        app.counts.took(&site.id, What::ToDecide, opened, now.since(scanned));
     }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
@@ -807,7 +845,7 @@ pub async fn skip(
     let decision = Decision {
         ticket,
         scene: app.world.base62(22),
-        owner: Owner::Browser { cookie, session: None },
+        owner: Owner::Browser { cookie, session: None, at: None },
         kind: Kind::Page,
         browser,
         identity: login.identity.clone(),
@@ -833,6 +871,7 @@ pub async fn skip(
         login,
     };
     app.store.decide(decide).await?;
+    app.counts.add(&site.id, What::Remembered, now);
     app.tickets.first_claim(ticket, now).await?;
     app.metrics.ended(&site.id, Ended::Remembered);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));

@@ -13,12 +13,13 @@ use saoma::{
     app::SharedApp,
     commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
+    console::access,
     doctor::{self, Doctor, plan},
     http,
     log::{Format, Log},
     metrics, miniprogram, reload,
     run::{self, assemble},
-    store::{SharedStore, sqlite::Sqlite},
+    store::{Opens, SharedStore, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory},
     tls,
     try_it::{self, Stage},
@@ -54,6 +55,9 @@ enum Command {
         /// Check the settings instead, and say what is wrong.
         #[arg(long)]
         check: bool,
+        /// Print the settings in force instead, each with where it came from; secrets are masked.
+        #[arg(long, conflicts_with = "check")]
+        in_force: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
     Doctor(DoctorArgs),
@@ -82,6 +86,9 @@ enum Command {
         /// What `saoma backup` wrote.
         file: PathBuf,
     },
+    /// Let yourself into the operators' console where scanning is no way: WeChat is away, or your phone is.
+    #[command(subcommand)]
+    Console(ConsoleCommand),
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck {
         /// Print what it answers as JSON.
@@ -99,6 +106,12 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Subcommand)]
+enum ConsoleCommand {
+    /// Print a link that opens the console once, within ten minutes, for an hour. It is noted in the audit log.
+    Link,
 }
 
 #[derive(Subcommand)]
@@ -268,11 +281,18 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Try(args) => play(cli.config.as_deref(), args).await,
         // Its settings were read before the log began.
         Command::Serve => Ok(()),
-        Command::Config { check: false } => {
+        Command::Config { in_force: true, .. } => {
+            let lines = settings(cli.config.as_deref())?.in_force.0;
+            let line =
+                |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
+            say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
+            Ok(())
+        }
+        Command::Config { check: false, .. } => {
             say(config::DEFAULTS.trim_end());
             Ok(())
         }
-        Command::Config { check: true } => {
+        Command::Config { check: true, .. } => {
             settings(cli.config.as_deref())?;
             say("The settings can be used.");
             Ok(())
@@ -326,6 +346,17 @@ async fn run(cli: Cli) -> Result<(), String> {
             .map_err(|error| format!("{}: {error}", out.display())),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "saoma", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Console(ConsoleCommand::Link) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            let link = access::make_link(&settings, &store, &world, Opens::Console).await;
+            let link = link.map_err(|error| error.to_string())?;
+            say(&format!(
+                "{link}\n\nIt opens the console once, within ten minutes, for an hour, and is noted in the audit log.{}",
+                from_elsewhere(&settings)
+            ));
             Ok(())
         }
     }
@@ -437,6 +468,13 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
     let operators = listen(&settings.admin_listen.to_string(), "admin_listen").await?;
     let app = build(settings).await?;
     let settings = &app.settings;
+    if let Some(link) = access::offer_ownership(&app).await.map_err(|error| error.to_string())? {
+        // Printed, not logged: whoever reads it first may own this server.
+        say(&format!(
+            "Nobody owns this server yet. Open this once, within a day, and scan:\n\n  {link}\n{}",
+            from_elsewhere(settings)
+        ));
+    }
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
@@ -512,6 +550,17 @@ fn hangups() -> Result<Hangups, String> {
 #[cfg(not(unix))]
 async fn reload_at(_: Hangups, _: &SharedApp, _: &Cli, _: &Log) {
     std::future::pending().await
+}
+
+/// How a browser on another machine gets to a console that listens on this one alone.
+fn from_elsewhere(settings: &Settings) -> String {
+    let listen = settings.admin_listen;
+    if settings.console.url.is_empty() && listen.ip().is_loopback() {
+        let port = listen.port();
+        format!("\nFrom another machine first: ssh -L {port}:{listen} THIS-MACHINE")
+    } else {
+        String::new()
+    }
 }
 
 async fn listen(address: &str, setting: &str) -> Result<TcpListener, String> {

@@ -11,6 +11,7 @@ use crate::{
     backchannel,
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
+    counts::{self, Counts},
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
@@ -27,6 +28,9 @@ use crate::{
 
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
+
+/// How long counts are kept: they name nobody, and a year is compared with the one before it.
+const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +105,7 @@ pub async fn assemble(
         regions,
         neighbours: Neighbours::default(),
         metrics,
+        counts: Counts::default(),
     }))
 }
 
@@ -157,6 +162,7 @@ pub async fn run_behind(
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
     }
+    app.counts.flush(&app.store).await?;
     app.store.park(app.tickets.park().await?).await?;
     Ok(())
 }
@@ -232,6 +238,9 @@ async fn forget(app: &App) {
             }
         }
         app.limits.forget(now);
+        if let Err(error) = app.counts.flush(&app.store).await {
+            tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
+        }
         if now >= prune {
             prune = now + Duration::from_secs(300);
             if let Err(error) = app.store.prune(now).await {
@@ -243,6 +252,10 @@ async fn forget(app: &App) {
             let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
             if let Err(error) = aged {
                 tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            }
+            let old = counts::hour(now.before(COUNTS_KEPT));
+            if let Err(error) = app.store.forget_counts(old).await {
+                tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer");
             }
         }
     }

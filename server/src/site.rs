@@ -20,6 +20,10 @@ use crate::{
 /// The site that saoma itself is, for the person's own page at `/`. Nobody can register it.
 pub const SELF: &str = "saoma";
 
+/// The site that the operators' console is. Nobody can register it, nothing is ever sent to it, and no browser skips the
+/// scan for it.
+pub const CONSOLE: &str = "saoma-console";
+
 /// One `[[site]]` of the settings, or one that `saoma site add` keeps in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -243,8 +247,14 @@ impl Site {
         if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
             faults.push(format!("id = {id:?}: use 1 to 64 letters, digits, - _ or ."));
         }
-        if id == SELF {
+        if id == SELF || id == CONSOLE {
             faults.push(format!("id = {id:?} is saoma's own; choose another"));
+        }
+        if self.group == SELF || self.group == CONSOLE {
+            faults.push(format!(
+                "site {id:?}: group = {:?} is saoma's own; choose another",
+                self.group
+            ));
         }
         if self.name.trim().is_empty() || self.name.chars().count() > 40 {
             faults.push(format!("site {id:?}: name needs 1 to 40 characters; phones show it"));
@@ -422,7 +432,11 @@ impl Sites {
     pub fn settle(&self, sites: impl IntoIterator<Item = Site>, public_url: &str) {
         let mut own = Site::new(SELF, "saoma");
         own.redirect_uris = vec![format!("{public_url}/")];
-        let all = sites.into_iter().chain([own]);
+        let mut console = Site::new(CONSOLE, "saoma 管理台 · console");
+        console.risk = risk::Policy::High;
+        // Owners, and nobody else.
+        console.admit = Admit::Named;
+        let all = sites.into_iter().chain([own, console]);
         let settled = all.map(|site| (site.id.clone(), Arc::new(site))).collect();
         *self.settled.write().unwrap_or_else(PoisonError::into_inner) = settled;
     }
@@ -442,6 +456,11 @@ impl Sites {
     /// The site of this id, if the settings name it.
     pub fn settled_site(&self, id: &str) -> Option<Arc<Site>> {
         self.settled().get(id).filter(|site| site.id != SELF).cloned()
+    }
+
+    /// Whether it is saoma itself, or its console.
+    pub fn is_own(id: &str) -> bool {
+        id == SELF || id == CONSOLE
     }
 
     /// Whether the settings name this site, so that no command can change it.

@@ -63,6 +63,9 @@ pub enum Owner {
         cookie: Hashed,
         /// The signed-in session this browser had, whose approvals a new one takes over.
         session: Option<Hashed>,
+        /// Where the page stands, if not on saoma's own origin: the operators' console.
+        #[serde(default)]
+        at: Option<String>,
     },
 }
 
@@ -97,7 +100,7 @@ impl Owner {
     pub fn origin(&self) -> Option<&str> {
         match self {
             Self::Page { origin, .. } => Some(origin),
-            Self::Browser { .. } => None,
+            Self::Browser { at, .. } => at.as_deref(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, SELF, Site},
+    site::{Alg, Pkce, Site, Sites},
     store::SharedStore,
     world::World,
 };
@@ -342,7 +342,7 @@ pub(super) async fn find(
 }
 
 fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
-    if id == SELF {
+    if Sites::is_own(id) {
         return Err(format!("{id} is saoma itself"));
     }
     match settled_site(settings, id) {

@@ -129,6 +129,46 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     answer
 }
 
+#[derive(Template)]
+#[template(path = "console/error.html")]
+struct ConsoleError<'a> {
+    lang: &'a str,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+    hint: Option<String>,
+}
+
+/// Writes an error below `/console` as a page, in the language of who asked.
+pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
+    let lang = Lang::of(request.headers());
+    let is_page = request.uri().path().starts_with("/console");
+    let mut response = next.run(request).await;
+    if !is_page {
+        return response;
+    }
+    let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
+        return response;
+    };
+    let row = code.row();
+    let (title, detail) = match lang {
+        Lang::Zh => ("无法完成", row.zh),
+        Lang::En => (row.title, row.en),
+    };
+    let page = ConsoleError { lang: lang.tag(), title, detail, code: row.code, hint };
+    let mut page = html(&page);
+    *page.status_mut() = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    page.headers_mut().extend(headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+    if !page.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        // It was turned away before the console's guard; its style is all that it needs.
+        let policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+        page.headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
+    page
+}
+
 /// The site as its people know it; one that is registered no more by its id.
 pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> Value {
     let site = app.sites.get(id);

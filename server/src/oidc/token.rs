@@ -12,6 +12,7 @@ use crate::{
     admission::Door,
     app::App,
     audit,
+    counts::What,
     grant::{self, RedeemError, ResponseMode, Scope, Scopes},
     login,
     metrics::Step,
@@ -84,9 +85,11 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
         return Err(unknown());
     }
+    let at = decided.decision.at;
     app.metrics.issued("authorization_code");
-    app.metrics.took(Step::Redeem, now.since(decided.decision.at));
-    let acr = Some(claims::acr(login, decided.decision.at));
+    app.metrics.took(Step::Redeem, now.since(at));
+    app.counts.took(&site.id, What::ToRedeem, at, now.since(at));
+    let acr = Some(claims::acr(login, at));
     let refresh = refreshes.then_some(&refresh);
     family.answer(app, &access, &first, refresh, request.nonce.as_deref(), acr).await
 }

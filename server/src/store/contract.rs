@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod admissions;
+mod console;
 mod people;
 
 /// Runs every rule against a fresh store each.
@@ -54,6 +55,7 @@ pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     people_come_along_with_the_names_that_sites_know(fresh()).await;
     people::holds(&fresh).await;
     admissions::holds(&fresh).await;
+    console::holds(&fresh).await;
 }
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -324,7 +326,7 @@ fn remembered(name: &str, identity: &Identity, session: &str, old: Option<&str>)
     let mut approval = approval(name, identity);
     approval.session = Some((Hashed::of(session), NOW + 60 * MINUTE));
     let (cookie, session) = (Hashed::of("cookie"), old.map(Hashed::of));
-    approval.decision.owner = Owner::Browser { cookie, session };
+    approval.decision.owner = Owner::Browser { cookie, session, at: None };
     approval
 }
 

@@ -24,6 +24,7 @@ use crate::{metrics::Times, world::Stopwatch};
 mod account;
 mod admissions;
 pub mod backup;
+mod console;
 mod import;
 mod keys;
 mod logins;
@@ -40,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0001.sql"),
     include_str!("sqlite/0002.sql"),
     include_str!("sqlite/0003.sql"),
+    include_str!("sqlite/0004.sql"),
 ];
 
 /// How many readers may look at once.

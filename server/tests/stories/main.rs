@@ -12,12 +12,13 @@ mod admission;
 mod bad_input;
 mod claims;
 mod clocks;
+mod console;
 mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
-mod operators;
 #[cfg(target_os = "linux")]
 mod neighbours;
+mod operators;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
