@@ -17,6 +17,8 @@ mod admin;
 mod assets;
 mod browser;
 mod caller;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzed;
 mod guard;
 mod logout;
 mod oidc;

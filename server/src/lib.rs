@@ -11,6 +11,9 @@ pub mod commands;
 pub mod config;
 pub mod doctor;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grant;
 pub mod http;
 pub mod keys;

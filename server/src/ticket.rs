@@ -481,4 +481,6 @@ impl Decision {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

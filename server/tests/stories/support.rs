@@ -33,7 +33,7 @@ pub(crate) const SECRET: &str = "fedcba0987654321fedcba0987654321";
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// The sites of the stories: `blog` is public, `shop` and `bank` have secrets, `bank` is strict and `guestbook` is not,
-/// `wiki` knows no PKCE, `forum` and `chat` are one group.
+/// `wiki` knows no PKCE, `forum`, `chat` and `vault` are one group, in which `vault` is strict.
 pub(crate) const SITES: &str = r#"
 [[site]]
 id = "blog"
@@ -80,6 +80,13 @@ id = "chat"
 name = "Chat"
 redirect_uris = ["https://chat.example.com/callback"]
 group = "club"
+
+[[site]]
+id = "vault"
+name = "Vault"
+redirect_uris = ["https://vault.example.com/callback"]
+group = "club"
+risk = "high"
 "#;
 
 /// A pretend WeChat that listens.
