@@ -927,9 +927,8 @@ mod tests {
 
     #[test]
     fn a_household_is_one_address_or_one_64_of_ipv6() {
-        let same = |one: &str, other: &str| {
-            is_same_network(one.parse().unwrap(), other.parse().unwrap())
-        };
+        let same =
+            |one: &str, other: &str| is_same_network(one.parse().unwrap(), other.parse().unwrap());
         assert!(same("192.0.2.1", "192.0.2.1") && same("::ffff:192.0.2.1", "192.0.2.1"));
         assert!(same("2001:db8:1:2::3", "2001:db8:1:2:ffff::9"));
         assert!(!same("192.0.2.1", "192.0.2.2") && !same("2001:db8:1:2::3", "2001:db8:1:3::3"));

@@ -297,7 +297,8 @@ pub(crate) mod tests {
             prop_assert!(risk.ask >= live.ask && is_raised(&risk) >= is_raised(&live));
             // And a worse entry never asks for less than a better one.
             for entry in ENTRIES.into_iter().filter(|entry| *entry >= signals.entry) {
-                prop_assert!(judge(Signals { entry, ..signals }).ask >= risk.ask);
+                let worse = judge(Signals { entry, ..signals });
+                prop_assert!(worse.ask >= risk.ask);
             }
         }
 

@@ -113,9 +113,9 @@ fn every_test_that_is_named_is_there() {
         .into_iter()
         .filter(|name| *name != "room::name")
         .filter(|name| match name.split_once(": ") {
-            Some((file, title)) => !scripts
-                .get(file)
-                .is_some_and(|text| text.contains(&format!("test('{title}'"))),
+            Some((file, title)) => {
+                !scripts.get(file).is_some_and(|text| text.contains(&format!("test('{title}'")))
+            }
             None => !rust.contains(*name),
         })
         .collect();

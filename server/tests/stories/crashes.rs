@@ -266,7 +266,8 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
         secrets.push(text.to_owned());
         text.to_owned()
     };
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let http =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let form = async |path: &str, form: &[(&str, &str)]| {
         let request = http.post(format!("{}{path}", saoma.url)).form(form);
         Reply::of(request).await.unwrap()
@@ -290,7 +291,10 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
     let own = [&request[..], &[("client_secret", SHOP)]].concat();
     let pushed = form("/oauth2/par", &own).await.good().unwrap();
     let uri = secret(pushed["request_uri"].as_str().unwrap());
-    let page = browser.opens(&format!("/oauth2/authorize?client_id=shop&request_uri={uri}")).await.unwrap();
+    let page = browser
+        .opens(&format!("/oauth2/authorize?client_id=shop&request_uri={uri}"))
+        .await
+        .unwrap();
     secret(&page.ticket);
     let asked = phone.scans(&reads_scene(browser, &page).await, 1047).await.unwrap();
     secret(&asked.token);
@@ -321,8 +325,8 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
     let id_token = secret(next["id_token"].as_str().unwrap());
     for path in ["/oauth2/introspect", "/oauth2/revoke"] {
         for token in [&access, &refresh, &secret("a token that somebody made up")] {
-            let form = form(path, &[("client_id", "shop"), ("client_secret", SHOP), ("token", token)]);
-            assert!(form.await.status.is_success(), "{path}");
+            let fields = [("client_id", "shop"), ("client_secret", SHOP), ("token", token)];
+            assert!(form(path, &fields).await.status.is_success(), "{path}");
         }
     }
     let made_up = secret("a code that somebody made up and sent");
@@ -340,8 +344,11 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
     });
     let origin = "https://blog.example.com";
     let opened = browser.posts("/api/tickets", &opening, origin).await.unwrap().good().unwrap();
-    let (ticket, key) = (secret(opened["ticket"].as_str().unwrap()), secret(opened["key"].as_str().unwrap()));
-    for (verb, key) in [("digits", &key), ("renew", &secret("a key that somebody made up")), ("cancel", &key)] {
+    let (ticket, key) =
+        (secret(opened["ticket"].as_str().unwrap()), secret(opened["key"].as_str().unwrap()));
+    for (verb, key) in
+        [("digits", &key), ("renew", &secret("a key that somebody made up")), ("cancel", &key)]
+    {
         let path = format!("/api/tickets/{ticket}/{verb}");
         browser.posts(&path, &json!({ "key": key }), origin).await.unwrap();
     }
@@ -358,9 +365,11 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
     let refused = phone.calls(Method::GET, "me", Some(&wrong), &json!({})).await.unwrap();
     assert_eq!(refused.status, 401);
     let odd = secret("a js_code of no shape that WeChat would give");
-    let refused = phone.calls(Method::POST, "session", None, &json!({ "js_code": odd })).await.unwrap();
+    let refused =
+        phone.calls(Method::POST, "session", None, &json!({ "js_code": odd })).await.unwrap();
     assert!(refused.status.is_client_error());
-    let ended = phone.calls(Method::DELETE, "logins", Some(&session), &fresh().await).await.unwrap();
+    let ended =
+        phone.calls(Method::DELETE, "logins", Some(&session), &fresh().await).await.unwrap();
     assert_eq!(ended.status, 204);
     secrets
 }
