@@ -155,7 +155,6 @@ async fn odd_request_lines_are_answered_or_hung_up_on_and_never_a_fault_of_ours(
         assert!(status.is_none_or(|status| (200..500).contains(&status)), "{shown}: {said}");
         assert!(!said.contains("root:") && !said.contains("evil.example"), "{shown}: {said}");
     }
-    others_go_on(&play).await;
 }
 
 /// The kernel's user timeout does it, which Linux has.
