@@ -208,7 +208,12 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         client.post(format!("{}/cgi-bin/stable_token", saoma.wechat.url)).json(&upstream);
     let upstream = Reply::of(upstream).await.unwrap().json();
 
-    let more = everything_else(&saoma, &browser, &phone).await;
+    // A site's own words, which are kept with its request, and no more than that.
+    let asked_for = [
+        "a state that only the shop and its browser know",
+        "a nonce of the shop and of nobody else",
+    ];
+    let more = everything_else(&saoma, &browser, &phone, asked_for).await;
 
     let last = browser.opens(&asks()).await.unwrap();
     let last = reads_scene(&browser, &last).await;
@@ -240,7 +245,7 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         &home.ticket,
     ];
     secrets.extend(others.map(ToOwned::to_owned));
-    secrets.extend(more.iter().cloned());
+    secrets.extend(more.iter().cloned().chain(asked_for.map(ToOwned::to_owned)));
     let log = saoma.log();
     assert!(log.contains(" TRACE ") || log.contains(" DEBUG "), "it was to be talkative: {log}");
     for secret in secrets {
@@ -257,8 +262,13 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
 
 /// The ways that a first sign-in does not take: a pushed and a posted request, an embedded page, refresh tokens, looking
 /// into tokens and revoking them, signing out by a hint, the phone's own pages, and what is refused on the way. Returns
-/// every secret that was made or sent.
-async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> Vec<String> {
+/// every secret that was made or sent, but for what the site asked with.
+async fn everything_else(
+    saoma: &Process,
+    browser: &Browser,
+    phone: &Phone,
+    [state, nonce]: [&str; 2],
+) -> Vec<String> {
     const SHOP: &str = "a secret of the shop: with = and &";
     let mut secrets = Vec::new();
     let mut secret = |text: &str| {
@@ -273,15 +283,13 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
         Reply::of(request).await.unwrap()
     };
     let challenge = challenge(VERIFIER);
-    let state = secret("a state that only the shop and its browser know");
-    let nonce = secret("a nonce that only the shop and its browser know");
     let request = [
         ("client_id", "shop"),
         ("redirect_uri", "https://shop.example.com/callback"),
         ("response_type", "code"),
         ("scope", "openid offline_access profile"),
-        ("state", &state),
-        ("nonce", &nonce),
+        ("state", state),
+        ("nonce", nonce),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
     ];
@@ -298,7 +306,6 @@ async fn everything_else(saoma: &Process, browser: &Browser, phone: &Phone) -> V
     secret(&page.ticket);
     let asked = phone.scans(&reads_scene(browser, &page).await, 1047).await.unwrap();
     secret(&asked.token);
-    secret(&asked.scene);
     let ticked = json!({ "scopes": ["offline_access", "profile"] });
     phone.approves_with(&asked, &ticked).await.unwrap();
     let code = secret(&claims(browser, &page).await);
