@@ -239,7 +239,9 @@ async fn small(picture: Picture) -> Picture {
 }
 
 /// A PNG of two bits a pixel: a code is black on white, and two greys between keep its edges round.
-fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn four_greys(
+    bytes: &[u8],
+) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(2_000);

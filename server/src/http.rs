@@ -18,6 +18,8 @@ mod assets;
 mod browser;
 mod caller;
 mod console;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzed;
 mod guard;
 mod links;
 mod logout;

@@ -14,6 +14,9 @@ pub mod console;
 pub mod counts;
 pub mod doctor;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grant;
 pub mod http;
 pub mod keys;

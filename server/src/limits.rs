@@ -40,6 +40,8 @@ pub enum What {
     Token,
     /// Anything at the console.
     Console,
+    /// Having a request kept for later that anybody can make.
+    Keep,
 }
 
 /// Every limit of a running server.
@@ -53,6 +55,8 @@ pub struct Limits {
     watches: Rate<IpAddr>,
     scans: Rate<IpAddr>,
     person_scans: Rate<Hashed>,
+    accounts: Rate<Hashed>,
+    kept: Rate<IpAddr>,
     digits: Rate<IpAddr>,
     tokens: Rate<IpAddr>,
     console: Rate<IpAddr>,
@@ -81,6 +85,8 @@ impl Limits {
             watches: Rate::of(settings.watches_per_address),
             scans: Rate::of(settings.scans_per_address),
             person_scans: Rate::of(settings.scans_per_person),
+            accounts: Rate::of(settings.scans_per_person),
+            kept: Rate::of(settings.tickets_per_address),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
             console: Rate::of(settings.console_per_address),
@@ -110,8 +116,9 @@ impl Limits {
             What::Digits => ("digits_per_address", &self.digits),
             What::Token => ("tokens_per_address", &self.tokens),
             What::Console => ("console_per_address", &self.console),
+            What::Keep => ("tickets_per_address", &self.kept),
         };
-        self.kept(name, rate.take(network(address), now))
+        self.held(name, rate.take(network(address), now))
     }
 
     /// Counts a ticket against the site it is for, while there is room for `held` and one more.
@@ -124,7 +131,7 @@ impl Limits {
             self.hits.hit("tickets_held");
             return Err(Error::too_many(Duration::from_secs(5)));
         }
-        self.kept("tickets_per_site", self.site_tickets.take(site.to_owned(), now))
+        self.held("tickets_per_site", self.site_tickets.take(site.to_owned(), now))
     }
 
     /// Counts a scan against the person who holds the phone.
@@ -132,8 +139,15 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_person(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-        let name = Hashed::of(format!("{}:{}", identity.appid, identity.openid));
-        self.kept("scans_per_person", self.person_scans.take(name, now))
+        self.held("scans_per_person", self.person_scans.take(name(identity), now))
+    }
+
+    /// Counts what a person does in the mini program's own pages that costs: opening them, and changing what they show.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn of_account(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
+        self.held("scans_per_person", self.accounts.take(name(identity), now))
     }
 
     /// Counts a call against a site that has proved its secret. A public one proves nothing, so that anybody could use up
@@ -142,7 +156,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_site(&self, site: &str, now: Timestamp) -> Result<(), Error> {
-        self.kept("tokens_per_site", self.site_tokens.take(site.to_owned(), now))
+        self.held("tokens_per_site", self.site_tokens.take(site.to_owned(), now))
     }
 
     /// Whether an address may present one more secret.
@@ -150,7 +164,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn may_guess(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-        self.kept("wrong_secrets_per_address", self.wrong_secrets.look(&network(address), now))
+        self.held("wrong_secrets_per_address", self.wrong_secrets.look(&network(address), now))
     }
 
     /// Counts a refused secret against the address that presented it.
@@ -159,7 +173,7 @@ impl Limits {
         let _ = self.wrong_secrets.take(network(address), now);
     }
 
-    fn kept(&self, limit: &'static str, taken: Result<(), Duration>) -> Result<(), Error> {
+    fn held(&self, limit: &'static str, taken: Result<(), Duration>) -> Result<(), Error> {
         match taken {
             Err(wait) if !self.off => {
                 self.hits.hit(limit);
@@ -180,11 +194,17 @@ impl Limits {
             &self.tokens,
             &self.console,
             &self.wrong_secrets,
+            &self.kept,
         ];
         of_addresses.into_iter().for_each(|rate| rate.forget(now));
         [&self.site_tickets, &self.site_tokens].into_iter().for_each(|rate| rate.forget(now));
-        self.person_scans.forget(now);
+        [&self.person_scans, &self.accounts].into_iter().for_each(|rate| rate.forget(now));
     }
+}
+
+/// Under what a person is counted.
+fn name(identity: &Identity) -> Hashed {
+    Hashed::of(format!("{}:{}", identity.appid, identity.openid))
 }
 
 /// What counts as one address: a /64 of IPv6, since a household or a rented machine has all of it.

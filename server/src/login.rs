@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use serde_json::json;
+use wechat::{Suggestion, TextCheck, TextScene};
 
 use crate::{
     admission::{self, Door},
@@ -400,6 +401,8 @@ pub async fn cancel(
 pub struct Phone {
     /// From where.
     pub address: IpAddr,
+    /// Whether that is the phone's address, and not one of a proxy that stands for everybody.
+    pub address_is_its_own: bool,
     /// Its system, by its `User-Agent`.
     pub system: System,
     /// What its mini program says of itself, for the audit log alone.
@@ -618,7 +621,7 @@ async fn take(
         }
         None => crate::store::Acquaintance::default(),
     };
-    let same_network = is_same_network(ticket.browser.address, address);
+    let same_network = phone.address_is_its_own && is_same_network(ticket.browser.address, address);
     let signals = Signals {
         entry,
         kind: ticket.kind,
@@ -958,6 +961,7 @@ pub async fn open_phone(
 ) -> Result<(Secret, Duration, Option<Person>), Error> {
     const LIFE: Duration = Duration::from_secs(24 * 3600);
     let identity = who(app, js_code).await?;
+    app.limits.of_account(&identity, app.world.now())?;
     let person = app.store.person_of(&identity).await?;
     if person.as_ref().is_some_and(|person| person.blocked) {
         return Err(Code::PersonBlocked.into());
@@ -970,14 +974,16 @@ pub async fn open_phone(
 /// Forgets the person who holds this phone; needs a fresh js_code of theirs besides the token.
 ///
 /// # Errors
-/// [`Code::Unauthorized`] if the js_code is somebody else's.
+/// [`Code::Unauthorized`] if the js_code is somebody else's, [`Code::PersonBlocked`].
 pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
     let now = app.world.now();
     let identity = holder_again(app, token, js_code).await?;
-    if let Some(person) = app.store.person_of(&identity).await? {
-        app.store.forget(&person.id, now).await?;
+    match app.store.person_of(&identity).await? {
+        // Who is kept out would come back as somebody new; forgetting them is for the operator.
+        Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
+        Some(person) => Ok(app.store.forget(&person.id, now).await.map(drop)?),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Ends all of a person's logins, and other phones' tokens; needs a fresh js_code of theirs besides the token.
@@ -1004,16 +1010,70 @@ pub(crate) async fn holder_again(
     if holder.is_same(&identity) { Ok(identity) } else { Err(Code::Unauthorized.into()) }
 }
 
-/// Changes what a person shows.
+/// What WeChat calls everybody who has not said otherwise (wechat-api.md section 9): no name, and never shown as one.
+const NOBODYS_NAME: &str = "微信用户";
+
+/// Changes what a person shows. WeChat is asked about a name before anybody sees it, as its rules want.
 ///
 /// # Errors
-/// [`Code::InvalidRequest`] for a name that misleads or is too long.
-pub async fn set_profile(app: &App, person: &Person, profile: Profile) -> Result<Person, Error> {
-    if let Some(nickname) = &profile.nickname
-        && (nickname.chars().count() > 32 || nickname.chars().any(site::misleading))
-    {
-        return Err(Error::invalid("nickname: 32 characters at most, none of them invisible"));
+/// [`Code::InvalidRequest`] for a name that misleads, is too long or that WeChat does not let stand; [`Code::Unauthorized`]
+/// where WeChat has not seen the person for two hours, which a fresh session mends; and what WeChat says.
+pub async fn set_profile(
+    app: &App,
+    person: &Person,
+    identity: &Identity,
+    mut profile: Profile,
+) -> Result<Person, Error> {
+    profile.nickname = profile.nickname.map(|nickname| nickname.trim().to_owned());
+    profile.nickname =
+        profile.nickname.map(|it| if it == NOBODYS_NAME { String::new() } else { it });
+    if let Some(nickname) = profile.nickname.as_ref().filter(|nickname| !nickname.is_empty()) {
+        if nickname.chars().count() > 32 || nickname.chars().any(site::misleading) {
+            return Err(Error::invalid("nickname: 32 characters at most, none of them invisible"));
+        }
+        let check = TextCheck::new(&identity.openid, TextScene::Profile, nickname);
+        match app.wechat.check_text(&check).await {
+            Ok(verdict) if verdict.suggestion == Suggestion::Pass => {}
+            Ok(_) => {
+                return Err(Error::invalid(
+                    "nickname: WeChat does not let it stand; choose another",
+                ));
+            }
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.errcode == 61010) => {
+                return Err(Code::Unauthorized.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let changed = app.store.set_profile(&person.id, profile).await?;
     changed.ok_or_else(|| Code::Unauthorized.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_household_is_one_address_or_one_64_of_ipv6() {
+        let same =
+            |one: &str, other: &str| is_same_network(one.parse().unwrap(), other.parse().unwrap());
+        assert!(same("192.0.2.1", "192.0.2.1") && same("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(same("2001:db8:1:2::3", "2001:db8:1:2:ffff::9"));
+        assert!(!same("192.0.2.1", "192.0.2.2") && !same("2001:db8:1:2::3", "2001:db8:1:3::3"));
+        assert!(!same("192.0.2.1", "2001:db8::1"));
+    }
+
+    #[test]
+    fn a_system_is_told_by_its_name_however_a_browser_spells_it() {
+        for (text, system) in [
+            ("MicroMessenger/8.0 (iPhone; iOS 19)", System::Ios),
+            ("iPad", System::Ios),
+            ("Mozilla/5.0 (Linux; Android 15; Pixel)", System::Android),
+            ("Mozilla/5.0 (Phone; OpenHarmony 5.0)", System::Harmony),
+            ("Windows 10", System::Other),
+            ("", System::Other),
+        ] {
+            assert_eq!(System::of(text), system, "{text}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     keys,
     login::{Claim, Outcome},
     secret::Secret,
-    site::Site,
+    site::{self, Site},
     ticket::Denied,
 };
 
@@ -182,6 +182,11 @@ pub struct ClientAuth {
     pub unencoded: Option<Secret>,
 }
 
+/// The site of this `client_id`. saoma's own page is none: what is approved there opens nothing else.
+fn client(app: &App, id: &str) -> Option<Arc<Site>> {
+    app.sites.get(id).filter(|site| site.id != site::SELF)
+}
+
 /// The site that this proves.
 ///
 /// # Errors
@@ -190,7 +195,7 @@ pub fn authenticate(app: &App, auth: &ClientAuth) -> Result<Arc<Site>, OauthErro
     let refused = || {
         OauthError::new("invalid_client", "unknown client_id, or a wrong or missing client_secret")
     };
-    let site = auth.id.as_deref().and_then(|id| app.sites.get(id)).ok_or_else(refused)?;
+    let site = auth.id.as_deref().and_then(|id| client(app, id)).ok_or_else(refused)?;
     let proven = match &auth.secret {
         None => site.is_public(),
         Some(secret) => {

@@ -250,6 +250,7 @@ impl Site {
         if id == SELF || id == CONSOLE {
             faults.push(format!("id = {id:?} is saoma's own; choose another"));
         }
+        // Whoever signs in to saoma's own page keeps a session there, whatever the risk was: it must open nothing else.
         if self.group == SELF || self.group == CONSOLE {
             faults.push(format!(
                 "site {id:?}: group = {:?} is saoma's own; choose another",
@@ -304,7 +305,7 @@ impl Site {
         for origin in &self.origins {
             if !is_origin(origin) {
                 faults.push(format!(
-                    "site {id:?}: origins: {origin:?} must be scheme, host and port alone, like https://blog.example.com"
+                    "site {id:?}: origins: {origin:?} must be https (http on loopback), host and port alone, like https://blog.example.com"
                 ));
             }
         }
@@ -406,10 +407,11 @@ fn is_email_pattern(pattern: &str) -> bool {
         && domain.split('.').all(|label| !label.is_empty())
 }
 
-/// Whether a text is an origin as browsers send it.
+/// Whether a text is an origin as browsers send it, of pages that nobody on the way can change: they hold a ticket's key.
 pub fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
-        matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == text
+        let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+        safe && url.origin().ascii_serialization() == text
     })
 }
 
@@ -525,6 +527,31 @@ mod tests {
     }
 
     #[test]
+    fn a_page_with_a_ticket_stands_where_nobody_on_the_way_can_change_it() {
+        for origin in [
+            "https://blog.example.com",
+            "https://blog.example.com:8443",
+            "http://127.0.0.1:3000",
+            "http://localhost:5173",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for not in [
+            "http://blog.example.com",
+            "https://blog.example.com/",
+            "https://blog.example.com:443",
+            "https://BLOG.example.com",
+            "https://user@blog.example.com",
+            "ws://blog.example.com",
+            "null",
+            "*",
+            "",
+        ] {
+            assert!(!is_origin(not), "{not}");
+        }
+    }
+
+    #[test]
     fn a_native_application_on_loopback_may_come_with_any_port() {
         let cli = site(&["http://127.0.0.1/done"]);
         assert!(cli.allows_redirect("http://127.0.0.1:53121/done"));
@@ -549,6 +576,8 @@ mod tests {
         bad.origins = vec!["https://a.example/".to_owned()];
         bad.pkce = Pkce::IfSent;
         assert_eq!(bad.faults().len(), 6, "{:#?}", bad.faults());
+        bad.group = SELF.to_owned();
+        assert_eq!(bad.faults().len(), 7, "saoma's own session opens nothing else");
         assert_eq!(
             site(&["https://a.example/cb", "com.example.app:/done"]).faults(),
             [] as [String; 0]

@@ -505,4 +505,6 @@ impl Decision {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

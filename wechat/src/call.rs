@@ -296,9 +296,60 @@ fn unreachable(request: &Request<'_>, error: reqwest::Error) -> Error {
     Error::Unreachable { api: request.api, why, detail: mask(&detail, &request.secrets) }
 }
 
+/// What a fuzzer throws an answer at: every API must tell it apart without a panic, and show no secret that it repeats.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[cfg_attr(not(feature = "fuzzing"), expect(unreachable_pub, reason = "public for fuzzers alone"))]
+pub fn answered(status: u16, body: &[u8]) {
+    for api in Api::ALL {
+        let request = Request::get(api, Vec::new()).hiding("a secret that was sent along");
+        let answer = || Answer { status, used: None, body: Bytes::copy_from_slice(body) };
+        let shown = match (sort(&request, answer()), sort(&request, answer())) {
+            (Ok(picture), Ok(json)) => {
+                let picture = picture.picture().map(|picture| picture.kind);
+                let session = json.json::<crate::session::SessionAnswer>().map(drop);
+                format!("{picture:?} {session:?}")
+            }
+            (Err(error), _) | (_, Err(error)) => format!("{error} {error:?}"),
+        };
+        assert!(!shown.contains("a secret that was sent along"), "{shown}");
+    }
+}
+
 fn mask(text: &str, secrets: &[&str]) -> String {
     secrets
         .iter()
         .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_is_answered_is_told_apart(
+            status in prop_oneof![4 => Just(200_u16), 1 => 100..600_u16],
+            head in prop_oneof!["", "\\{", "\\{\"errcode\":", "\u{ff}\u{d8}\u{ff}", "\u{89}PNG\r\n\u{1a}\n"],
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..200),
+                "[ -~]{0,60}".prop_map(String::into_bytes),
+                (any::<i64>(), "\\PC{0,20}").prop_map(|(errcode, errmsg)| {
+                    serde_json::json!({"errcode": errcode, "errmsg": errmsg, "openid": "", "result": [errmsg]}).to_string().into_bytes()
+                }),
+            ],
+        ) {
+            answered(status, &[head.as_bytes(), &body].concat());
+            answered(status, &body);
+            let repeats = [&body[..], b" a secret that was sent along"].concat();
+            answered(status, &repeats);
+            let told = serde_json::json!({ "errcode": 40013, "errmsg": String::from_utf8_lossy(&repeats) });
+            answered(status, told.to_string().as_bytes());
+        }
+    }
 }

@@ -55,3 +55,8 @@ pub use token::TokenStatus;
 
 #[cfg(feature = "pretend")]
 pub mod pretend;
+
+/// What a fuzzer throws WeChat's answers at.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use call::answered;

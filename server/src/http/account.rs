@@ -6,6 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::{
     caller::{Caller, Piece, Sent, SentIfAny, js_code},
@@ -18,7 +19,7 @@ use crate::{
     grant::Scope,
     login::{self, face_of},
     owner,
-    person::Person,
+    person::{Identity, Person},
     site,
     store::Profile,
     world::Timestamp,
@@ -51,12 +52,17 @@ pub(super) async fn session(
 
 /// The person whose mini program this is; none if they have approved nothing yet.
 async fn holder(app: &App, caller: &Caller) -> Result<Option<Person>, Error> {
-    let identity =
-        app.store.phone(caller.token()?, app.world.now()).await?.ok_or(Code::Unauthorized)?;
+    let identity = identity(app, caller).await?;
     match app.store.person_of(&identity).await? {
         Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
         found => Ok(found),
     }
+}
+
+/// Who WeChat said it is when these pages were opened.
+async fn identity(app: &App, caller: &Caller) -> Result<Identity, Error> {
+    let found = app.store.phone(caller.token()?, app.world.now()).await?;
+    found.ok_or_else(|| Code::Unauthorized.into())
 }
 
 pub(super) async fn logins(
@@ -198,18 +204,33 @@ pub(super) async fn set_profile(
     Sent(sent): Sent<NewProfile>,
 ) -> Result<Json<Value>, Error> {
     let person = holder(&app, &caller).await?.ok_or(Code::NotFound)?;
+    let identity = identity(&app, &caller).await?;
+    app.limits.of_account(&identity, app.world.now())?;
     let avatar = match sent.avatar {
-        Some(text) => Some(picture(&text)?),
+        Some(text) => Some(drawn_anew(text).await?),
         None => None,
     };
-    let changed =
-        login::set_profile(&app, &person, Profile { nickname: sent.nickname, avatar }).await?;
+    let profile = Profile { nickname: sent.nickname, avatar };
+    let changed = login::set_profile(&app, &person, &identity, profile).await?;
     Ok(Json(json!(face_of(&changed))))
 }
 
+/// One picture at a time, and where nobody else waits for it: it may cost a second, which is nobody's but its sender's.
+async fn drawn_anew(base64: String) -> Result<(String, Vec<u8>), Error> {
+    static BRUSH: Semaphore = Semaphore::const_new(1);
+    let failed = |cause: &dyn std::fmt::Display| Error {
+        cause: Some(cause.to_string()),
+        ..Code::Unavailable.into()
+    };
+    let _brush = BRUSH.acquire().await.map_err(|error| failed(&error))?;
+    let drawn = tokio::task::spawn_blocking(move || picture(&base64)).await;
+    drawn.map_err(|error| failed(&error))?
+}
+
 /// A picture as saoma keeps it: drawn anew from what was sent, so that nothing else than pixels is ever served.
-fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
+pub(super) fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
     const SIDE: u32 = 256;
+    const LARGEST: u32 = 2048;
     let bytes = STANDARD.decode(base64).map_err(|_| Error::invalid("avatar: not base64"))?;
     if bytes.is_empty() {
         return Ok((String::new(), Vec::new()));
@@ -217,8 +238,8 @@ fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
     let unreadable = || Error::invalid("avatar: neither PNG nor JPEG, or too large");
     let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
     let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(4096), Some(4096));
-    limits.max_alloc = Some(96 * 1024 * 1024);
+    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
+    limits.max_alloc = Some(32 * 1024 * 1024);
     reader.limits(limits);
     let read = reader
         .with_guessed_format()
@@ -234,8 +255,7 @@ fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
 
 /// All that is kept of a person, in one answer they can take along (GDPR 15 and 20, PIPL 45).
 pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<Json<Value>, Error> {
-    let identity =
-        app.store.phone(caller.token()?, app.world.now()).await?.ok_or(Code::Unauthorized)?;
+    let identity = identity(&app, &caller).await?;
     let Some(person) = holder(&app, &caller).await? else {
         let identity = json!({ "appid": identity.appid, "openid": identity.openid, "unionid": identity.unionid });
         return Ok(Json(json!({ "person": null, "identities": [identity], "logins": [] })));

@@ -82,6 +82,8 @@ impl AtConsole {
 pub(super) struct Caller {
     /// From where, looking through trusted proxies.
     pub(super) address: IpAddr,
+    /// Whether that is the caller's address, and not one of a proxy that stands for everybody.
+    pub(super) address_is_its_own: bool,
     /// In which language they want to be spoken to.
     pub(super) lang: Lang,
     /// The `Origin` that the browser sent.
@@ -109,8 +111,10 @@ impl FromRequestParts<SharedApp> for Caller {
             Some(at) => at.cookies(),
             None => CookieNames::of(app),
         };
+        let (address, address_is_its_own) = hops(app, &parts.extensions, headers);
         Ok(Self {
-            address: address(app, &parts.extensions, headers),
+            address,
+            address_is_its_own,
             lang: Lang::of(headers),
             origin: text(headers, header::ORIGIN),
             cookie: cookie(names.browser),
@@ -195,10 +199,17 @@ pub(super) fn peer(extensions: &Extensions) -> IpAddr {
 
 /// The right-most hop that no trusted proxy made: what stands further left anybody could have written.
 pub(super) fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    hops(app, extensions, headers).0
+}
+
+/// The same, and whether it is the caller's own. It is not where a proxy that nobody named in the settings says that it
+/// speaks for others, or a trusted one does not say for whom: then all callers have one address, which means nothing.
+fn hops(app: &App, extensions: &Extensions, headers: &HeaderMap) -> (IpAddr, bool) {
     let is_trusted = |ip: &IpAddr| app.settings.is_trusted_proxy(*ip);
     let peer = peer(extensions);
     if !is_trusted(&peer) {
-        return peer;
+        let speaks_for_others = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        return (peer, !speaks_for_others);
     }
     let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
     let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
@@ -210,8 +221,11 @@ pub(super) fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -
             break;
         }
     }
-    nearest
+    (nearest, !is_trusted(&nearest))
 }
+
+/// Headers by which proxies say that they speak for others.
+const FORWARDED: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
 
 /// What the two cookies are called: with the prefix that keeps other hosts and plain http out, where https is.
 pub(super) struct CookieNames {
@@ -365,5 +379,23 @@ impl FromRequestParts<SharedApp> for Piece {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
         let piece = axum::extract::Path::<String>::from_request_parts(parts, app).await;
         piece.map(|piece| Self(piece.0)).map_err(|_| Code::NoSuchTicket.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_shown_in_letters_that_pass_for_no_others() {
+        for (url, host) in [
+            ("https://blog.example.com/callback", "blog.example.com"),
+            ("https://аррӏе.com/cb", "xn--80ak6aa92e.com"),
+            ("https://bücher.example/cb", "xn--bcher-kva.example"),
+            ("https://EXAMPLE.com:8443/cb", "example.com"),
+            ("http://127.0.0.1:8000/cb", "127.0.0.1"),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
     }
 }

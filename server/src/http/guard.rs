@@ -35,8 +35,9 @@ pub(super) async fn limit(
     }
 }
 
-/// The same for what sites call, in OAuth's words; and an address whose secrets and tokens are refused again and again may
-/// present no more for a while.
+/// The same for what sites call, in OAuth's words; and an address whose secrets are refused again and again may present no
+/// more for a while. Tokens are not counted: none can be guessed, and a site's server that hands on what strangers give it
+/// would be shut out by them.
 pub(super) async fn limit_sites(
     State(app): State<SharedApp>,
     request: Request,
@@ -45,13 +46,15 @@ pub(super) async fn limit_sites(
     let address = caller::address(&app, request.extensions(), request.headers());
     let now = app.world.now();
     let limits = &app.limits;
+    let guesses = !request.uri().path().ends_with("/userinfo");
     let held = limits.of_address(What::Token, address, now);
-    if let Err(error) = held.and_then(|()| limits.may_guess(address, now)) {
+    let held = held.and_then(|()| if guesses { limits.may_guess(address, now) } else { Ok(()) });
+    if let Err(error) = held {
         hint_at_proxies(&app, &request);
         return in_oauths_words(&error);
     }
     let response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
+    if guesses && response.status() == StatusCode::UNAUTHORIZED {
         limits.guessed_wrong(address, app.world.now());
     }
     response

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    limits::What,
     oidc::{self, Leave, Leaving},
 };
 
@@ -92,6 +93,7 @@ pub(super) async fn logout_by_post(
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
     let kept = async {
+        app.limits.of_address(What::Keep, caller.address, app.world.now())?;
         let Form(wish) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
         oidc::keep_wish(&app, &wish.leave()).await
     };

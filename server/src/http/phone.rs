@@ -173,7 +173,13 @@ fn phone(caller: &Caller, scan: &Scan) -> Result<(JsCode, Phone), Error> {
     }
     let program = scan.client.clone().unwrap_or_default().cut();
     let number = scan.entry.as_ref().and_then(EntryWord::number);
-    let phone = Phone { address: caller.address, system: caller.system(), program, number };
+    let phone = Phone {
+        address: caller.address,
+        address_is_its_own: caller.address_is_its_own,
+        system: caller.system(),
+        program,
+        number,
+    };
     Ok((js_code(&scan.js_code)?, phone))
 }
 

@@ -244,6 +244,32 @@ pub(super) fn html(page: &impl Template) -> Response {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_panic_costs_its_own_request_and_tells_nothing() {
+        use axum::{Router, body::Body, middleware::from_fn, routing::get};
+        use tower::ServiceExt as _;
+        use tower_http::catch_panic::CatchPanicLayer;
+        async fn breaks() {
+            panic!("a secret of the inside");
+        }
+        let router = Router::new()
+            .route("/breaks", get(breaks))
+            .route("/works", get(async || "fine"))
+            .layer(from_fn(in_the_callers_language))
+            .layer(CatchPanicLayer::custom(panicked));
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let status = response.status().as_u16();
+            let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
+            (status, String::from_utf8(body.to_vec()).unwrap())
+        };
+        let (status, body) = ask("/breaks").await;
+        assert_eq!(status, 500);
+        assert!(!body.contains("secret"), "{body}");
+        assert_eq!(ask("/works").await, (200, "fine".to_owned()));
+    }
+
     #[test]
     fn the_caller_is_answered_in_their_language() {
         let of = |text: &'static str| {

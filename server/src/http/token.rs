@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::SharedApp,
+    limits::What,
     oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},
     secret::Secret,
 };
@@ -120,6 +121,7 @@ pub(super) async fn introspect(
 /// A pushed authorization request (RFC 9126).
 pub(super) async fn par(
     State(app): State<SharedApp>,
+    caller: Caller,
     headers: HeaderMap,
     sent: Sent<Pairs>,
 ) -> Response {
@@ -133,6 +135,10 @@ pub(super) async fn par(
         let secret = value("client_secret").map(Secret::from);
         let auth = client_auth(&headers, value("client_id"), secret)?;
         let site = oidc::authenticate(&app, &auth)?;
+        if site.is_public() {
+            // It has proved nothing: anybody can push in its name.
+            app.limits.of_address(What::Keep, caller.address, app.world.now())?;
+        }
         let named = [("client_id".to_owned(), site.id.clone())];
         let params = pairs.into_iter().filter(|(name, _)| name != "client_id").chain(named);
         let params = Params::read(params);

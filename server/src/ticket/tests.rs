@@ -3,14 +3,14 @@
 use super::*;
 use crate::risk::{Matching, Opened, Policy, Signals};
 
-const LIFE: Duration = Duration::from_secs(120);
-const START: Timestamp = Timestamp::from_millis(1_000_000);
+pub(super) const LIFE: Duration = Duration::from_secs(120);
+pub(super) const START: Timestamp = Timestamp::from_millis(1_000_000);
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::held(START, 1)
 }
 
-fn ticket(kind: Kind) -> Ticket {
+pub(super) fn ticket(kind: Kind) -> Ticket {
     Ticket {
         id: Hashed::of("ticket"),
         scene: "s".repeat(22),
@@ -41,7 +41,7 @@ fn ticket(kind: Kind) -> Ticket {
     }
 }
 
-fn phone(openid: &str, token: &str, entry: u32) -> Scanner {
+pub(super) fn phone(openid: &str, token: &str, entry: u32) -> Scanner {
     let Opened::By(entry) = Opened::from_number(entry) else { unreachable!("a person scans") };
     let signals = Signals {
         entry,

@@ -37,6 +37,8 @@ struct Held {
     claims: HashMap<Hashed, Timestamp>,
     counters: HashMap<String, Counter>,
     kept: HashMap<Hashed, (Timestamp, Bytes)>,
+    /// The names of what is kept, the oldest first; some of them are gone already.
+    keeping: VecDeque<Hashed>,
     /// When to look at a ticket again for forgetting it. Lives are alike, so the queue is nearly in order; who comes up
     /// early goes to the back.
     leaving: VecDeque<(Timestamp, Hashed)>,
@@ -190,9 +192,12 @@ impl Tickets for Memory {
 
     async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
         let mut held = self.held();
-        if held.kept.len() >= MOST_KEPT {
-            return Err(Error("too many requests are kept at once".to_owned()));
+        // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
+        while held.kept.len() >= MOST_KEPT || held.keeping.len() >= 2 * MOST_KEPT {
+            let Some(oldest) = held.keeping.pop_front() else { break };
+            held.kept.remove(&oldest);
         }
+        held.keeping.push_back(name);
         held.kept.insert(name, (until, value));
         Ok(())
     }
@@ -235,6 +240,8 @@ impl Tickets for Memory {
             }
         }
         held.kept.retain(|_, (until, _)| *until > now);
+        let Held { kept, keeping, .. } = &mut *held;
+        keeping.retain(|name| kept.contains_key(name));
         held.counters.retain(|_, counter| counter.until > now);
         held.claims.retain(|_, at| *at > old);
         Ok(expired)
@@ -254,6 +261,26 @@ impl Tickets for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest_and_fills_no_more_than_its_room()
+    {
+        let memory = Memory::new(Arc::new(Waiting::default()));
+        let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(600_000));
+        let name = |n: u32| Hashed::of(n.to_be_bytes());
+        for n in 0..20_000 {
+            memory.keep(name(n), Bytes::from_static(b"kept"), until).await.unwrap();
+            if n % 3 == 0 {
+                memory.take(name(n), now).await.unwrap().unwrap();
+            }
+        }
+        assert_eq!(memory.kept(name(1), now).await.unwrap(), None, "the oldest made room");
+        assert_eq!(memory.kept(name(19_999), now).await.unwrap().unwrap(), "kept");
+        assert!(memory.held().kept.len() <= MOST_KEPT);
+        assert!(memory.held().keeping.len() <= 2 * MOST_KEPT);
+        memory.purge(until).await.unwrap();
+        assert!(memory.held().keeping.is_empty());
+    }
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {
