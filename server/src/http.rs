@@ -21,6 +21,7 @@ mod guard;
 mod links;
 mod logout;
 mod oidc;
+mod openapi;
 mod owner;
 mod pages;
 mod phone;
@@ -29,6 +30,7 @@ mod serve;
 mod token;
 mod watch;
 
+pub use openapi::{document, operators_document};
 pub use serve::{Door, serve, serve_at};
 #[cfg(target_os = "linux")]
 pub use watch::attend;
@@ -110,6 +112,7 @@ pub fn public(app: SharedApp) -> Router {
         .route("/avatars/{name}/{version}", get(pages::avatar))
         .route("/.well-known/openid-configuration", get(oidc::discovery))
         .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
+        .route("/openapi.json", get(openapi::public))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .nest("/api/tickets", tickets)
@@ -129,6 +132,7 @@ pub fn public(app: SharedApp) -> Router {
 /// What operators reach, on a listener of its own.
 pub fn operators(app: SharedApp) -> Router {
     Router::new()
+        .route("/openapi.json", get(openapi::operators))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .fallback(reply::not_found)

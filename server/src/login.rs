@@ -130,9 +130,10 @@ async fn code_for(app: &App, site: &Site, kind: Kind) -> Result<(String, Option<
 }
 
 /// What a page is told of its ticket, and nothing else, ever.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct State {
     /// waiting, scanned, approved, denied or expired.
+    #[schemars(extend("enum" = ["waiting", "scanned", "approved", "denied", "expired"]))]
     pub state: &'static str,
     /// Seconds to the end of the present state.
     pub expires_in: u64,
@@ -141,6 +142,7 @@ pub struct State {
     pub number: Option<String>,
     /// Why it was denied, where it was not the person who said no: not_admitted or owner_asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["not_admitted", "owner_asked"]))]
     pub reason: Option<&'static str>,
     /// Who scanned; on the hosted page alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -387,7 +389,7 @@ pub struct Phone {
 }
 
 /// The mini program, as it says itself: nothing is decided by it.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Program {
     /// Its version.
     pub version: Option<String>,

@@ -67,6 +67,12 @@ enum Command {
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Print all of saoma's HTTP as OpenAPI 3.1: what a server shows at /openapi.json.
+    Openapi {
+        /// That of the operators' listener.
+        #[arg(long)]
+        operators: bool,
+    },
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck,
 }
@@ -242,6 +248,11 @@ async fn run(cli: Cli) -> Result<(), String> {
                 KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
             };
             say(text.trim_end());
+            Ok(())
+        }
+        Command::Openapi { operators } => {
+            let document = if operators { http::operators_document() } else { http::document() };
+            say(&format!("{document:#}"));
             Ok(())
         }
         Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,

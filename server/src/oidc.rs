@@ -26,12 +26,12 @@ mod logout;
 mod token;
 
 pub use authorize::{
-    Authorize, Failure, PUSHED_LIFE, Params, Prompt, authorize, check_lengths, may_skip, push,
-    pushed,
+    Authorize, Failure, PARAMETERS, PUSHED_LIFE, Params, Prompt, authorize, check_lengths,
+    may_skip, push, pushed,
 };
 pub use claims::{bearer, claims};
 pub use logout::{Leave, Leaving, keep_wish, kept_wish, leave, left, logout_token};
-pub use token::{Redeem, Refresh, introspect, redeem, refresh, revoke};
+pub use token::{Introspection, Redeem, Refresh, Tokens, introspect, redeem, refresh, revoke};
 
 /// What goes back to a site's redirect address.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! What operators and their monitors ask: alive, ready.
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::app::SharedApp;
 
@@ -10,8 +11,17 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
+/// What a server needs to go on, each "ok" or "down".
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Ready {
+    ready: bool,
+    store: &'static str,
+    tickets: &'static str,
+    wechat: &'static str,
+}
+
 /// Ready: the stores answer and there is a token or a code to go on with.
-pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Value>) {
+pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Ready>) {
     let (store, tickets) = tokio::join!(app.store.ping(), app.tickets.ping());
     let token = app.wechat.token_status();
     // Codes in hand ride out an upstream that is away.
@@ -19,8 +29,6 @@ pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Va
     let ready = store.is_ok() && tickets.is_ok() && wechat;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |ok: bool| if ok { "ok" } else { "down" };
-    let body = json!({
-        "ready": ready, "store": word(store.is_ok()), "tickets": word(tickets.is_ok()), "wechat": word(wechat),
-    });
-    (status, Json(body))
+    let (store, tickets) = (word(store.is_ok()), word(tickets.is_ok()));
+    (status, Json(Ready { ready, store, tickets, wechat: word(wechat) }))
 }

@@ -1,8 +1,8 @@
 //! The phone's calls about a ticket: scan, approve, deny. `account.rs` has the mini program's own pages.
 
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use wechat::JsCode;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
 /// The protocol that this server and the mini program speak (docs/protocol.md).
 const PROTOCOL: u32 = 1;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Scan {
     js_code: String,
     entry: Option<EntryWord>,
@@ -33,7 +33,7 @@ pub(super) struct Scan {
 }
 
 /// WeChat's scene number, or the word for our own scan button.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum EntryWord {
     Number(u32),
@@ -62,7 +62,8 @@ impl EntryWord {
 }
 
 /// What the phone shows before it asks.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Scanned")]
 pub(super) struct Asked {
     scene: String,
     token: String,
@@ -83,19 +84,19 @@ pub(super) struct Asked {
     say: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AskingSite {
     name: String,
     host: String,
     logo: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Page {
     host: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SeenBrowser {
     name: String,
     os: String,
@@ -200,7 +201,7 @@ pub(super) async fn scan_digits(
     Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Approve {
     r#match: Option<String>,
     #[serde(default)]
@@ -209,18 +210,25 @@ pub(super) struct Approve {
     scopes: Vec<String>,
 }
 
+/// What stands now.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Decided {
+    #[schemars(extend("enum" = ["approved", "denied"]))]
+    state: &'static str,
+}
+
 pub(super) async fn approve(
     State(app): State<SharedApp>,
     caller: Caller,
     Piece(scene): Piece,
     Sent(sent): Sent<Approve>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Decided>, Error> {
     let approval = Approval { number: sent.r#match, remember: sent.remember, scopes: sent.scopes };
     login::approve(&app, &scene, caller.token()?, approval).await?;
-    Ok(Json(json!({ "state": "approved" })))
+    Ok(Json(Decided { state: "approved" }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Nothing {}
 
 pub(super) async fn deny(
@@ -228,7 +236,7 @@ pub(super) async fn deny(
     caller: Caller,
     Piece(scene): Piece,
     Sent(Nothing {}): Sent<Nothing>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Decided>, Error> {
     login::deny(&app, &scene, caller.token()?).await?;
-    Ok(Json(json!({ "state": "denied" })))
+    Ok(Json(Decided { state: "denied" }))
 }

@@ -7,18 +7,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use url::form_urlencoded;
 
 use super::caller::{Caller, Pairs, posted};
 use crate::{
     app::SharedApp,
-    oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},
+    oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh, Tokens},
     secret::Secret,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct TokenForm {
     grant_type: Option<String>,
     code: Option<Secret>,
@@ -45,7 +46,7 @@ pub(super) async fn token(
     answer(async { give(&app, &headers, form(sent)?).await }.await)
 }
 
-async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Value, OauthError> {
+async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Tokens, OauthError> {
     let auth = client_auth(headers, form.client_id, form.client_secret)?;
     let site = oidc::authenticate(app, &auth)?;
     let missing = |name| OauthError::new("invalid_request", format!("{name} is missing"));
@@ -68,7 +69,7 @@ async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<V
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct OneToken {
     token: Option<Secret>,
     client_id: Option<String>,
@@ -114,6 +115,13 @@ pub(super) async fn introspect(
     answer(looked.await)
 }
 
+/// What a pushed request is called from now on (RFC 9126 section 2.2).
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Pushed {
+    request_uri: String,
+    expires_in: u64,
+}
+
 /// A pushed authorization request (RFC 9126).
 pub(super) async fn par(
     State(app): State<SharedApp>,
@@ -140,8 +148,8 @@ pub(super) async fn par(
             }
             Err(Failure::Answer(answer)) => return Err(answer.to_error()),
         }
-        let uri = oidc::push(&app, &params).await?;
-        Ok(json!({ "request_uri": uri, "expires_in": oidc::PUSHED_LIFE.as_secs() }))
+        let request_uri = oidc::push(&app, &params).await?;
+        Ok(Pushed { request_uri, expires_in: oidc::PUSHED_LIFE.as_secs() })
     };
     match pushed.await {
         Ok(body) => no_store((StatusCode::CREATED, Json(body)).into_response()),
@@ -149,14 +157,14 @@ pub(super) async fn par(
     }
 }
 
-fn answer(answer: Result<Value, OauthError>) -> Response {
+fn answer(answer: Result<impl Serialize, OauthError>) -> Response {
     match answer {
         Ok(body) => no_store(Json(body).into_response()),
         Err(error) => refused(&error),
     }
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct BodyToken {
     access_token: Option<Secret>,
 }

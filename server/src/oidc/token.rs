@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
 use super::{
     OauthError,
@@ -40,7 +42,7 @@ pub struct Redeem {
 ///
 /// # Errors
 /// `invalid_grant`.
-pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, OauthError> {
+pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Tokens, OauthError> {
     let unknown = || OauthError::new("invalid_grant", "the code is unknown or has been used");
     let code = sent.code.hashed();
     let now = app.world.now();
@@ -98,7 +100,7 @@ pub struct Refresh {
 ///
 /// # Errors
 /// `invalid_grant`, `invalid_scope`.
-pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Value, OauthError> {
+pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, OauthError> {
     let unknown = || {
         OauthError::new("invalid_grant", "the refresh token is unknown, has expired or was revoked")
     };
@@ -170,6 +172,19 @@ fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, OauthError>
     }
 }
 
+/// What the token endpoint answers (RFC 6749 section 5.1, OIDC Core 3.1.3.3); never printed.
+#[derive(Serialize, JsonSchema)]
+pub struct Tokens {
+    access_token: String,
+    #[schemars(extend("const" = "Bearer"))]
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    id_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
 /// All tokens that come of one code.
 struct Family<'a> {
     site: &'a Site,
@@ -202,7 +217,6 @@ impl Family<'_> {
         Token { hash, kind, login, scopes, family, since, made, expires, used: None }
     }
 
-    /// What the token endpoint answers (RFC 6749 section 5.1).
     async fn answer(
         &self,
         app: &App,
@@ -211,21 +225,18 @@ impl Family<'_> {
         refresh: Option<&Secret>,
         nonce: Option<&str>,
         acr: Option<&'static str>,
-    ) -> Result<Value, OauthError> {
+    ) -> Result<Tokens, OauthError> {
         let token = access_token(app, self.site, self.login, text, access)?;
         let session = Session { nonce, acr, access: &token, scopes: &access.scopes };
         let id_token = id_token(app, self.site, self.login, session).await?;
-        let mut answer = json!({
-            "access_token": token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": access.expires.since(app.world.now()).as_secs(),
-            "scope": access.scopes.to_string(),
-            "id_token": id_token,
-        });
-        if let (Some(refresh), Some(answer)) = (refresh, answer.as_object_mut()) {
-            answer.insert("refresh_token".to_owned(), json!(refresh.reveal()));
-        }
-        Ok(answer)
+        Ok(Tokens {
+            access_token: token.reveal().to_owned(),
+            token_type: "Bearer",
+            expires_in: access.expires.since(app.world.now()).as_secs(),
+            scope: access.scopes.to_string(),
+            id_token,
+            refresh_token: refresh.map(|refresh| refresh.reveal().to_owned()),
+        })
     }
 }
 
@@ -247,29 +258,54 @@ pub async fn revoke(app: &App, site: &Site, token: &Secret) -> Result<(), OauthE
     Ok(app.store.revoke(what).await?)
 }
 
+/// What introspection answers (RFC 7662 section 2.2).
+#[derive(Serialize, JsonSchema)]
+pub struct Introspection {
+    /// Whether it is good for anything, here and now, for who asks.
+    active: bool,
+    #[serde(flatten)]
+    token: Option<TokenTold>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TokenTold {
+    scope: String,
+    client_id: String,
+    token_type: &'static str,
+    iat: i64,
+    exp: i64,
+    sub: String,
+    aud: String,
+    iss: String,
+}
+
 /// What a token is good for (RFC 7662), for the site it was given to; to anybody else it is not active.
 ///
 /// # Errors
 /// What the store says.
-pub async fn introspect(app: &App, site: &Site, token: &Secret) -> Result<Value, OauthError> {
+pub async fn introspect(
+    app: &App,
+    site: &Site,
+    token: &Secret,
+) -> Result<Introspection, OauthError> {
     let live = app.store.live_token(presented(app, token), app.world.now()).await?;
     let live = live.filter(|live| live.login.site == site.id && live.token.used.is_none());
     let Some(LiveToken { token, login, .. }) = live else {
-        return Ok(json!({ "active": false }));
+        return Ok(Introspection { active: false, token: None });
     };
     let token_type = match token.kind {
         TokenKind::Access => "Bearer",
         TokenKind::Refresh => "refresh_token",
     };
-    Ok(json!({
-        "active": true,
-        "scope": token.scopes.to_string(),
-        "client_id": login.site,
-        "token_type": token_type,
-        "iat": token.made.seconds(),
-        "exp": token.expires.seconds(),
-        "sub": login.sub,
-        "aud": app.settings.public_url,
-        "iss": app.settings.public_url,
-    }))
+    let told = TokenTold {
+        scope: token.scopes.to_string(),
+        client_id: login.site,
+        token_type,
+        iat: token.made.seconds(),
+        exp: token.expires.seconds(),
+        sub: login.sub,
+        aud: app.settings.public_url.clone(),
+        iss: app.settings.public_url.clone(),
+    };
+    Ok(Introspection { active: true, token: Some(told) })
 }

@@ -13,6 +13,7 @@ mod claims;
 mod clocks;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod openapi;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
