@@ -15,6 +15,7 @@ use crate::support::{Saoma, claims};
 fn routes(router: &axum::Router) -> BTreeSet<String> {
     let shown = format!("{router:?}");
     let (routes, rest) = shown.split_once("node: Node {").unwrap();
+    let (paths, _) = rest.split_once("} }").unwrap();
     let mut methods = BTreeMap::new();
     for route in routes.split("RouteId(").skip(1) {
         let (id, route) = route.split_once(')').unwrap();
@@ -22,7 +23,8 @@ fn routes(router: &axum::Router) -> BTreeSet<String> {
         methods.insert(id, allowed.split('"').next().unwrap().to_ascii_lowercase());
     }
     let mut found = BTreeSet::new();
-    for entry in rest.split("RouteId(").skip(1) {
+    assert_eq!(paths.matches("RouteId(").count(), methods.len());
+    for entry in paths.split("RouteId(").skip(1) {
         let (id, path) = entry.split_once("): \"").unwrap();
         let path = path.split('"').next().unwrap();
         // A GET may always be asked without its body.

@@ -82,6 +82,7 @@ pub(super) fn oidc(book: &mut Book) {
         .form::<token::BodyToken>()
         .answers::<Userinfo>(200, &[])
         .oauth_errors(400, &["invalid_request"])
+        .oauth_errors(401, &["invalid_token"])
         .of_tokens();
     book.get("/oauth2/jwks", "The public keys that tokens are signed with")
         .answers::<Jwks>(200, &[]);
