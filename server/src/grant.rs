@@ -235,8 +235,13 @@ fn verifies(challenge: &str, verifier: &str) -> bool {
     if !(43..=128).contains(&verifier.len()) || !verifier.chars().all(unreserved) {
         return false;
     }
-    let made = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
+    let made = self::challenge(verifier);
     constant_time::verify_slices_are_equal(made.as_bytes(), challenge.as_bytes()).is_ok()
+}
+
+/// The S256 challenge of a verifier (RFC 7636 section 4.2).
+pub fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod admin;
 mod assets;
 mod browser;
 mod caller;
+mod forward;
 mod guard;
 mod links;
 mod logout;
@@ -81,6 +82,7 @@ pub fn public(app: SharedApp) -> Router {
 
     let site = Router::new()
         .route("/par", post(token::par))
+        .route("/device_authorization", post(token::device))
         .route("/token", post(token::token))
         .route("/revoke", post(token::revoke))
         .route("/introspect", post(token::introspect))
@@ -90,6 +92,13 @@ pub fn public(app: SharedApp) -> Router {
         .route("/logout", get(logout::logout).post(logout::logout_by_post))
         .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
+
+    // On the hosts of applications, whose proxies hand these through.
+    let applications = Router::new()
+        .route("/start", get(forward::start))
+        .route("/callback", get(forward::callback))
+        .route("/sign-out", get(forward::sign_out))
+        .route("/page.css", get(assets::style));
 
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
@@ -102,10 +111,14 @@ pub fn public(app: SharedApp) -> Router {
         .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
+        .route("/device", get(pages::device))
         .route("/link", get(links::page))
         .route("/link", post(links::open).layer(limited(What::Digits)))
         .route("/link/scan", get(links::scan))
         .route("/link/let-in", get(links::let_in))
+        .route("/forward-auth", get(forward::check))
+        .route("/forward-auth/nginx", get(forward::check_for_nginx))
+        .nest("/.saoma", applications)
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))

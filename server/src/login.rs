@@ -57,6 +57,8 @@ pub enum Opener {
         /// The session it is signed in with, if any.
         session: Option<Hashed>,
     },
+    /// A terminal or a television (RFC 8628).
+    Device,
 }
 
 /// Opens a ticket.
@@ -77,7 +79,11 @@ pub async fn open(
     let (scene, picture) = code_for(app, site, kind).await?;
     let has_code = picture.is_some();
     let (id, key, owner) = names(app, opener);
-    let life = app.settings.ticket.life;
+    let life = match kind {
+        // The person has yet to find the mini program, and to type.
+        Kind::Device => app.settings.ticket.device_life,
+        Kind::Page | Kind::OnPhone => app.settings.ticket.life,
+    };
     let ticket = Ticket {
         id: id.hashed(),
         scene,
@@ -105,6 +111,7 @@ fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
     let id = Secret::from(app.world.base62(22));
     match opener {
         Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Device => (id, None, Owner::Device),
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
             let owner = Owner::Page { key: key.hashed(), origin };
@@ -343,18 +350,42 @@ pub async fn digits(
 ) -> Result<(String, u64), Error> {
     for _ in 0..TRIES {
         let standing = find_own(app, id, presented, origin).await?;
-        let Standing::Living(seen) = &standing else {
-            return Err(Refusal::AlreadyDecided.into());
-        };
-        let now = app.world.now();
-        let fresh = format!("{:08}", app.world.below(100_000_000));
-        let next = seen.ticket.clone().with_digits(fresh, now)?;
-        let digits = next.digits.clone().unwrap_or_default();
-        if seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await? {
-            return Ok((digits, standing.state(now).expires_in));
+        if let Some(drawn) = draw_digits(app, &standing).await? {
+            return Ok(drawn);
         }
     }
     Err(Code::Unavailable.into())
+}
+
+/// The same for a device, which has just opened its ticket.
+///
+/// # Errors
+/// [`Code::TooManyRequests`] if its address has asked for too many.
+pub async fn digits_of_device(
+    app: &App,
+    opening: &Opening,
+    address: IpAddr,
+) -> Result<(String, u64), Error> {
+    app.limits.of_address(What::Digits, address, app.world.now())?;
+    for _ in 0..TRIES {
+        if let Some(drawn) = draw_digits(app, &find(app, opening.ticket.hashed()).await?).await? {
+            return Ok(drawn);
+        }
+    }
+    Err(Code::Unavailable.into())
+}
+
+/// Digits for a ticket that waits; none if another write, or another's digits, were in the way.
+async fn draw_digits(app: &App, standing: &Standing) -> Result<Option<(String, u64)>, Error> {
+    let Standing::Living(seen) = standing else {
+        return Err(Refusal::AlreadyDecided.into());
+    };
+    let now = app.world.now();
+    let fresh = format!("{:08}", app.world.below(100_000_000));
+    let next = seen.ticket.clone().with_digits(fresh, now)?;
+    let digits = next.digits.clone().unwrap_or_default();
+    let stands = seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await?;
+    Ok(stands.then(|| (digits, standing.state(now).expires_in)))
 }
 
 /// The page gives up.

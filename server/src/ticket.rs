@@ -65,6 +65,8 @@ pub enum Owner {
         /// The signed-in session this browser had, whose approvals a new one takes over.
         session: Option<Hashed>,
     },
+    /// A device, by its device code, which is the ticket id: it has no page to watch, and no browser to be known by.
+    Device,
 }
 
 /// What a caller presents to prove that a ticket is its own; hashes of what it sent.
@@ -82,6 +84,7 @@ impl Owner {
         match self {
             Self::Page { key, .. } => presented.key == Some(*key),
             Self::Browser { cookie, .. } => presented.cookie == Some(*cookie),
+            Self::Device => false,
         }
     }
 
@@ -90,7 +93,7 @@ impl Owner {
     pub fn may_watch(&self, presented: Presented) -> bool {
         match self {
             Self::Page { .. } => true,
-            Self::Browser { .. } => self.is(presented),
+            Self::Browser { .. } | Self::Device => self.is(presented),
         }
     }
 
@@ -98,14 +101,14 @@ impl Owner {
     pub fn origin(&self) -> Option<&str> {
         match self {
             Self::Page { origin, .. } => Some(origin),
-            Self::Browser { .. } => None,
+            Self::Browser { .. } | Self::Device => None,
         }
     }
 
     /// The hash of the browser's cookie, by which a person's browsers are known again.
     pub fn browser(&self) -> Option<Hashed> {
         match self {
-            Self::Page { .. } => None,
+            Self::Page { .. } | Self::Device => None,
             Self::Browser { cookie, .. } => Some(*cookie),
         }
     }
@@ -363,8 +366,9 @@ impl Ticket {
     }
 
     fn decided(self, scan: Scan, verdict: Verdict, now: Timestamp) -> Decision {
-        // On the phone itself the page sleeps while the person is in WeChat, and needs time to be woken.
-        let to_claim = if self.kind == Kind::OnPhone { 600 } else { 120 };
+        // On the phone itself the page sleeps while the person is in WeChat, and needs time to be woken; a device asks at
+        // intervals that may have grown.
+        let to_claim = if self.kind == Kind::Page { 120 } else { 600 };
         Decision {
             ticket: self.id,
             scene: self.scene,

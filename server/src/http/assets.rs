@@ -9,6 +9,8 @@ use axum::{
 use crate::{error::Code, error::Error, secret::Hashed};
 
 const ELEMENT: &str = include_str!("../../../browser/wechat-login.js");
+const STYLE: &str = include_str!("../../../browser/page.css");
+const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
@@ -31,6 +33,11 @@ fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
     response
 }
 
+/// For pages on an application's host, where everything else is the application's.
+pub(super) async fn style(headers: HeaderMap) -> Response {
+    served(&headers, CSS, STYLE)
+}
+
 pub(super) async fn asset(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
@@ -42,7 +49,7 @@ pub(super) async fn asset(
         "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
-        "page.css" => ("text/css; charset=utf-8", include_str!("../../../browser/page.css")),
+        "page.css" => (CSS, STYLE),
         _ => return Err(Code::NotFound.into()),
     };
     Ok(served(&headers, content_type, text))

@@ -135,7 +135,7 @@ pub(super) async fn let_in(
     });
     match site {
         Ok(site) => {
-            let uri = site.redirect_uris.first().and_then(|uri| url::Url::parse(uri).ok());
+            let uri = site.address().and_then(|uri| url::Url::parse(uri).ok());
             let url = uri.map(|uri| uri.origin().ascii_serialization()).filter(|url| url != "null");
             let page = LetInPage {
                 lang: caller.lang.tag(),

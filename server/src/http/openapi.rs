@@ -31,6 +31,7 @@ pub fn document() -> Value {
     calls::account(&mut book);
     apps::oidc(&mut book);
     people::pages(&mut book);
+    people::applications(&mut book);
     people::monitors(&mut book);
     book.bound()
 }
@@ -207,6 +208,17 @@ impl Call<'_> {
         let schema = json!({ "type": "string", "format": "uri" });
         self.parameter("header", "Origin", true, &schema);
         self.refuses(&[Code::OriginNotAllowed])
+    }
+
+    /// What a trusted proxy says of the request to an application.
+    fn forwarded(mut self) -> Self {
+        for name in ["X-Forwarded-Proto", "X-Forwarded-Host"] {
+            self.parameter("header", name, true, &json!({ "type": "string" }));
+        }
+        for name in ["X-Forwarded-Method", "X-Forwarded-Uri"] {
+            self.parameter("header", name, false, &json!({ "type": "string" }));
+        }
+        self
     }
 
     /// A query of this shape.

@@ -139,15 +139,20 @@ async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error>
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
     let now = app.world.now();
+    // A device has no address of its own: the site's is the one that it was registered with.
+    let registered = || site.address().map(host_of).unwrap_or_default();
+    let (host, page) = match ticket.kind {
+        Kind::Device => (registered(), registered()),
+        Kind::Page | Kind::OnPhone => {
+            let page = ticket.owner.origin().map_or_else(|| app.settings.host(), host_of);
+            (host_of(&ticket.request.redirect_uri), page)
+        }
+    };
     Ok(Asked {
         scene: ticket.scene.clone(),
         token: scanned.token.reveal().to_owned(),
-        site: AskingSite {
-            name: site.name.clone(),
-            host: host_of(&ticket.request.redirect_uri),
-            logo: None,
-        },
-        page: Page { host: ticket.owner.origin().map_or_else(|| app.settings.host(), host_of) },
+        site: AskingSite { name: site.name.clone(), host, logo: None },
+        page: Page { host: page },
         browser: SeenBrowser {
             name: ticket.browser.name.clone(),
             os: ticket.browser.os.clone(),

@@ -138,7 +138,7 @@ pub(super) struct ShownSite {
 /// The site as its people know it; one that is registered no more by its id.
 pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> ShownSite {
     let site = app.sites.get(id);
-    let uri = site.as_ref().and_then(|site| Url::parse(site.redirect_uris.first()?).ok());
+    let uri = site.as_ref().and_then(|site| Url::parse(site.address()?).ok());
     let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default().to_owned();
     let name = site.as_ref().map_or(id, |site| &site.name).to_owned();
     ShownSite { id: with_id.then(|| id.to_owned()), name, host }

@@ -1,4 +1,5 @@
-//! What a site's own server calls: token, revoke, introspect, userinfo, and requests pushed ahead.
+//! What a site's own server or its device calls: token, revoke, introspect, userinfo, requests pushed ahead, and devices
+//! that begin.
 
 use axum::{
     Form, Json,
@@ -26,6 +27,7 @@ pub(super) struct TokenForm {
     redirect_uri: Option<String>,
     code_verifier: Option<String>,
     refresh_token: Option<Secret>,
+    device_code: Option<Secret>,
     scope: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
@@ -61,12 +63,39 @@ async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<T
             let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
             oidc::refresh(app, &site, Refresh { token, scope: form.scope }).await
         }
+        Some(oidc::DEVICE_GRANT) => {
+            let code = form.device_code.ok_or_else(|| missing("device_code"))?;
+            oidc::device_asks(app, &site, &code).await
+        }
         Some(_) => Err(OauthError::new(
             "unsupported_grant_type",
-            "grant_type must be authorization_code or refresh_token",
+            "grant_type must be authorization_code, refresh_token or that of RFC 8628",
         )),
         None => Err(missing("grant_type")),
     }
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct DeviceForm {
+    scope: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+}
+
+/// A device begins (RFC 8628 section 3.1).
+pub(super) async fn device(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    headers: HeaderMap,
+    sent: Sent<DeviceForm>,
+) -> Response {
+    let begun = async {
+        let sent = form(sent)?;
+        let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
+        let site = oidc::authenticate(&app, &auth)?;
+        oidc::device(&app, &site, sent.scope.as_deref(), caller.browser()).await
+    };
+    answer(begun.await)
 }
 
 #[derive(Deserialize, JsonSchema)]

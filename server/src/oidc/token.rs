@@ -18,7 +18,7 @@ use crate::{
     login,
     secret::{Hashed, Secret},
     site::Site,
-    store::{LiveToken, Login, Redemption, Revoke, Token, TokenKind},
+    store::{Decided, LiveToken, Login, Redemption, Revoke, Token, TokenKind},
     world::Timestamp,
 };
 
@@ -43,19 +43,29 @@ pub struct Redeem {
 /// # Errors
 /// `invalid_grant`.
 pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Tokens, OauthError> {
-    let unknown = || OauthError::new("invalid_grant", "the code is unknown or has been used");
+    let (code, decided) = checked(app, site, sent).await?;
+    give(app, site, code, &decided).await
+}
+
+/// A code's hash and the approval that it stands for, if it may be redeemed with what was sent.
+///
+/// # Errors
+/// As [`redeem`].
+pub(super) async fn checked(
+    app: &App,
+    site: &Site,
+    sent: Redeem,
+) -> Result<(Hashed, Decided), OauthError> {
     let code = sent.code.hashed();
     let now = app.world.now();
-    let decided = app.store.decision_by_code(code).await?.ok_or_else(unknown)?;
-    let (Some(login), request) = (&decided.login, &decided.decision.request) else {
-        return Err(unknown());
-    };
+    let decided = app.store.decision_by_code(code).await?.ok_or_else(gone)?;
+    let request = &decided.decision.request;
     if decided.redeemed.is_some() {
         // Told apart from a first redemption only by the store, which revokes what the first gave, if it is this site's.
         if request.site == site.id {
             app.store.redeem(code, Vec::new(), now).await?;
         }
-        return Err(unknown());
+        return Err(gone());
     }
     let until = login::redeemable_until(app, &decided).await?;
     let (redirect_uri, verifier) = (sent.redirect_uri.as_deref(), sent.verifier.as_deref());
@@ -66,12 +76,41 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Tokens, Oaut
         }
         return Err(error.into());
     }
-    let other_person = request.expects.as_ref().is_some_and(|sub| *sub != login.sub);
+    Ok((code, decided))
+}
+
+/// What is said of a code that gives nothing any more.
+pub(super) fn gone() -> OauthError {
+    OauthError::new("invalid_grant", "the code is unknown or has been used")
+}
+
+/// The living login of an approval, of the person whom the site asked for.
+///
+/// # Errors
+/// `invalid_grant`.
+pub(super) async fn login_of<'a>(app: &App, decided: &'a Decided) -> Result<&'a Login, OauthError> {
+    let expects = decided.decision.request.expects.as_ref();
+    let login = decided.login.as_ref().filter(|login| {
+        login.ended.is_none() && expects.is_none_or(|expected| *expected == login.sub)
+    });
+    let login = login.ok_or_else(gone)?;
     // Blocked between the tap and this moment: the block has ended what there was to end then.
     let blocked = app.store.person(&login.person).await?.is_none_or(|person| person.blocked);
-    if login.ended.is_some() || other_person || blocked {
-        return Err(unknown());
-    }
+    if blocked { Err(gone()) } else { Ok(login) }
+}
+
+/// The tokens of an approval, whose code is consumed before they are minted.
+///
+/// # Errors
+/// `invalid_grant` if somebody has had them, or may not.
+pub(super) async fn give(
+    app: &App,
+    site: &Site,
+    code: Hashed,
+    decided: &Decided,
+) -> Result<Tokens, OauthError> {
+    let now = app.world.now();
+    let (request, login) = (&decided.decision.request, login_of(app, decided).await?);
     let family = Family { site, login, id: decided.decision.ticket, since: now };
     let (access, refresh) = (Secret::new(&app.world), Secret::new(&app.world));
     let first = family.access(app, &access, login.scopes.clone(), now);
@@ -79,7 +118,7 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Tokens, Oaut
     let second = refreshes.then(|| family.refresh(app, &refresh, login.scopes.clone(), now));
     let given = std::iter::once(first.clone()).chain(second).collect();
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
-        return Err(unknown());
+        return Err(gone());
     }
     let acr = Some(claims::acr(login, decided.decision.at));
     let refresh = refreshes.then_some(&refresh);
@@ -252,7 +291,7 @@ pub async fn revoke(app: &App, site: &Site, token: &Secret) -> Result<(), OauthE
         return Err(OauthError::new("invalid_grant", "the token was issued to another client"));
     }
     let what = match live.token.kind {
-        TokenKind::Access => Revoke::Token(live.token.hash),
+        TokenKind::Access | TokenKind::Application => Revoke::Token(live.token.hash),
         TokenKind::Refresh => Revoke::Family(live.token.family),
     };
     Ok(app.store.revoke(what).await?)
@@ -294,8 +333,8 @@ pub async fn introspect(
         return Ok(Introspection { active: false, token: None });
     };
     let token_type = match token.kind {
-        TokenKind::Access => "Bearer",
         TokenKind::Refresh => "refresh_token",
+        TokenKind::Access | TokenKind::Application => "Bearer",
     };
     let told = TokenTold {
         scope: token.scopes.to_string(),

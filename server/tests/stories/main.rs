@@ -8,11 +8,13 @@
     reason = "a story that cannot go on has failed"
 )]
 
+mod applications;
 mod bad_input;
 mod claims;
 mod clocks;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod devices;
 mod openapi;
 mod owners;
 mod phones;

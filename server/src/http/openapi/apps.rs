@@ -10,7 +10,7 @@ use crate::{
         PostLogoutNotRegistered, RedirectUriNotRegistered, RequestOver, UnknownSite,
     },
     http::{logout, token},
-    oidc::{self, Introspection, Tokens},
+    oidc::{self, Device, Introspection, Tokens},
 };
 
 pub(super) fn oidc(book: &mut Book) {
@@ -41,8 +41,24 @@ pub(super) fn oidc(book: &mut Book) {
         .answers::<Tokens>(200, &[])
         .oauth_errors(
             400,
-            &["invalid_request", "invalid_grant", "invalid_scope", "unsupported_grant_type"],
+            &[
+                "invalid_request",
+                "invalid_grant",
+                "invalid_scope",
+                "unsupported_grant_type",
+                "unauthorized_client",
+                "authorization_pending",
+                "slow_down",
+                "access_denied",
+                "expired_token",
+            ],
         )
+        .of_sites();
+    book.post("/oauth2/device_authorization", "A terminal or a television begins (RFC 8628)")
+        .needs(&["site"])
+        .form::<token::DeviceForm>()
+        .answers::<Device>(200, &[])
+        .oauth_errors(400, &["invalid_request", "invalid_scope", "unauthorized_client"])
         .of_sites();
     book.post("/oauth2/revoke", "Revoke a token; a refresh token with all its family (RFC 7009)")
         .needs(&["site"])

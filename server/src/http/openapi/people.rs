@@ -3,10 +3,10 @@
 use super::Book;
 use crate::{
     error::Code::{
-        InvalidRequest, LinkOver, NoCodeNow, NoSuchTicket, NotDecided, NotFound, OriginNotAllowed,
-        TicketExpired, Unauthorized, UnknownSite,
+        ApplicationNotRegistered, InvalidRequest, LinkOver, NoCodeNow, NoSuchTicket, NotDecided,
+        NotFound, OriginNotAllowed, ProxyNotTrusted, TicketExpired, Unauthorized, UnknownSite,
     },
-    http::{admin, links},
+    http::{admin, forward, links},
 };
 
 pub(super) fn pages(book: &mut Book) {
@@ -33,6 +33,8 @@ pub(super) fn pages(book: &mut Book) {
         .query::<links::LetIn>()
         .shows("The page that leads to the site")
         .shows_errors(&[InvalidRequest, UnknownSite]);
+    book.get("/device", "Where a device sends people, who type its digits into the mini program")
+        .shows("The page that says so");
     book.post("/sign-out", "Sign out of saoma itself")
         .origin()
         .needs(&["session"])
@@ -64,6 +66,50 @@ pub(super) fn pages(book: &mut Book) {
     book.get("/assets/{name}", "Scripts and styles of saoma's own pages")
         .gives(200, "The file", &["text/javascript", "text/css", "image/svg+xml"])
         .refuses(&[NotFound]);
+}
+
+pub(super) fn applications(book: &mut Book) {
+    book.chapter(
+        "forward auth",
+        "What proxies ask about applications that know no OpenID Connect, and what they hand through below /.saoma/ of an application's host.",
+    );
+    let refused = [InvalidRequest, ProxyNotTrusted, ApplicationNotRegistered];
+    let told =
+        "May go through; Remote-User, Remote-Name, Remote-Email and Remote-Groups say whose it is";
+    book.get("/forward-auth", "For Caddy and Traefik")
+        .forwarded()
+        .gives(200, told, &[])
+        .gives(401, "Nobody is signed in, and no browser to send anywhere", &[])
+        .leads("To where the browser begins to sign in")
+        .refuses(&refused);
+    book.get(
+        "/forward-auth/nginx",
+        "For nginx: the same as a 401 whose Location says where to begin",
+    )
+    .forwarded()
+    .gives(200, told, &[])
+    .gives(401, "Nobody is signed in", &[])
+    .refuses(&refused);
+    book.get("/.saoma/start", "Begin to sign in to an application")
+        .forwarded()
+        .query::<forward::Start>()
+        .leads("To saoma's own page")
+        .refuses(&refused);
+    book.get("/.saoma/callback", "Come back from it, for the cookie of the application's host")
+        .forwarded()
+        .query::<forward::Back>()
+        .leads("To the application")
+        .gives(403, "The person said no, or the sign-in is over", &["text/html"])
+        .refuses(&refused);
+    book.get("/.saoma/sign-out", "Sign out of an application")
+        .forwarded()
+        .leads("To saoma's own page")
+        .refuses(&refused);
+    book.get("/.saoma/page.css", "The style of saoma's pages on an application's host").gives(
+        200,
+        "The file",
+        &["text/css"],
+    );
 }
 
 pub(super) fn monitors(book: &mut Book) {
