@@ -86,6 +86,8 @@ pub struct Wechat {
 pub struct Ticket {
     #[serde(with = "humantime_serde")]
     pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub device_life: Duration,
     pub r#match: Matching,
 }
 
@@ -95,6 +97,8 @@ pub struct Ticket {
 pub struct Session {
     #[serde(with = "humantime_serde")]
     pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub application: Duration,
 }
 
 /// `[console]`
@@ -514,6 +518,11 @@ impl Settings {
         if self.tokens.access > Duration::from_secs(24 * 3600) {
             faults.push("tokens.access must be 24h at most; let sites refresh instead".to_owned());
         }
+        let device_life = self.ticket.device_life;
+        if !(Duration::from_secs(60)..=Duration::from_secs(1800)).contains(&device_life) {
+            faults.push("ticket.device_life must lie between 1m and 30m: longer invites guessing, shorter cannot be typed".to_owned());
+        }
+        faults.extend(site::protected_twice(self.sites.iter(), &self.public_url));
         let mut ids = std::collections::BTreeSet::new();
         for site in &self.sites {
             faults.extend(site.faults());

@@ -24,6 +24,8 @@ pub enum Code {
     HintRefused,
     PostLogoutNotRegistered,
     RedirectUriNotRegistered,
+    ProxyNotTrusted,
+    ApplicationNotRegistered,
     NoSuchTicket,
     TicketExpired,
     TakenByAnotherPhone,
@@ -109,6 +111,10 @@ table! {
         "这个 post_logout_redirect_uri 没有登记，没有退出登录。请把它原样加入站点的 post_logout_redirect_uris。" "This post_logout_redirect_uri is not registered, and nobody was signed out. Add it, to the letter, to the site's post_logout_redirect_uris."
     RedirectUriNotRegistered 400 "redirect_uri_not_registered" "Redirect URI not registered"
         "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
+    ProxyNotTrusted 403 "proxy_not_trusted" "Proxy not trusted"
+        "这个请求不是来自可信的代理。请把代理的地址加入 trusted_proxies。" "This did not come from a trusted proxy. Add the proxy's address to trusted_proxies."
+    ApplicationNotRegistered 403 "application_not_registered" "Application not registered"
+        "没有站点登记了这个应用的地址。请把它加入站点的 forward_auth。" "No site protects this address. Add it to a site's forward_auth."
     NoSuchTicket 404 "no_such_ticket" "No such ticket"
         "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
     TicketExpired 410 "ticket_expired" "Ticket expired"

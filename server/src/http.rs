@@ -18,6 +18,7 @@ mod assets;
 mod browser;
 mod caller;
 mod console;
+mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzed;
 mod guard;
@@ -25,6 +26,7 @@ mod links;
 mod logout;
 mod neighbours;
 mod oidc;
+mod openapi;
 mod owner;
 mod pages;
 mod phone;
@@ -34,6 +36,7 @@ mod serve;
 mod token;
 mod watch;
 
+pub use openapi::{document, operators_document};
 pub use serve::{Door, serve, serve_at};
 #[cfg(target_os = "linux")]
 pub use watch::attend;
@@ -84,6 +87,7 @@ pub fn public(app: SharedApp) -> Router {
 
     let site = Router::new()
         .route("/par", post(token::par))
+        .route("/device_authorization", post(token::device))
         .route("/token", post(token::token))
         .route("/revoke", post(token::revoke))
         .route("/introspect", post(token::introspect))
@@ -93,6 +97,13 @@ pub fn public(app: SharedApp) -> Router {
         .route("/logout", get(logout::logout).post(logout::logout_by_post))
         .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
+
+    // On the hosts of applications, whose proxies hand these through.
+    let applications = Router::new()
+        .route("/start", get(forward::start))
+        .route("/callback", get(forward::callback))
+        .route("/sign-out", get(forward::sign_out))
+        .route("/page.css", get(assets::style));
 
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
@@ -112,16 +123,21 @@ pub fn public(app: SharedApp) -> Router {
                 .layer(from_fn_with_state(app.clone(), guard::limit_sites)),
         )
         .route("/connect/{name}", get(rainbow::page))
+        .route("/device", get(pages::device))
         .route("/link", get(links::page))
         .route("/link", post(links::open).layer(limited(What::Digits)))
         .route("/link/scan", get(links::scan))
         .route("/link/let-in", get(links::let_in))
+        .route("/forward-auth", get(forward::check))
+        .route("/forward-auth/nginx", get(forward::check_for_nginx))
+        .nest("/.saoma", applications)
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))
         .route("/avatars/{name}/{version}", get(pages::avatar))
         .route("/.well-known/openid-configuration", get(oidc::discovery))
         .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
+        .route("/openapi.json", get(openapi::public))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .nest("/api/tickets", tickets)
@@ -152,6 +168,7 @@ pub fn to_https(public_url: &str) -> Router {
 /// What operators reach, on a listener of its own.
 pub fn operators(app: SharedApp) -> Router {
     Router::new()
+        .route("/openapi.json", get(openapi::operators))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .route("/metrics", get(admin::metrics))

@@ -67,6 +67,8 @@ pub enum Opener {
         /// The origin that the console is reached at.
         origin: String,
     },
+    /// A terminal or a television (RFC 8628).
+    Device,
 }
 
 /// Opens a ticket.
@@ -87,7 +89,11 @@ pub async fn open(
     let (scene, picture) = code_for(app, site, kind).await?;
     let has_code = picture.is_some();
     let (id, key, owner) = names(app, opener);
-    let life = app.settings.ticket.life;
+    let life = match kind {
+        // The person has yet to find the mini program, and to type.
+        Kind::Device => app.settings.ticket.device_life,
+        Kind::Page | Kind::OnPhone => app.settings.ticket.life,
+    };
     let ticket = Ticket {
         id: id.hashed(),
         scene,
@@ -122,6 +128,8 @@ fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
         Opener::Console { cookie, origin } => {
             (id, None, Owner::Browser { cookie, session: None, at: Some(origin) })
         }
+        Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Device => (id, None, Owner::Device),
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
             let owner = Owner::Page { key: key.hashed(), origin };
@@ -147,9 +155,10 @@ async fn code_for(app: &App, site: &Site, kind: Kind) -> Result<(String, Option<
 }
 
 /// What a page is told of its ticket, and nothing else, ever.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct State {
     /// waiting, scanned, approved, denied or expired.
+    #[schemars(extend("enum" = ["waiting", "scanned", "approved", "denied", "expired"]))]
     pub state: &'static str,
     /// Seconds to the end of the present state.
     pub expires_in: u64,
@@ -158,6 +167,7 @@ pub struct State {
     pub number: Option<String>,
     /// Why it was denied, where it was not the person who said no: not_admitted or owner_asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["not_admitted", "owner_asked"]))]
     pub reason: Option<&'static str>,
     /// Who scanned; on the hosted page alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -362,18 +372,42 @@ pub async fn digits(
 ) -> Result<(String, u64), Error> {
     for _ in 0..TRIES {
         let standing = find_own(app, id, presented, origin).await?;
-        let Standing::Living(seen) = &standing else {
-            return Err(Refusal::AlreadyDecided.into());
-        };
-        let now = app.world.now();
-        let fresh = format!("{:08}", app.world.below(100_000_000));
-        let next = seen.ticket.clone().with_digits(fresh, now)?;
-        let digits = next.digits.clone().unwrap_or_default();
-        if seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await? {
-            return Ok((digits, standing.state(now).expires_in));
+        if let Some(drawn) = draw_digits(app, &standing).await? {
+            return Ok(drawn);
         }
     }
     Err(Code::Unavailable.into())
+}
+
+/// The same for a device, which has just opened its ticket.
+///
+/// # Errors
+/// [`Code::TooManyRequests`] if its address has asked for too many.
+pub async fn digits_of_device(
+    app: &App,
+    opening: &Opening,
+    address: IpAddr,
+) -> Result<(String, u64), Error> {
+    app.limits.of_address(What::Digits, address, app.world.now())?;
+    for _ in 0..TRIES {
+        if let Some(drawn) = draw_digits(app, &find(app, opening.ticket.hashed()).await?).await? {
+            return Ok(drawn);
+        }
+    }
+    Err(Code::Unavailable.into())
+}
+
+/// Digits for a ticket that waits; none if another write, or another's digits, were in the way.
+async fn draw_digits(app: &App, standing: &Standing) -> Result<Option<(String, u64)>, Error> {
+    let Standing::Living(seen) = standing else {
+        return Err(Refusal::AlreadyDecided.into());
+    };
+    let now = app.world.now();
+    let fresh = format!("{:08}", app.world.below(100_000_000));
+    let next = seen.ticket.clone().with_digits(fresh, now)?;
+    let digits = next.digits.clone().unwrap_or_default();
+    let stands = seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await?;
+    Ok(stands.then(|| (digits, standing.state(now).expires_in)))
 }
 
 /// The page gives up.
@@ -412,7 +446,7 @@ pub struct Phone {
 }
 
 /// The mini program, as it says itself: nothing is decided by it.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Program {
     /// Its version.
     pub version: Option<String>,

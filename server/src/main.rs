@@ -89,6 +89,12 @@ enum Command {
     /// Let yourself into the operators' console where scanning is no way: WeChat is away, or your phone is.
     #[command(subcommand)]
     Console(ConsoleCommand),
+    /// Print all of saoma's HTTP as OpenAPI 3.1: what a server shows at /openapi.json.
+    Openapi {
+        /// That of the operators' listener.
+        #[arg(long)]
+        operators: bool,
+    },
     /// Ask a running server whether it is alive; exit 0 if so.
     Healthcheck {
         /// Print what it answers as JSON.
@@ -357,6 +363,11 @@ async fn run(cli: Cli) -> Result<(), String> {
                 "{link}\n\nIt opens the console once, within ten minutes, for an hour, and is noted in the audit log.{}",
                 from_elsewhere(&settings)
             ));
+            Ok(())
+        }
+        Command::Openapi { operators } => {
+            let document = if operators { http::operators_document() } else { http::document() };
+            say(&format!("{document:#}"));
             Ok(())
         }
     }

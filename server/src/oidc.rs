@@ -22,17 +22,21 @@ use crate::{
 
 mod authorize;
 mod claims;
+mod device;
+mod forward;
 mod logout;
 pub mod rainbow;
 mod token;
 
 pub use authorize::{
-    Authorize, Failure, PUSHED_LIFE, Params, Prompt, authorize, check_lengths, may_skip, push,
-    pushed,
+    Authorize, Failure, PARAMETERS, PUSHED_LIFE, Params, Prompt, authorize, check_lengths,
+    may_skip, push, pushed,
 };
 pub use claims::{bearer, claims};
+pub use device::{DEVICE_GRANT, Device, device, device_asks};
+pub use forward::{Begun, Visitor, begin, hand_over, sign_out, visitor};
 pub use logout::{Leave, Leaving, keep_wish, kept_wish, leave, left, logout_token};
-pub use token::{Redeem, Refresh, introspect, redeem, refresh, revoke};
+pub use token::{Introspection, Redeem, Refresh, Tokens, introspect, redeem, refresh, revoke};
 
 /// What goes back to a site's redirect address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,12 @@ pub fn answer(app: &App, claim: &Claim) -> Answer {
             answer.error("login_required", "another person than the one of id_token_hint approved")
         }
     }
+}
+
+/// The no that a site was told of in these words.
+pub fn denied(description: &str) -> Option<Denied> {
+    let all = [Denied::ByPerson, Denied::NotAdmitted, Denied::OwnerAsked];
+    all.into_iter().find(|why| described(*why) == description)
 }
 
 /// What a site is told of a no.
@@ -224,10 +234,11 @@ pub fn discovery(app: &App) -> Value {
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
+        "device_authorization_endpoint": format!("{issuer}/oauth2/device_authorization"),
         "end_session_endpoint": format!("{issuer}/oauth2/logout"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", DEVICE_GRANT],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,

@@ -24,6 +24,9 @@ pub const SELF: &str = "saoma";
 /// scan for it.
 pub const CONSOLE: &str = "saoma-console";
 
+/// Where an application behind a proxy gets its answers: below its own host, handed through to saoma.
+pub const FORWARD_CALLBACK: &str = "/.saoma/callback";
+
 /// One `[[site]]` of the settings, or one that `saoma site add` keeps in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -37,6 +40,9 @@ pub struct Site {
     /// Pages that may carry the element.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Where applications are that know no OpenID Connect, behind a proxy that asks saoma about each request.
+    #[serde(default)]
+    pub forward_auth: Vec<String>,
     /// Where the browser may go after signing out.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
@@ -79,6 +85,9 @@ pub struct Site {
     /// What `name` says: the nickname that a person may change, or the fixed user name.
     #[serde(default)]
     pub name_claim: NameClaim,
+    /// Whether its terminals and televisions may sign people in by digits (RFC 8628).
+    #[serde(default)]
+    pub device: bool,
     /// Whether back-channel logout may reach a private address.
     #[serde(default)]
     pub backchannel_private: bool,
@@ -173,6 +182,7 @@ impl Site {
             name: name.to_owned(),
             redirect_uris: Vec::new(),
             origins: Vec::new(),
+            forward_auth: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: String::new(),
             secret: no_secret(),
@@ -187,6 +197,7 @@ impl Site {
             id_token_claims: false,
             email: String::new(),
             name_claim: NameClaim::default(),
+            device: false,
             backchannel_private: false,
             rainbow_key: no_secret(),
             rainbow_hashes: Vec::new(),
@@ -216,6 +227,12 @@ impl Site {
         !key.is_empty() && known.fold(false, |found, known| found | (known == given))
     }
 
+    /// Where people know it to be: what its registered addresses begin with.
+    pub fn address(&self) -> Option<&str> {
+        let all = self.redirect_uris.iter().chain(&self.forward_auth).chain(&self.origins);
+        all.map(String::as_str).next()
+    }
+
     /// Whom it shares `sub` and sign-in with.
     pub fn group(&self) -> &str {
         if self.group.is_empty() { &self.id } else { &self.group }
@@ -227,6 +244,12 @@ impl Site {
         self.redirect_uris
             .iter()
             .any(|registered| registered == uri || loopback_twin(registered, uri))
+            || uri.strip_suffix(FORWARD_CALLBACK).is_some_and(|origin| self.protects(origin))
+    }
+
+    /// Whether the application of `origin` is this site's, behind a proxy that asks saoma.
+    pub fn protects(&self, origin: &str) -> bool {
+        self.forward_auth.iter().any(|registered| registered == origin)
     }
 
     /// Whether the browser may go to `uri` after signing out: letter for letter one of those registered.
@@ -306,6 +329,14 @@ impl Site {
             if !is_origin(origin) {
                 faults.push(format!(
                     "site {id:?}: origins: {origin:?} must be https (http on loopback), host and port alone, like https://blog.example.com"
+                ));
+            }
+        }
+        for origin in &self.forward_auth {
+            let url = Url::parse(origin).ok().filter(|_| is_origin(origin));
+            if !url.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)) {
+                faults.push(format!(
+                    "site {id:?}: forward_auth: {origin:?} must be scheme, host and port alone, like https://wiki.example.com; http is for loopback alone"
                 ));
             }
         }
@@ -407,6 +438,25 @@ fn is_email_pattern(pattern: &str) -> bool {
         && domain.split('.').all(|label| !label.is_empty())
 }
 
+/// Applications that two sites protect, or that are saoma itself: whose visitors they are could not be said.
+pub fn protected_twice<'a>(sites: impl Iterator<Item = &'a Site>, public_url: &str) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (site, origin) in sites.flat_map(|site| site.forward_auth.iter().map(move |it| (site, it)))
+    {
+        let id = &site.id;
+        if origin == public_url {
+            faults.push(format!("site {id:?}: forward_auth: {origin:?} is saoma itself"));
+        }
+        if let Some(other) = seen.insert(origin, id) {
+            faults.push(format!(
+                "sites {other:?} and {id:?}: both have {origin:?} in forward_auth; keep it in one"
+            ));
+        }
+    }
+    faults
+}
+
 /// Whether a text is an origin as browsers send it, of pages that nobody on the way can change: they hold a ticket's key.
 pub fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
@@ -468,6 +518,15 @@ impl Sites {
     /// Whether the settings name this site, so that no command can change it.
     pub fn is_settled(&self, id: &str) -> bool {
         self.settled().contains_key(id)
+    }
+
+    /// The site whose application is at this origin, behind a proxy that asks saoma.
+    pub fn protecting(&self, origin: &str) -> Option<Arc<Site>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let settled = self.settled();
+        let kept = kept.iter().filter(|(id, _)| !settled.contains_key(*id));
+        let mut all = settled.values().chain(kept.map(|(_, site)| site));
+        all.find(|site| site.protects(origin)).cloned()
     }
 
     /// Whether any site registered this origin.

@@ -117,6 +117,8 @@ pub enum TokenKind {
     Access,
     /// For new access tokens.
     Refresh,
+    /// The cookie of an application behind a proxy, which knows no OpenID Connect.
+    Application,
 }
 
 /// A token as kept.

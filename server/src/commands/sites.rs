@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, Site, Sites},
+    site::{Alg, Pkce, SELF, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };
@@ -59,6 +59,12 @@ pub struct New {
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
+    /// An application that knows no OpenID Connect, behind a proxy that asks saoma: its scheme and host.
+    #[arg(long = "forward-auth", value_name = "ORIGIN")]
+    pub forward_auth: Vec<String>,
+    /// Its terminals and televisions may sign people in by digits (RFC 8628).
+    #[arg(long)]
+    pub device: bool,
     /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
     #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
     pub admit: Admit,
@@ -99,6 +105,8 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
+    site.device = new.device;
+    site.forward_auth = new.forward_auth;
     (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
     site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
     site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
@@ -113,7 +121,10 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     }
     let secret = (!new.public).then(|| Secret::new(world));
     site.hashes = secret.iter().map(Secret::hashed).collect();
-    let faults = site.faults();
+    let kept = store.sites().await.map_err(said)?;
+    let all = settings.sites.iter().chain(&kept).chain([&site]);
+    let mut faults = site.faults();
+    faults.extend(protected_twice(all, &settings.public_url));
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }

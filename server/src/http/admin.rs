@@ -6,7 +6,8 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     app::SharedApp,
@@ -19,18 +20,27 @@ pub(super) async fn healthz() -> &'static str {
     "ok"
 }
 
+/// What a server needs to go on, each "ok" or "down".
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Ready {
+    ready: bool,
+    store: &'static str,
+    tickets: &'static str,
+    wechat: &'static str,
+}
+
 /// Ready: the stores answer and there is a token or a code to go on with.
-pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Value>) {
+pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Ready>) {
     let now = Now::of(&app).await;
     let ready = now.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |ok: bool| if ok { "ok" } else { "down" };
-    let body = json!({
-        "ready": ready,
-        "store": word(now.store),
-        "tickets": word(now.tickets_held.is_some()),
-        "wechat": word(now.wechat()),
-    });
+    let body = Ready {
+        ready,
+        store: word(now.store),
+        tickets: word(now.tickets_held.is_some()),
+        wechat: word(now.wechat()),
+    };
     (status, Json(body))
 }
 

@@ -9,8 +9,9 @@ use axum::{
 use crate::{error::Code, error::Error, secret::Hashed};
 
 const ELEMENT: &str = include_str!("../../../browser/wechat-login.js");
-const JS: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = include_str!("../../../browser/page.css");
 const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
     for_everybody(&headers, ELEMENT)
@@ -32,6 +33,11 @@ fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
     response
 }
 
+/// For pages on an application's host, where everything else is the application's.
+pub(super) async fn style(headers: HeaderMap) -> Response {
+    served(&headers, CSS, STYLE)
+}
+
 pub(super) async fn asset(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
@@ -48,7 +54,7 @@ fn shared(name: &str) -> Option<(&'static str, &'static str)> {
         "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
-        "page.css" => (CSS, include_str!("../../../browser/page.css")),
+        "page.css" => (CSS, STYLE),
         _ => return None,
     })
 }

@@ -10,12 +10,15 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use url::Url;
 
 use crate::{
     app::App,
     error::{Code, Error},
+    ticket::Browser,
 };
 
 /// A language that saoma speaks.
@@ -169,17 +172,37 @@ pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
     page
 }
 
+/// A site as its people know it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownSite {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    name: String,
+    host: String,
+}
+
 /// The site as its people know it; one that is registered no more by its id.
-pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> Value {
+pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> ShownSite {
     let site = app.sites.get(id);
-    let uri = site.as_ref().and_then(|site| Url::parse(site.redirect_uris.first()?).ok());
-    let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default();
-    let name = site.as_ref().map_or(id, |site| &site.name);
-    let mut shown = json!({ "name": name, "host": host });
-    if let (true, Value::Object(shown)) = (with_id, &mut shown) {
-        shown.insert("id".to_owned(), json!(id));
+    let uri = site.as_ref().and_then(|site| Url::parse(site.address()?).ok());
+    let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default().to_owned();
+    let name = site.as_ref().map_or(id, |site| &site.name).to_owned();
+    ShownSite { id: with_id.then(|| id.to_owned()), name, host }
+}
+
+/// A browser as its person is shown it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownBrowser {
+    name: String,
+    os: String,
+    region: Option<String>,
+}
+
+impl From<Browser> for ShownBrowser {
+    fn from(browser: Browser) -> Self {
+        let Browser { name, os, region, .. } = browser;
+        Self { name, os, region }
     }
-    shown
 }
 
 pub(super) async fn not_found() -> Error {

@@ -20,6 +20,10 @@ use crate::{
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
 
+/// How long after its opening a ticket is looked at for forgetting it, whatever its life: one that lives longer must not
+/// hold up those behind it in the queue.
+const LOOK: Duration = Duration::from_secs(120);
+
 /// How many small things are kept at once: at 16 KiB each at most, what strangers may have this process hold.
 const MOST_KEPT: usize = 4096;
 
@@ -73,7 +77,8 @@ impl Held {
         if let Some(digits) = &ticket.digits {
             self.digits.insert(digits.clone(), ticket.id);
         }
-        self.leaving.push_back((ticket.expires + AFTERLIFE, ticket.id));
+        let look = ticket.expires.min(ticket.opened + LOOK) + AFTERLIFE;
+        self.leaving.push_back((look, ticket.id));
         self.tickets.insert(ticket.id, Entry { ticket, version, picture });
     }
 
@@ -227,10 +232,12 @@ impl Tickets for Memory {
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
         let mut expired = Expired::default();
-        while let Some((at, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
+        while let Some((_, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
             held.leaving.pop_front();
             match held.tickets.get(&id).map(|entry| entry.ticket.expires + AFTERLIFE) {
-                Some(later) if later > at && later > now => held.leaving.push_back((later, id)),
+                Some(later) if later > now => {
+                    held.leaving.push_back((later.min(now + LOOK + AFTERLIFE), id));
+                }
                 Some(_) => match held.remove(id).map(|entry| entry.ticket.stage) {
                     Some(Stage::Waiting) => expired.unscanned += 1,
                     Some(Stage::Scanned(_)) => expired.undecided += 1,

@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod applications;
 mod bad_input;
 mod claims;
 mod clocks;
@@ -16,8 +17,10 @@ mod console;
 mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod devices;
 #[cfg(target_os = "linux")]
 mod neighbours;
+mod openapi;
 mod operators;
 mod owners;
 mod phones;

@@ -159,6 +159,7 @@ fn add_token(connection: &Connection, token: &Token) -> Result<(), Error> {
     let kind = match token.kind {
         TokenKind::Access => "access",
         TokenKind::Refresh => "refresh",
+        TokenKind::Application => "application",
     };
     connection
         .prepare_cached(
