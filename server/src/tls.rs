@@ -26,6 +26,9 @@ pub mod acme;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// What keeps a certificate fresh, for as long as it is polled.
+pub type Keeping = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What a listener needs to end TLS.
 #[derive(Clone)]
 pub struct Tls {
@@ -84,9 +87,7 @@ pub struct Files {
 ///
 /// # Errors
 /// What is wrong with the certificate.
-pub fn of(
-    app: &SharedApp,
-) -> Result<(Option<Tls>, Pin<Box<dyn Future<Output = ()> + Send>>), String> {
+pub fn of(app: &SharedApp) -> Result<(Option<Tls>, Keeping), String> {
     let settings = &app.settings;
     #[cfg(feature = "acme")]
     if settings.acme.on {

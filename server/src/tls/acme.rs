@@ -1,7 +1,7 @@
 //! A certificate from an authority (ACME, RFC 8555), proved by TLS-ALPN-01 (RFC 8737): on port 443 alone, with no other
 //! listener and no file to serve.
 
-use std::{path::PathBuf, pin::Pin, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::StreamExt as _;
 use rustls::{
@@ -10,14 +10,14 @@ use rustls::{
 };
 use rustls_acme::{AcmeConfig, EventOk, caches::DirCache};
 
-use super::{Tls, provider};
+use super::{Keeping, Tls, provider};
 use crate::config::Settings;
 
 /// How TLS ends with such a certificate, and what orders and renews it for as long as it is polled.
 ///
 /// # Errors
 /// What is wrong with the settings.
-pub fn of(settings: &Settings) -> Result<(Tls, Pin<Box<dyn Future<Output = ()> + Send>>), String> {
+pub fn of(settings: &Settings) -> Result<(Tls, Keeping), String> {
     let acme = &settings.acme;
     let contact = (!acme.contact.is_empty()).then(|| acme.contact.clone());
     let mut config = AcmeConfig::new_with_provider([settings.host()], provider())

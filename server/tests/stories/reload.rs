@@ -16,7 +16,7 @@ async fn answers(saoma: &Process, site: &str) -> u16 {
         "/oauth2/authorize?client_id={site}&response_type=code&scope=openid&state=s&nonce=n\
          &redirect_uri=https%3A%2F%2F{site}.example.com%2Fcallback&code_challenge={challenge}&code_challenge_method=S256"
     );
-    saoma.browser().get(&asks).await.unwrap().status
+    saoma.browser().get(&asks).await.unwrap().status.as_u16()
 }
 
 #[tokio::test]
