@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, SELF, Site},
+    site::{Alg, NameClaim, Pkce, SELF, Site},
     store::SharedStore,
     world::World,
 };
@@ -58,6 +58,9 @@ pub struct New {
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
+    /// Tell it the fixed user name as `name`: for an application that keys accounts by a name people could choose.
+    #[arg(long)]
+    pub pin_name: bool,
     /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
     #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
     pub admit: Admit,
@@ -98,6 +101,9 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
+    if new.pin_name {
+        site.name_claim = NameClaim::Username;
+    }
     (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
     site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
     site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
@@ -257,6 +263,36 @@ pub async fn rainbow(
         settings.public_url,
         key.reveal()
     ))
+}
+
+/// Changes whom a site lets in; logins that stand go on until they end.
+///
+/// # Errors
+/// If the store has no site of this id, or the groups go with no such rule.
+pub async fn admit(
+    settings: &Settings,
+    store: &SharedStore,
+    id: &str,
+    admit: Admit,
+    groups: Vec<String>,
+) -> Said {
+    changeable(settings, id)?;
+    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    (site.admit, site.admit_groups) = (admit, groups);
+    let faults = site.faults();
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
+    store.put_site(&site).await.map_err(said)?;
+    let groups = site.admit_groups.join(", ");
+    let whom = match admit {
+        Admit::All => return Ok(format!("{id} lets in everybody.")),
+        Admit::Named => "people named with `saoma person allow`",
+        Admit::Invited => "whoever comes with a link of `saoma site invite`",
+        Admit::Ask => "whom an owner says yes to",
+    };
+    let groups = if groups.is_empty() { groups } else { format!(", members of {groups}") };
+    Ok(format!("{id} lets in owners{groups}, and {whom}."))
 }
 
 /// Makes invitations to a site: one-time links, each for one person.
