@@ -276,7 +276,7 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Admit { id, whom, groups } => {
-            sites::admit(settings, &store, &id, whom, groups).await
+            sites::admit(settings, &store, &world, &id, (whom, groups)).await
         }
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await

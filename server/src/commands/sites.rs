@@ -5,6 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use super::{Said, apps, person};
 use crate::{
     admission::Admit,
+    audit,
     config::Settings,
     links::Gives,
     secret::Secret,
@@ -123,6 +124,7 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
         return Err(faults.join("\n"));
     }
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.added", &site.id).await?;
     if let (Some((app, url)), Some(secret)) = (&app, &secret) {
         let values = apps::Values {
             issuer: &settings.public_url,
@@ -198,6 +200,7 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
 pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
     changeable(settings, id)?;
     if store.remove_site(id, world.now()).await.map_err(said)? {
+        note(store, world, "site.removed", id).await?;
         Ok(format!("{id} is no more, and nobody is signed in there."))
     } else {
         Err(unknown(id))
@@ -229,6 +232,7 @@ pub async fn secret(
     }
     site.hashes.push(fresh.hashed());
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.secret_made", id).await?;
     let others = match site.hashes.len() - 1 {
         0 => "It is the only one.".to_owned(),
         n => format!(
@@ -254,6 +258,8 @@ pub async fn rainbow(
     let fresh = (!off).then(|| Secret::new(world));
     site.rainbow_hashes = fresh.iter().map(Secret::hashed).collect();
     store.put_site(&site).await.map_err(said)?;
+    let what = if off { "site.rainbow_shut" } else { "site.rainbow_opened" };
+    note(store, world, what, id).await?;
     let Some(key) = fresh else {
         return Ok(format!("The rainbow bridge is off for {id}."));
     };
@@ -272,9 +278,9 @@ pub async fn rainbow(
 pub async fn admit(
     settings: &Settings,
     store: &SharedStore,
+    world: &World,
     id: &str,
-    admit: Admit,
-    groups: Vec<String>,
+    (admit, groups): (Admit, Vec<String>),
 ) -> Said {
     changeable(settings, id)?;
     let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
@@ -284,6 +290,7 @@ pub async fn admit(
         return Err(faults.join("\n"));
     }
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.door_changed", id).await?;
     let groups = site.admit_groups.join(", ");
     let whom = match admit {
         Admit::All => return Ok(format!("{id} lets in everybody.")),
@@ -335,6 +342,19 @@ pub async fn invite(
         site.name
     );
     Ok(text)
+}
+
+/// Notes in the audit log what a command did to a site.
+async fn note(store: &SharedStore, world: &World, what: &str, site: &str) -> Result<(), String> {
+    let entry = audit::Entry {
+        at: world.now(),
+        what: what.to_owned(),
+        person: None,
+        site: Some(site.to_owned()),
+        address: None,
+        detail: serde_json::json!({ "by": person::BY }),
+    };
+    store.audit(entry).await.map_err(said)
 }
 
 fn settled_site<'a>(settings: &'a Settings, id: &str) -> Option<&'a Site> {
