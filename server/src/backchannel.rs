@@ -5,7 +5,7 @@
 //! cloud's own network answers is never asked (threats.md row 48).
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -53,11 +53,15 @@ async fn settle(app: &App, logout: &Logout) -> Result<(), store::Error> {
         return app.store.settle_logout(logout.id, None).await;
     };
     let (what, again) = match tell(app, &site, logout).await {
-        Ok(()) => ("logout.told", None),
+        Ok(()) => {
+            app.metrics.told_of_logout("told");
+            ("logout.told", None)
+        }
         Err(why) => {
             let wait = usize::try_from(logout.tries).ok().and_then(|tries| AGAIN.get(tries));
             tracing::warn!(name: "logout.untold", site = site.id, tries = logout.tries + 1, why,
                 "a site could not be told of a logout");
+            app.metrics.told_of_logout(if wait.is_some() { "failed" } else { "given_up" });
             ("logout.given_up", wait.map(|wait| app.world.now() + *wait))
         }
     };
@@ -115,21 +119,45 @@ async fn resolve(url: &Url, private: bool) -> Result<(String, Vec<SocketAddr>), 
     Ok((host.to_owned(), allowed))
 }
 
-/// Whether an address may be called; private ones only where the operator said so, link-local ones never: there clouds
-/// answer with credentials.
+/// Where clouds answer their machines with credentials, besides link-local addresses: Alibaba Cloud, Azure, AWS over IPv6.
+const CLOUDS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Whether an address may be called; private ones only where the operator said so, link-local ones and those of clouds
+/// never.
 fn may_call(ip: IpAddr, private: bool) -> bool {
-    match ip.to_canonical() {
+    match behind(ip) {
+        ip if CLOUDS.contains(&ip) => false,
         IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            let never = ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || a == 0;
-            let inside = ip.is_private() || ip.is_loopback() || (a == 100 && b & 0xc0 == 64);
+            let [a, b, c, _] = ip.octets();
+            let never = ip.is_link_local() || ip.is_multicast() || a == 0 || a >= 240;
+            let shared = a == 100 && b & 0xc0 == 64;
+            let special = matches!((a, b, c), (192, 0, 0) | (198, 18..=19, _));
+            let inside = ip.is_private() || ip.is_loopback() || shared || special;
             !never && (private || !inside)
         }
         IpAddr::V6(ip) => {
+            let [first, ..] = ip.segments();
             let never = ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified();
-            let inside = ip.is_loopback() || ip.is_unique_local();
+            let inside = ip.is_loopback() || ip.is_unique_local() || first & 0xffc0 == 0xfec0;
             !never && (private || !inside)
         }
+    }
+}
+
+/// The IPv4 address that an IPv6 one leads to: mapped, compatible, by NAT64 (RFC 6052) or 6to4 (RFC 3056).
+fn behind(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip.to_canonical() else { return ip.to_canonical() };
+    let low = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)).into();
+    match v6.segments() {
+        [0, 0, 0, 0, 0, 0, a, b] if a > 0 => low(a, b),
+        [0x64, 0xff9b, 0, 0, 0, 0, a, b] | [0x2002, a, b, ..] => low(a, b),
+        // NAT64 of a network's own (RFC 8215) may lead anywhere inside it.
+        [0x64, 0xff9b, 1, ..] => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => ip,
     }
 }
 
@@ -152,6 +180,12 @@ mod tests {
             "::1",
             "fd00::1",
             "::ffff:10.0.0.1",
+            "::10.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::5",
+            "2002:a00:1::1",
+            "198.18.0.1",
+            "fec0::1",
         ] {
             assert!(!may(inside, false) && may(inside, true), "{inside}");
         }
@@ -164,6 +198,12 @@ mod tests {
             "224.0.0.1",
             "ff02::1",
             "255.255.255.255",
+            "240.0.0.1",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "168.63.129.16",
+            "64:ff9b::169.254.169.254",
+            "2002:a9fe:a9fe::1",
         ] {
             assert!(!may(never, true), "{never}");
         }

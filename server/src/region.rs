@@ -44,11 +44,15 @@ impl Regions {
             )
         };
         let bytes = std::fs::read(Path::new(path)).map_err(|error| unusable(&error))?;
+        Self::read(bytes).map_err(|error| unusable(&error))
+    }
+
+    /// Reads a file's bytes.
+    pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, maxminddb::MaxMindDbError> {
         if let Some(xdb) = Xdb::new(&bytes) {
             return Ok(Self(Some(Source::Xdb(xdb))));
         }
-        let reader = maxminddb::Reader::from_source(bytes).map_err(|error| unusable(&error))?;
-        Ok(Self(Some(Source::Mmdb(reader))))
+        Ok(Self(Some(Source::Mmdb(maxminddb::Reader::from_source(bytes)?))))
     }
 
     /// Where this address is, if the file knows.

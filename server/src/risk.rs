@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ticket::Kind;
@@ -50,8 +51,8 @@ impl Opened {
     }
 }
 
-/// How strict a site is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// How strict a site is, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Policy {
     /// A guestbook.
@@ -77,7 +78,9 @@ pub enum Matching {
 }
 
 /// What the person has to do to approve, mildest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     /// One tap.
@@ -89,7 +92,7 @@ pub enum Ask {
 }
 
 /// How risky it is called on the phone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Nothing out of the ordinary.
@@ -99,7 +102,9 @@ pub enum Level {
 }
 
 /// What is out of the ordinary: stable words that the phone turns into sentences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Why {
     /// The code was opened by a long press.
@@ -176,11 +181,14 @@ impl Risk {
         let lax = policy == Policy::Low;
         let on_phone = signals.kind == Kind::OnPhone;
         let device = signals.kind == Kind::Device;
+        let typed = signals.entry == Entry::Digits;
         // A terminal has no way to show a number: there the warning is all.
         let number = if device { Ask::Tap } else { Ask::Match };
         weigh(signals.other_region, Why::OtherRegion, !lax, number);
-        // A phone on mobile data beside a desk on a cable is ordinary; on one and the same phone it is not.
-        weigh(!signals.same_network, Why::OtherNetwork, strict || on_phone || device, number);
+        // A phone on mobile data beside a desk on a cable is ordinary; on one and the same phone it is not, and digits are
+        // read out over a telephone as easily as off a page.
+        let far = strict || on_phone || device || (typed && !lax);
+        weigh(!signals.same_network, Why::OtherNetwork, far, number);
         weigh(on_phone && !signals.same_system, Why::OtherSystem, true, Ask::Match);
         weigh(on_phone, Why::PageSaysPhone, false, Ask::Tap);
         weigh(device, Why::Device, strict, Ask::Tap);
@@ -230,8 +238,116 @@ fn by_name(entry: Entry) -> Option<Why> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use proptest::{prelude::*, sample::select};
+
     use super::*;
+
+    const ENTRIES: [Entry; 6] =
+        [Entry::Live, Entry::Digits, Entry::LongPress, Entry::Album, Entry::Unknown, Entry::Card];
+    const POLICIES: [Policy; 3] = [Policy::Low, Policy::Normal, Policy::High];
+
+    /// Anything that can be known when a phone scans.
+    pub(crate) fn any_signals() -> impl Strategy<Value = Signals> {
+        let kinds = vec![Kind::Page, Kind::OnPhone, Kind::Device];
+        (select(ENTRIES.to_vec()), select(kinds), any::<[bool; 5]>()).prop_map(
+            |(
+                entry,
+                kind,
+                [same_network, other_region, same_system, known_browser, known_site],
+            )| {
+                Signals {
+                    entry,
+                    kind,
+                    same_network,
+                    other_region,
+                    same_system,
+                    known_browser,
+                    known_site,
+                }
+            },
+        )
+    }
+
+    fn any_matching() -> impl Strategy<Value = Matching> {
+        select(vec![Matching::Auto, Matching::Always, Matching::Never])
+    }
+
+    fn is_raised(risk: &Risk) -> u8 {
+        u8::from(risk.level == Level::Raised)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_word_of_a_phone_and_no_good_sign_lowers_what_is_asked(
+            signals in any_signals(), policy in select(POLICIES.to_vec()), matching in any_matching(),
+        ) {
+            let judge = |signals| Risk::of(signals, policy, matching);
+            let risk = judge(signals);
+            // The worse of each sign, everything else as it is.
+            for worse in [
+                Signals { same_network: false, ..signals },
+                Signals { other_region: true, ..signals },
+                Signals { same_system: false, ..signals },
+                Signals { known_browser: false, ..signals },
+                Signals { known_site: false, ..signals },
+            ] {
+                let worse = judge(worse);
+                prop_assert!(worse.ask >= risk.ask && is_raised(&worse) >= is_raised(&risk));
+            }
+            // Whatever the phone says of how it was opened, it is never asked for less than by the camera.
+            let live = judge(Signals { entry: Entry::Live, ..signals });
+            prop_assert!(risk.ask >= live.ask && is_raised(&risk) >= is_raised(&live));
+            // And a worse entry never asks for less than a better one.
+            for entry in ENTRIES.into_iter().filter(|entry| *entry >= signals.entry) {
+                let worse = judge(Signals { entry, ..signals });
+                prop_assert!(worse.ask >= risk.ask);
+            }
+        }
+
+        #[test]
+        fn a_page_that_says_it_is_on_the_phone_gains_nothing_by_it_alone(
+            signals in any_signals(), policy in select(POLICIES.to_vec()),
+        ) {
+            let page = Risk::of(Signals { kind: Kind::Page, ..signals }, policy, Matching::Auto);
+            let phone = Risk::of(Signals { kind: Kind::OnPhone, ..signals }, policy, Matching::Auto);
+            prop_assert!(phone.ask >= page.ask || (signals.same_network && signals.same_system));
+            prop_assert!(phone.ask == Ask::Refuse || page.ask != Ask::Refuse || policy == Policy::High);
+            prop_assert!(phone.why.contains(&Why::PageSaysPhone));
+        }
+
+        #[test]
+        fn a_stricter_site_never_asks_for_less(signals in any_signals(), matching in any_matching()) {
+            let [low, normal, high] = POLICIES.map(|policy| Risk::of(signals, policy, matching));
+            prop_assert!(low.ask <= normal.ask && normal.ask <= high.ask);
+            prop_assert!(is_raised(&low) <= is_raised(&normal) && is_raised(&normal) <= is_raised(&high));
+        }
+
+        #[test]
+        fn whatever_is_asked_beyond_a_tap_has_a_reason_that_is_told(
+            signals in any_signals(), policy in select(POLICIES.to_vec()),
+        ) {
+            let risk = Risk::of(signals, policy, Matching::Auto);
+            prop_assert!(risk.ask == Ask::Tap || risk.level == Level::Raised);
+            prop_assert!(risk.level == Level::Low || !risk.why.is_empty());
+            prop_assert_eq!(Risk::of(signals, policy, Matching::Never).ask == Ask::Refuse, risk.ask == Ask::Refuse);
+        }
+
+        #[test]
+        fn of_two_scans_the_worse_stays_whichever_came_first(
+            one in any_signals(), other in any_signals(), policy in select(POLICIES.to_vec()),
+        ) {
+            let [one, other] = [one, other].map(|signals| Risk::of(signals, policy, Matching::Auto));
+            let both = one.clone().worse(&other);
+            prop_assert_eq!(&both, &other.clone().worse(&one));
+            prop_assert!(both.ask >= one.ask && both.ask >= other.ask);
+            prop_assert!(is_raised(&both) >= is_raised(&one).max(is_raised(&other)));
+            prop_assert!(both.why.is_superset(&one.why) && both.why.is_superset(&other.why));
+            prop_assert_eq!(&both.clone().worse(&one), &both, "a third scan like the first changes nothing");
+        }
+    }
 
     const ORDINARY: Signals = Signals {
         entry: Entry::Live,
@@ -295,6 +411,24 @@ mod tests {
         assert_eq!(ask(Signals { same_network: false, ..own }, Policy::Normal), Ask::Match);
         assert_eq!(ask(Signals { same_system: false, ..own }, Policy::Normal), Ask::Match);
         assert_eq!(ask(Signals { entry: Entry::Card, ..own }, Policy::Normal), Ask::Refuse);
+    }
+
+    #[test]
+    fn digits_that_came_from_elsewhere_ask_for_the_number() {
+        let typed = Signals { entry: Entry::Digits, ..ORDINARY };
+        let far = Signals { same_network: false, ..typed };
+        for (policy, here, elsewhere) in [
+            (Policy::Low, Ask::Tap, Ask::Tap),
+            (Policy::Normal, Ask::Tap, Ask::Match),
+            (Policy::High, Ask::Tap, Ask::Match),
+        ] {
+            assert_eq!([ask(typed, policy), ask(far, policy)], [here, elsewhere], "{policy:?}");
+        }
+        assert_eq!(Risk::of(far, Policy::Normal, Matching::Auto).level, Level::Raised);
+        let scanned = Signals { entry: Entry::Live, ..far };
+        assert_eq!(ask(scanned, Policy::Normal), Ask::Tap, "a camera on mobile data is ordinary");
+        let terminal = Signals { kind: Kind::Device, ..far };
+        assert_eq!(ask(terminal, Policy::High), Ask::Tap, "a terminal can show no number");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::{secret::Hashed, world::Timestamp};
 
 #[cfg(target_os = "linux")]
-mod frame;
+pub(crate) mod frame;
 #[cfg(target_os = "linux")]
 pub mod parked;
 #[cfg(target_os = "linux")]

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument as _;
 
 use crate::breaker::Breakers;
 use crate::code::{Picture, PictureKind};
@@ -33,6 +34,24 @@ pub(crate) struct Upstream {
     breakers: Breakers,
     pub(crate) counts: Counts,
     dice: Mutex<fastrand::Rng>,
+    listener: Option<Listener>,
+}
+
+/// Hears of every call.
+pub(crate) type Listener = Box<dyn Fn(&Call<'_>) + Send + Sync>;
+
+/// One call over the network, each retry for itself, as [`ClientBuilder::on_call`] tells of it.
+///
+/// [`ClientBuilder::on_call`]: crate::ClientBuilder::on_call
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Call<'a> {
+    /// What was called.
+    pub api: Api,
+    /// How long it took, from the first byte sent to the last one read.
+    pub took: Duration,
+    /// What went wrong, if anything did.
+    pub error: Option<&'a Error>,
 }
 
 /// What is sent.
@@ -75,9 +94,14 @@ pub(crate) struct Success {
 }
 
 impl Upstream {
-    pub(crate) fn new(http: reqwest::Client, base: String, dice: fastrand::Rng) -> Self {
-        let dice = Mutex::new(dice);
-        Self { http, base, breakers: Breakers::new(), counts: Counts::default(), dice }
+    pub(crate) fn new(
+        http: reqwest::Client,
+        base: String,
+        dice: fastrand::Rng,
+        listener: Option<Listener>,
+    ) -> Self {
+        let (dice, breakers, counts) = (Mutex::new(dice), Breakers::new(), Counts::default());
+        Self { http, base, breakers, counts, dice, listener }
     }
 
     /// How a `reqwest` client must be set up: no redirect may carry a token elsewhere, and nothing
@@ -120,8 +144,11 @@ impl Upstream {
     async fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<Success, Error> {
         let api = request.api;
         let pass = self.breakers.pass(api)?;
-        self.counts.admit(api, Instant::now())?;
-        let outcome = match timeout_at(deadline, self.exchange(request)).await {
+        let began = Instant::now();
+        self.counts.admit(api, began)?;
+        let span = tracing::debug_span!("wechat.call", otel.kind = "client", url.path = api.path());
+        let exchange = self.exchange(request).instrument(span);
+        let outcome = match timeout_at(deadline, exchange).await {
             Ok(answer) => answer.and_then(|answer| sort(request, answer)),
             Err(_) => Err(Error::Unreachable {
                 api,
@@ -130,6 +157,9 @@ impl Upstream {
             }),
         };
         self.counts.record(api, &outcome);
+        if let Some(hear) = &self.listener {
+            hear(&Call { api, took: began.elapsed(), error: outcome.as_ref().err() });
+        }
         match &outcome {
             Err(error) if error.is_ailing() => pass.failed(self.roll()),
             _ => pass.answered(),
@@ -266,9 +296,60 @@ fn unreachable(request: &Request<'_>, error: reqwest::Error) -> Error {
     Error::Unreachable { api: request.api, why, detail: mask(&detail, &request.secrets) }
 }
 
+/// What a fuzzer throws an answer at: every API must tell it apart without a panic, and show no secret that it repeats.
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+#[cfg_attr(not(feature = "fuzzing"), expect(unreachable_pub, reason = "public for fuzzers alone"))]
+pub fn answered(status: u16, body: &[u8]) {
+    for api in Api::ALL {
+        let request = Request::get(api, Vec::new()).hiding("a secret that was sent along");
+        let answer = || Answer { status, used: None, body: Bytes::copy_from_slice(body) };
+        let shown = match (sort(&request, answer()), sort(&request, answer())) {
+            (Ok(picture), Ok(json)) => {
+                let picture = picture.picture().map(|picture| picture.kind);
+                let session = json.json::<crate::session::SessionAnswer>().map(drop);
+                format!("{picture:?} {session:?}")
+            }
+            (Err(error), _) | (_, Err(error)) => format!("{error} {error:?}"),
+        };
+        assert!(!shown.contains("a secret that was sent along"), "{shown}");
+    }
+}
+
 fn mask(text: &str, secrets: &[&str]) -> String {
     secrets
         .iter()
         .filter(|secret| !secret.is_empty())
         .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_is_answered_is_told_apart(
+            status in prop_oneof![4 => Just(200_u16), 1 => 100..600_u16],
+            head in prop_oneof!["", "\\{", "\\{\"errcode\":", "\u{ff}\u{d8}\u{ff}", "\u{89}PNG\r\n\u{1a}\n"],
+            body in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..200),
+                "[ -~]{0,60}".prop_map(String::into_bytes),
+                (any::<i64>(), "\\PC{0,20}").prop_map(|(errcode, errmsg)| {
+                    serde_json::json!({"errcode": errcode, "errmsg": errmsg, "openid": "", "result": [errmsg]}).to_string().into_bytes()
+                }),
+            ],
+        ) {
+            answered(status, &[head.as_bytes(), &body].concat());
+            answered(status, &body);
+            let repeats = [&body[..], b" a secret that was sent along"].concat();
+            answered(status, &repeats);
+            let told = serde_json::json!({ "errcode": 40013, "errmsg": String::from_utf8_lossy(&repeats) });
+            answered(status, told.to_string().as_bytes());
+        }
+    }
 }

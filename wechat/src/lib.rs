@@ -28,6 +28,8 @@ mod session;
 pub mod token;
 
 #[cfg(feature = "client")]
+pub use call::Call;
+#[cfg(feature = "client")]
 pub use client::{BuildError, Client, ClientBuilder, TokenEndpoint};
 #[cfg(feature = "client")]
 pub use code::{
@@ -53,3 +55,8 @@ pub use token::TokenStatus;
 
 #[cfg(feature = "pretend")]
 pub mod pretend;
+
+/// What a fuzzer throws WeChat's answers at.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use call::answered;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Who is named in the audit log by what a command does.
-pub(super) const BY: &str = "command";
+const BY: &str = "command";
 
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()

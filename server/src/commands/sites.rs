@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, NameClaim, Pkce, SELF, Site},
+    site::{Alg, Pkce, SELF, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };
@@ -62,6 +62,12 @@ pub struct New {
     /// Tell it the fixed user name as `name`: for an application that keys accounts by a name people could choose.
     #[arg(long)]
     pub pin_name: bool,
+    /// An application that knows no OpenID Connect, behind a proxy that asks saoma: its scheme and host.
+    #[arg(long = "forward-auth", value_name = "ORIGIN")]
+    pub forward_auth: Vec<String>,
+    /// Its terminals and televisions may sign people in by digits (RFC 8628).
+    #[arg(long)]
+    pub device: bool,
     /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
     #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
     pub admit: Admit,
@@ -103,8 +109,10 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
     if new.pin_name {
-        site.name_claim = NameClaim::Username;
+        site.name_claim = crate::site::NameClaim::Username;
     }
+    site.device = new.device;
+    site.forward_auth = new.forward_auth;
     (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
     site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
     site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
@@ -119,7 +127,10 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     }
     let secret = (!new.public).then(|| Secret::new(world));
     site.hashes = secret.iter().map(Secret::hashed).collect();
-    let faults = site.faults();
+    let kept = store.sites().await.map_err(said)?;
+    let all = settings.sites.iter().chain(&kept).chain([&site]);
+    let mut faults = site.faults();
+    faults.extend(protected_twice(all, &settings.public_url));
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }
@@ -163,12 +174,19 @@ fn paste(settings: &Settings, site: &Site) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(settings: &Settings, store: &SharedStore) -> Said {
+pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
     let settled = settings.sites.iter().map(|site| (site, "settings"));
     let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
-    for (site, place) in settled.chain(kept.map(|site| (site, "store"))) {
+    let all = settled.chain(kept.map(|site| (site, "store")));
+    if json {
+        let rows = all.map(|(site, place)| {
+            serde_json::json!({ "id": site.id, "name": site.name, "where": place, "public": site.is_public() })
+        });
+        return Ok(format!("{:#}", serde_json::Value::Array(rows.collect())));
+    }
+    for (site, place) in all {
         let _ = writeln!(text, "{:<21} {place:<9} {}", site.id, site.name);
     }
     Ok(text)
@@ -258,8 +276,7 @@ pub async fn rainbow(
     let fresh = (!off).then(|| Secret::new(world));
     site.rainbow_hashes = fresh.iter().map(Secret::hashed).collect();
     store.put_site(&site).await.map_err(said)?;
-    let what = if off { "site.rainbow_shut" } else { "site.rainbow_opened" };
-    note(store, world, what, id).await?;
+    note(store, world, if off { "site.rainbow_shut" } else { "site.rainbow_opened" }, id).await?;
     let Some(key) = fresh else {
         return Ok(format!("The rainbow bridge is off for {id}."));
     };
@@ -300,6 +317,19 @@ pub async fn admit(
     };
     let groups = if groups.is_empty() { groups } else { format!(", members of {groups}") };
     Ok(format!("{id} lets in owners{groups}, and {whom}."))
+}
+
+/// Writes in the audit log what a command did to a site.
+async fn note(store: &SharedStore, world: &World, what: &str, id: &str) -> Result<(), String> {
+    let entry = audit::Entry {
+        at: world.now(),
+        what: what.to_owned(),
+        person: None,
+        site: Some(id.to_owned()),
+        address: None,
+        detail: serde_json::json!({ "by": "command" }),
+    };
+    store.audit(entry).await.map_err(said)
 }
 
 /// Makes invitations to a site: one-time links, each for one person.
@@ -344,19 +374,6 @@ pub async fn invite(
     Ok(text)
 }
 
-/// Notes in the audit log what a command did to a site.
-async fn note(store: &SharedStore, world: &World, what: &str, site: &str) -> Result<(), String> {
-    let entry = audit::Entry {
-        at: world.now(),
-        what: what.to_owned(),
-        person: None,
-        site: Some(site.to_owned()),
-        address: None,
-        detail: serde_json::json!({ "by": person::BY }),
-    };
-    store.audit(entry).await.map_err(said)
-}
-
 fn settled_site<'a>(settings: &'a Settings, id: &str) -> Option<&'a Site> {
     settings.sites.iter().find(|site| site.id == id)
 }
@@ -373,7 +390,7 @@ pub(super) async fn find(
 }
 
 fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
-    if id == SELF {
+    if Sites::is_own(id) {
         return Err(format!("{id} is saoma itself"));
     }
     match settled_site(settings, id) {

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use axum::{
@@ -29,10 +30,60 @@ use crate::{
     ticket::{Browser, Presented},
 };
 
+/// Where the operators' console stands, as their address bar reads it: set by its door, which has checked it.
+#[derive(Debug, Clone)]
+pub(super) struct AtConsole {
+    /// The origin of its pages.
+    pub(super) origin: String,
+}
+
+impl AtConsole {
+    /// Its cookies have names of their own: a browser does not tell the ports of one host apart.
+    fn cookies(&self) -> CookieNames {
+        if self.is_secure() {
+            CookieNames { browser: "__Host-saoma-console", session: "__Host-saoma-console-session" }
+        } else {
+            CookieNames { browser: "saoma-console", session: "saoma-console-session" }
+        }
+    }
+
+    fn is_secure(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+
+    fn cookie(&self, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
+        Cookie::build((name, value.to_owned()))
+            .path("/")
+            .http_only(true)
+            .secure(self.is_secure())
+            .same_site(SameSite::Strict)
+            .max_age(time::Duration::seconds(seconds))
+            .build()
+    }
+
+    /// The cookie by which a browser owns the tickets that the console opened in it.
+    pub(super) fn browser_cookie(&self, value: &Secret) -> Cookie<'static> {
+        self.cookie(self.cookies().browser, value.reveal(), 400 * 24 * 3600)
+    }
+
+    /// The cookie of an operator's session.
+    pub(super) fn session_cookie(&self, value: &Secret, life: Duration) -> Cookie<'static> {
+        let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+        self.cookie(self.cookies().session, value.reveal(), life)
+    }
+
+    /// The same cookie, ended.
+    pub(super) fn no_session_cookie(&self) -> Cookie<'static> {
+        self.cookie(self.cookies().session, "", 0)
+    }
+}
+
 /// Who calls, as far as the request tells.
 pub(super) struct Caller {
     /// From where, looking through trusted proxies.
     pub(super) address: IpAddr,
+    /// Whether that is the caller's address, and not one of a proxy that stands for everybody.
+    pub(super) address_is_its_own: bool,
     /// In which language they want to be spoken to.
     pub(super) lang: Lang,
     /// The `Origin` that the browser sent.
@@ -43,6 +94,8 @@ pub(super) struct Caller {
     pub(super) session: Option<Secret>,
     /// The bearer token.
     pub(super) bearer: Option<Secret>,
+    /// Where the console stands for them, if they came in by the operators' listener.
+    pub(super) at: Option<AtConsole>,
     user_agent: String,
 }
 
@@ -53,14 +106,21 @@ impl FromRequestParts<SharedApp> for Caller {
         let headers = &parts.headers;
         let cookies = CookieJar::from_headers(headers);
         let cookie = |name| cookies.get(name).map(|cookie| Secret::from(cookie.value().to_owned()));
-        let names = CookieNames::of(app);
+        let at = parts.extensions.get::<AtConsole>().cloned();
+        let names = match &at {
+            Some(at) => at.cookies(),
+            None => CookieNames::of(app),
+        };
+        let (address, address_is_its_own) = hops(app, &parts.extensions, headers);
         Ok(Self {
-            address: address(app, &parts.extensions, headers),
+            address,
+            address_is_its_own,
             lang: Lang::of(headers),
             origin: text(headers, header::ORIGIN),
             cookie: cookie(names.browser),
             session: cookie(names.session),
             bearer: bearer(headers),
+            at,
             user_agent: text(headers, header::USER_AGENT)
                 .unwrap_or_default()
                 .chars()
@@ -139,10 +199,17 @@ pub(super) fn peer(extensions: &Extensions) -> IpAddr {
 
 /// The right-most hop that no trusted proxy made: what stands further left anybody could have written.
 pub(super) fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -> IpAddr {
+    hops(app, extensions, headers).0
+}
+
+/// The same, and whether it is the caller's own. It is not where a proxy that nobody named in the settings says that it
+/// speaks for others, or a trusted one does not say for whom: then all callers have one address, which means nothing.
+fn hops(app: &App, extensions: &Extensions, headers: &HeaderMap) -> (IpAddr, bool) {
     let is_trusted = |ip: &IpAddr| app.settings.is_trusted_proxy(*ip);
     let peer = peer(extensions);
     if !is_trusted(&peer) {
-        return peer;
+        let speaks_for_others = FORWARDED.iter().any(|name| headers.contains_key(*name));
+        return (peer, !speaks_for_others);
     }
     let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
     let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
@@ -154,8 +221,11 @@ pub(super) fn address(app: &App, extensions: &Extensions, headers: &HeaderMap) -
             break;
         }
     }
-    nearest
+    (nearest, !is_trusted(&nearest))
 }
+
+/// Headers by which proxies say that they speak for others.
+const FORWARDED: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
 
 /// What the two cookies are called: with the prefix that keeps other hosts and plain http out, where https is.
 pub(super) struct CookieNames {
@@ -309,5 +379,23 @@ impl FromRequestParts<SharedApp> for Piece {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
         let piece = axum::extract::Path::<String>::from_request_parts(parts, app).await;
         piece.map(|piece| Self(piece.0)).map_err(|_| Code::NoSuchTicket.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_shown_in_letters_that_pass_for_no_others() {
+        for (url, host) in [
+            ("https://blog.example.com/callback", "blog.example.com"),
+            ("https://аррӏе.com/cb", "xn--80ak6aa92e.com"),
+            ("https://bücher.example/cb", "xn--bcher-kva.example"),
+            ("https://EXAMPLE.com:8443/cb", "example.com"),
+            ("http://127.0.0.1:8000/cb", "127.0.0.1"),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -19,10 +20,11 @@ use super::{
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    limits::What,
     oidc::{self, Leave, Leaving},
 };
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct Wish {
     id_token_hint: Option<String>,
     client_id: Option<String>,
@@ -92,6 +94,7 @@ pub(super) async fn logout_by_post(
     form: Result<Form<Wish>, FormRejection>,
 ) -> Response {
     let kept = async {
+        app.limits.of_address(What::Keep, caller.address, app.world.now())?;
         let Form(wish) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
         oidc::keep_wish(&app, &wish.leave()).await
     };

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     app::SharedApp,
     error::Error,
+    limits::What,
     login,
     oidc::{self, Authorize, Failure, Params, Prompt},
 };
@@ -49,16 +50,23 @@ pub(super) async fn authorize(
 }
 
 /// A request by POST is kept, and answered with a GET that names it: only to that one do browsers send Lax cookies along,
-/// and what was posted so as to stand in no URL stands in none.
+/// and what was posted so as to stand in no URL stands in none. One that cannot go on is answered at once: anybody can post,
+/// and what is kept takes room.
 pub(super) async fn authorize_by_post(
     State(app): State<SharedApp>,
     caller: Caller,
     form: Result<Form<Pairs>, FormRejection>,
 ) -> Response {
-    let params = match posted(form) {
+    let kept = app.limits.of_address(What::Keep, caller.address, app.world.now());
+    let params = match kept.and_then(|()| posted(form)) {
         Ok(pairs) => Params::read(pairs),
         Err(error) => return error_page(caller.lang, &error),
     };
+    match oidc::authorize(&app, &params) {
+        Ok(_) => {}
+        Err(Failure::Page(error)) => return error_page(caller.lang, &error),
+        Err(Failure::Answer(answer)) => return pages::answered(&app, caller.lang.tag(), &answer),
+    }
     match oidc::push(&app, &params).await {
         Ok(request_uri) => {
             let client_id = params.get("client_id").unwrap_or_default();
@@ -79,12 +87,15 @@ async fn show(
     cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<Response, Error> {
+    let now = app.world.now();
     let logins = match &caller.session {
-        Some(session) => app.store.session(session.hashed(), app.world.now()).await?,
+        Some(session) => app.store.session(session.hashed(), now).await?,
         None => Vec::new(),
     };
     if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie)
     {
+        // It costs as much as a ticket: a durable write, and a code.
+        app.limits.of_address(What::Ticket, caller.address, now)?;
         let (site, request, browser) =
             (&authorize.site, authorize.request.clone(), caller.browser());
         let claim = login::skip(app, site, request, login, cookie.hashed(), browser).await?;

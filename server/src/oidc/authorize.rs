@@ -28,7 +28,7 @@ pub const PUSHED_LIFE: Duration = Duration::from_secs(600);
 const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
 
 /// The parameters that mean something here; others are passed over (RFC 6749 section 3.1).
-const KNOWN: [&str; 17] = [
+pub const PARAMETERS: [&str; 17] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -60,7 +60,7 @@ impl Params {
     /// Reads them; one without a value counts as left out.
     pub fn read(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut params = Self::default();
-        let known = |name: &str| KNOWN.contains(&name);
+        let known = |name: &str| PARAMETERS.contains(&name);
         for (name, value) in
             pairs.into_iter().filter(|(name, value)| known(name) && !value.is_empty())
         {
@@ -87,14 +87,23 @@ impl Params {
 /// # Errors
 /// If it is too long, or cannot be kept now.
 pub async fn push(app: &App, params: &Params) -> Result<String, Error> {
-    let json = serde_json::to_vec(params).map_err(|error| Error::invalid(error.to_string()))?;
+    let name = keep(app, params, PUSHED_LIFE).await?;
+    Ok(format!("{PUSHED}{}", name.reveal()))
+}
+
+/// Keeps what a browser carries on with in a moment, if it is no longer than it may be, and says under which name.
+pub(super) async fn keep(
+    app: &App,
+    what: &impl Serialize,
+    life: Duration,
+) -> Result<Secret, Error> {
+    let json = serde_json::to_vec(what).map_err(|error| Error::invalid(error.to_string()))?;
     if json.len() > LONGEST_KEPT {
         return Err(Error::invalid("the request is too long"));
     }
     let name = Secret::new(&app.world);
-    let until = app.world.now() + PUSHED_LIFE;
-    app.tickets.keep(name.hashed(), Bytes::from(json), until).await?;
-    Ok(format!("{PUSHED}{}", name.reveal()))
+    app.tickets.keep(name.hashed(), Bytes::from(json), app.world.now() + life).await?;
+    Ok(name)
 }
 
 /// The request that was meant: the one pushed before, where `request_uri` names one, else the one that came.
@@ -161,7 +170,7 @@ pub fn check_lengths(values: &[Option<&str>]) -> Result<(), String> {
 /// A page where the redirect address is not to be trusted, else an answer to the site.
 pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
     let page = |code: Code| Failure::Page(code.into());
-    let site = params.get("client_id").and_then(|id| app.sites.get(id));
+    let site = params.get("client_id").and_then(|id| super::client(app, id));
     let site = site.ok_or_else(|| page(Code::UnknownSite))?;
     let redirect_uri = params.text("redirect_uri").filter(|uri| site.allows_redirect(uri));
     let redirect_uri = redirect_uri.ok_or_else(|| page(Code::RedirectUriNotRegistered))?;
@@ -282,15 +291,18 @@ fn hinted(app: &App, site: &Site, hint: &str) -> Option<String> {
 }
 
 /// Whether this browser may skip the scan for what a site asks: a living login there or in its group that a phone approved
-/// in this browser, young enough, of the person asked for, and with everything granted that is asked for.
+/// in this browser, young enough, of the person asked for, and with everything granted that is asked for. What was approved
+/// at a site that asks for little opens none that asks for more: there it might have been a raised risk.
 pub fn may_skip<'a>(app: &App, authorize: &Authorize, logins: &'a [Login]) -> Option<&'a Login> {
     if authorize.prompt == Prompt::Scan {
         return None;
     }
     let now = app.world.now();
     let request = &authorize.request;
+    let asked = &authorize.site;
     let of_group = |login: &&Login| {
-        app.sites.get(&login.site).is_some_and(|site| site.group() == authorize.site.group())
+        let site = app.sites.get(&login.site);
+        site.is_some_and(|site| site.group() == asked.group() && site.risk >= asked.risk)
     };
     let young = |login: &&Login| authorize.max_age.is_none_or(|age| now.since(login.since) <= age);
     let granted = |login: &&Login| request.scopes.within(&login.scopes);

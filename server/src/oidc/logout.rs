@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::authorize::keep;
 use crate::{
     app::App,
     error::{Code, Error},
@@ -56,11 +56,7 @@ pub struct Leave {
 /// # Errors
 /// If it cannot be kept now.
 pub async fn keep_wish(app: &App, wish: &Leave) -> Result<String, Error> {
-    let json = serde_json::to_vec(wish).map_err(|error| Error::invalid(error.to_string()))?;
-    let name = Secret::new(&app.world);
-    let until = app.world.now() + WISH_LIFE;
-    app.tickets.keep(name.hashed(), Bytes::from(json), until).await?;
-    Ok(name.reveal().to_owned())
+    keep(app, wish, WISH_LIFE).await.map(|name| name.reveal().to_owned())
 }
 
 /// The wish that was kept; it is there once.

@@ -3,18 +3,18 @@
 use super::*;
 use crate::risk::{Matching, Opened, Policy, Signals};
 
-const LIFE: Duration = Duration::from_secs(120);
-const START: Timestamp = Timestamp::from_millis(1_000_000);
+pub(super) const LIFE: Duration = Duration::from_secs(120);
+pub(super) const START: Timestamp = Timestamp::from_millis(1_000_000);
 
-fn world() -> World {
+pub(super) fn world() -> World {
     World::held(START, 1)
 }
 
-fn ticket(kind: Kind) -> Ticket {
+pub(super) fn ticket(kind: Kind) -> Ticket {
     Ticket {
         id: Hashed::of("ticket"),
         scene: "s".repeat(22),
-        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None },
+        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
             site: "blog".to_owned(),
             redirect_uri: "https://blog.example.com/cb".to_owned(),
@@ -41,7 +41,7 @@ fn ticket(kind: Kind) -> Ticket {
     }
 }
 
-fn phone(openid: &str, token: &str, entry: u32) -> Scanner {
+pub(super) fn phone(openid: &str, token: &str, entry: u32) -> Scanner {
     let Opened::By(entry) = Opened::from_number(entry) else { unreachable!("a person scans") };
     let signals = Signals {
         entry,
@@ -254,7 +254,7 @@ fn time_to_claim_is_two_minutes_and_ten_on_the_phone() {
 
 #[test]
 fn only_the_browser_or_the_page_that_opened_it_owns_it() {
-    let hosted = Owner::Browser { cookie: Hashed::of("cookie"), session: None };
+    let hosted = Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None };
     let page = Owner::Page { key: Hashed::of("key"), origin: "https://a.example".to_owned() };
     let key = |text| Presented { key: Some(Hashed::of(text)), cookie: None };
     let cookie = |text| Presented { key: None, cookie: Some(Hashed::of(text)) };

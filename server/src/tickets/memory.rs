@@ -9,11 +9,20 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Error, Parked, Picture, Seen, Tickets};
-use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
+use super::{Error, Expired, Parked, Picture, Seen, Tickets};
+use crate::{
+    secret::Hashed,
+    ticket::{Stage, Ticket},
+    waiting::Waiting,
+    world::Timestamp,
+};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
+
+/// How long after its opening a ticket is looked at for forgetting it, whatever its life: one that lives longer must not
+/// hold up those behind it in the queue.
+const LOOK: Duration = Duration::from_secs(120);
 
 /// How many small things are kept at once: at 16 KiB each at most, what strangers may have this process hold.
 const MOST_KEPT: usize = 4096;
@@ -32,6 +41,8 @@ struct Held {
     claims: HashMap<Hashed, Timestamp>,
     counters: HashMap<String, Counter>,
     kept: HashMap<Hashed, (Timestamp, Bytes)>,
+    /// The names of what is kept, the oldest first; some of them are gone already.
+    keeping: VecDeque<Hashed>,
     /// When to look at a ticket again for forgetting it. Lives are alike, so the queue is nearly in order; who comes up
     /// early goes to the back.
     leaving: VecDeque<(Timestamp, Hashed)>,
@@ -66,7 +77,8 @@ impl Held {
         if let Some(digits) = &ticket.digits {
             self.digits.insert(digits.clone(), ticket.id);
         }
-        self.leaving.push_back((ticket.expires + AFTERLIFE, ticket.id));
+        let look = ticket.expires.min(ticket.opened + LOOK) + AFTERLIFE;
+        self.leaving.push_back((look, ticket.id));
         self.tickets.insert(ticket.id, Entry { ticket, version, picture });
     }
 
@@ -185,9 +197,12 @@ impl Tickets for Memory {
 
     async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
         let mut held = self.held();
-        if held.kept.len() >= MOST_KEPT {
-            return Err(Error("too many requests are kept at once".to_owned()));
+        // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
+        while held.kept.len() >= MOST_KEPT || held.keeping.len() >= 2 * MOST_KEPT {
+            let Some(oldest) = held.keeping.pop_front() else { break };
+            held.kept.remove(&oldest);
         }
+        held.keeping.push_back(name);
         held.kept.insert(name, (until, value));
         Ok(())
     }
@@ -212,22 +227,31 @@ impl Tickets for Memory {
         Ok(self.held().tickets.len())
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), Error> {
+    async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
         // A claim is asked for within ten minutes of the decision and redeemed within one: an hour is ample.
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
-        while let Some((at, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
+        let mut expired = Expired::default();
+        while let Some((_, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
             held.leaving.pop_front();
             match held.tickets.get(&id).map(|entry| entry.ticket.expires + AFTERLIFE) {
-                Some(later) if later > at && later > now => held.leaving.push_back((later, id)),
-                Some(_) => drop(held.remove(id)),
+                Some(later) if later > now => {
+                    held.leaving.push_back((later.min(now + LOOK + AFTERLIFE), id));
+                }
+                Some(_) => match held.remove(id).map(|entry| entry.ticket.stage) {
+                    Some(Stage::Waiting) => expired.unscanned += 1,
+                    Some(Stage::Scanned(_)) => expired.undecided += 1,
+                    None => {}
+                },
                 None => {}
             }
         }
         held.kept.retain(|_, (until, _)| *until > now);
+        let Held { kept, keeping, .. } = &mut *held;
+        keeping.retain(|name| kept.contains_key(name));
         held.counters.retain(|_, counter| counter.until > now);
         held.claims.retain(|_, at| *at > old);
-        Ok(())
+        Ok(expired)
     }
 
     async fn park(&self) -> Result<Vec<Parked>, Error> {
@@ -244,6 +268,26 @@ impl Tickets for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest_and_fills_no_more_than_its_room()
+    {
+        let memory = Memory::new(Arc::new(Waiting::default()));
+        let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(600_000));
+        let name = |n: u32| Hashed::of(n.to_be_bytes());
+        for n in 0..20_000 {
+            memory.keep(name(n), Bytes::from_static(b"kept"), until).await.unwrap();
+            if n % 3 == 0 {
+                memory.take(name(n), now).await.unwrap().unwrap();
+            }
+        }
+        assert_eq!(memory.kept(name(1), now).await.unwrap(), None, "the oldest made room");
+        assert_eq!(memory.kept(name(19_999), now).await.unwrap().unwrap(), "kept");
+        assert!(memory.held().kept.len() <= MOST_KEPT);
+        assert!(memory.held().keeping.len() <= 2 * MOST_KEPT);
+        memory.purge(until).await.unwrap();
+        assert!(memory.held().keeping.is_empty());
+    }
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {

@@ -7,7 +7,7 @@ const LARGEST: u64 = 1024;
 
 /// What a page sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// A ping, with what is to be sent back.
     Ping(Vec<u8>),
     /// A pong.
@@ -19,7 +19,7 @@ pub(super) enum Said {
 }
 
 /// Reads one frame off the front: what it says and how many bytes it takes. None: it is not all there yet.
-pub(super) fn read(bytes: &[u8]) -> Option<(Said, usize)> {
+pub(crate) fn read(bytes: &[u8]) -> Option<(Said, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
     let short = second & 0x7f;

@@ -332,3 +332,44 @@ async fn addresses_and_the_log_grow_old_and_go() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_is_kept_out_cannot_be_forgotten_and_come_back_as_somebody_new() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("mallory", "192.0.2.1"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let token = play.session(&phone).await;
+    let (_, scene) = play.page(&browser).await;
+    let asked = phone.scans(&scene, 1047).await.unwrap();
+    let db = Connection::open(play.folder.path().join("saoma.db")).unwrap();
+    assert_eq!(db.execute("UPDATE persons SET blocked = 1", []).unwrap(), 1);
+    assert_eq!(phone.approves(&asked).await.unwrap_err(), "403 person_blocked");
+    let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+    assert_eq!(ends(&phone, &token, "me", &fresh).await.problem(), "403 person_blocked");
+    let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+    let opened = phone.calls(Method::POST, "session", None, &fresh).await.unwrap();
+    assert_eq!(opened.problem(), "403 person_blocked");
+    let (_, scene) = play.page(&browser).await;
+    assert_eq!(phone.scans(&scene, 1047).await.unwrap_err(), "403 person_blocked");
+    let kept: i64 = db.query_row("SELECT count(*) FROM persons", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1);
+}
+
+#[tokio::test]
+async fn who_opens_the_mini_program_again_and_again_is_held_and_so_is_who_draws_and_draws() {
+    let play = Play::with(&[("SAOMA_LIMITS__SCANS_PER_PERSON", "3")]).await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let token = play.session(&phone).await;
+    let name = json!({ "nickname": "Ann" });
+    for _ in 0..2 {
+        let named = phone.calls(Method::PUT, "profile", Some(&token), &name).await.unwrap();
+        assert_eq!(named.status, 200);
+    }
+    crate::stage::is_held_back(
+        &phone.calls(Method::PUT, "profile", Some(&token), &name).await.unwrap(),
+    );
+    let body = json!({ "js_code": phone.logs_in().await.unwrap() });
+    crate::stage::is_held_back(&phone.calls(Method::POST, "session", None, &body).await.unwrap());
+    play.session(&play.phone("bob", "192.0.2.1")).await;
+}

@@ -8,6 +8,9 @@
 mod account;
 mod headers;
 mod limits;
+mod phishing;
+mod provider;
 mod region;
 mod sockets;
 mod stage;
+mod trouble;

@@ -119,6 +119,44 @@ async fn a_request_of_two_minds_about_its_length_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn odd_request_lines_are_answered_or_hung_up_on_and_never_a_fault_of_ours() {
+    let play = Play::with(&HASTY).await;
+    let long = "x".repeat(15_000);
+    for head in [
+        "GET http://evil.example/ HTTP/1.1\r\nHost: saoma",
+        "GET http://evil.example/oauth2/jwks HTTP/1.1\r\nHost: saoma",
+        "OPTIONS * HTTP/1.1\r\nHost: saoma",
+        "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443",
+        "GET / HTTP/1.0",
+        "GET /",
+        "get / http/1.1\r\nhost: saoma",
+        "PRI * HTTP/2.0",
+        "GET /\u{0} HTTP/1.1\r\nHost: saoma",
+        "GET /ü HTTP/1.1\r\nHost: saoma",
+        "GET /%zz?%zz=%zz HTTP/1.1\r\nHost: saoma",
+        "GET /../../etc/passwd HTTP/1.1\r\nHost: saoma",
+        "GET //evil.example/%2e%2e HTTP/1.1\r\nHost: saoma",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b",
+        "GET / HTTP/1.1\r\nHost: saoma\r\nContent-Length: -1",
+        "GET / HTTP/1.1\r\nHost: saoma\r\n folded: x",
+        "GET / HTTP/1.1\r\nHost: saoma\r\nExpect: 200-fine",
+        "GET /api/tickets/x/ws HTTP/1.1\r\nHost: saoma\r\nOrigin: null\r\nConnection: Upgrade\r\nUpgrade: h2c",
+        "TRACE / HTTP/1.1\r\nHost: saoma",
+        &format!("GET /{long} HTTP/1.1\r\nHost: saoma"),
+        &format!("GET /oauth2/authorize?state={long} HTTP/1.1\r\nHost: saoma"),
+        &format!("GET / HTTP/1.1\r\nHost: saoma\r\nCookie: saoma={long}"),
+    ] {
+        let mut stream = connect(&play).await;
+        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let said = told(&mut stream).await;
+        let status = said.split(' ').nth(1).and_then(|word| word.parse::<u16>().ok());
+        let shown: String = head.chars().take(60).collect();
+        assert!(status.is_none_or(|status| (200..500).contains(&status)), "{shown}: {said}");
+        assert!(!said.contains("root:") && !said.contains("evil.example"), "{shown}: {said}");
+    }
+}
+
 /// The kernel's user timeout does it, which Linux has.
 #[cfg(target_os = "linux")]
 #[tokio::test]

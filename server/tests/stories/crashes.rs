@@ -1,7 +1,7 @@
 //! The real server is killed, asked to stop, and overheard.
 
 use reqwest::Method;
-use saoma::try_it::actors::{Browser, Page, Reply, Told};
+use saoma::try_it::actors::{Browser, Page, Phone, Reply, Told};
 use serde_json::json;
 use wechat::pretend::Trouble;
 
@@ -215,6 +215,13 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         client.post(format!("{}/cgi-bin/stable_token", saoma.wechat.url)).json(&upstream);
     let upstream = Reply::of(upstream).await.unwrap().json();
 
+    // A site's own words, which are kept with its request, and no more than that.
+    let asked_for = [
+        "a state that only the shop and its browser know",
+        "a nonce of the shop and of nobody else",
+    ];
+    let more = everything_else(&saoma, &browser, &phone, asked_for).await;
+
     let last = browser.opens(&asks()).await.unwrap();
     let last = reads_scene(&browser, &last).await;
     saoma.wechat.pretend.trouble(Trouble::on("/sns/jscode2session").cut());
@@ -248,6 +255,7 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         &home.ticket,
     ];
     secrets.extend(others.map(ToOwned::to_owned));
+    secrets.extend(more.iter().cloned().chain(asked_for.map(ToOwned::to_owned)));
     let log = saoma.log();
     assert!(log.contains(" TRACE ") || log.contains(" DEBUG "), "it was to be talkative: {log}");
     for secret in secrets {
@@ -255,8 +263,130 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         assert_eq!(line, None, "a secret stands in the log");
     }
     let database = std::fs::read(saoma.database()).unwrap();
-    for secret in [token, &code, access, session, &cookie, &page.ticket] {
+    let kept = [token, &code, access, session, &cookie, &page.ticket];
+    for secret in kept.into_iter().chain(more.iter().map(String::as_str)) {
         let found = database.windows(secret.len()).any(|window| window == secret.as_bytes());
-        assert!(!found, "a secret stands in the database, not its hash");
+        assert!(!found, "a secret stands in the database, not its hash: {secret}");
     }
+}
+
+/// The ways that a first sign-in does not take: a pushed and a posted request, an embedded page, refresh tokens, looking
+/// into tokens and revoking them, signing out by a hint, the phone's own pages, and what is refused on the way. Returns
+/// every secret that was made or sent, but for what the site asked with.
+async fn everything_else(
+    saoma: &Process,
+    browser: &Browser,
+    phone: &Phone,
+    [state, nonce]: [&str; 2],
+) -> Vec<String> {
+    const SHOP: &str = "a secret of the shop: with = and &";
+    let mut secrets = Vec::new();
+    let mut secret = |text: &str| {
+        assert!(text.len() >= 20, "{text:?} is too short to be looked for");
+        secrets.push(text.to_owned());
+        text.to_owned()
+    };
+    let http =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let form = async |path: &str, form: &[(&str, &str)]| {
+        let request = http.post(format!("{}{path}", saoma.url)).form(form);
+        Reply::of(request).await.unwrap()
+    };
+    let challenge = challenge(VERIFIER);
+    let request = [
+        ("client_id", "shop"),
+        ("redirect_uri", "https://shop.example.com/callback"),
+        ("response_type", "code"),
+        ("scope", "openid offline_access profile"),
+        ("state", state),
+        ("nonce", nonce),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    // Posted, to begin with: where it leads stands in a URL, what was posted does not.
+    let posted = browser.submits("/oauth2/authorize", &request).await.unwrap();
+    secret(&param(&format!("{}{}", saoma.url, posted.header("location")), "request_uri"));
+    let own = [&request[..], &[("client_secret", SHOP)]].concat();
+    let pushed = form("/oauth2/par", &own).await.good().unwrap();
+    let uri = secret(pushed["request_uri"].as_str().unwrap());
+    let page = browser
+        .opens(&format!("/oauth2/authorize?client_id=shop&request_uri={uri}"))
+        .await
+        .unwrap();
+    secret(&page.ticket);
+    let asked = phone.scans(&reads_scene(browser, &page).await, 1047).await.unwrap();
+    secret(&asked.token);
+    let ticked = json!({ "scopes": ["offline_access", "profile"] });
+    phone.approves_with(&asked, &ticked).await.unwrap();
+    let code = secret(&claims(browser, &page).await);
+    let redeem = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "shop"),
+        ("client_secret", SHOP),
+        ("code", &code),
+        ("redirect_uri", "https://shop.example.com/callback"),
+        ("code_verifier", VERIFIER),
+    ];
+    let tokens = form("/oauth2/token", &redeem).await.good().unwrap();
+    let refresh = secret(tokens["refresh_token"].as_str().unwrap());
+    secret(tokens["access_token"].as_str().unwrap());
+    let again = [
+        ("grant_type", "refresh_token"),
+        ("client_id", "shop"),
+        ("client_secret", SHOP),
+        ("refresh_token", &refresh),
+    ];
+    let next = form("/oauth2/token", &again).await.good().unwrap();
+    let refresh = secret(next["refresh_token"].as_str().unwrap());
+    let access = secret(next["access_token"].as_str().unwrap());
+    let id_token = secret(next["id_token"].as_str().unwrap());
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        for token in [&access, &refresh, &secret("a token that somebody made up")] {
+            let fields = [("client_id", "shop"), ("client_secret", SHOP), ("token", token)];
+            assert!(form(path, &fields).await.status.is_success(), "{path}");
+        }
+    }
+    let made_up = secret("a code that somebody made up and sent");
+    let refused = [("grant_type", "authorization_code"), ("client_id", "blog"), ("code", &made_up)];
+    assert_eq!(form("/oauth2/token", &refused).await.status, 400);
+    let hint = [("id_token_hint", id_token.as_str()), ("client_id", "shop")];
+    assert_eq!(form("/oauth2/logout", &hint).await.status, 303);
+    let out = browser.get(&format!("/oauth2/logout?id_token_hint={id_token}")).await.unwrap();
+    assert!(out.status.is_success(), "{}", out.status);
+
+    // An embedded page, whose key proves it.
+    let opening = json!({
+        "client_id": "blog", "redirect_uri": CALLBACK, "scope": "openid", "state": state, "nonce": nonce,
+        "code_challenge": challenge, "code_challenge_method": "S256",
+    });
+    let origin = "https://blog.example.com";
+    let opened = browser.posts("/api/tickets", &opening, origin).await.unwrap().good().unwrap();
+    let (ticket, key) =
+        (secret(opened["ticket"].as_str().unwrap()), secret(opened["key"].as_str().unwrap()));
+    for (verb, key) in
+        [("digits", &key), ("renew", &secret("a key that somebody made up")), ("cancel", &key)]
+    {
+        let path = format!("/api/tickets/{ticket}/{verb}");
+        browser.posts(&path, &json!({ "key": key }), origin).await.unwrap();
+    }
+
+    // The phone's own pages, with what is refused.
+    let fresh = async || json!({ "js_code": phone.logs_in().await.unwrap() });
+    let opened = phone.calls(Method::POST, "session", None, &fresh().await).await.unwrap().json();
+    let session = secret(opened["token"].as_str().unwrap());
+    for path in ["logins", "attempts", "consents", "me"] {
+        let told = phone.calls(Method::GET, path, Some(&session), &json!({})).await.unwrap();
+        assert_eq!(told.status, 200, "{path}");
+    }
+    let wrong = secret("a phone token that somebody made up");
+    let refused = phone.calls(Method::GET, "me", Some(&wrong), &json!({})).await.unwrap();
+    assert_eq!(refused.status, 401);
+    let odd = secret("a js_code of no shape that WeChat would give");
+    let refused =
+        phone.calls(Method::POST, "session", None, &json!({ "js_code": odd })).await.unwrap();
+    assert!(refused.status.is_client_error());
+    let ended =
+        phone.calls(Method::DELETE, "logins", Some(&session), &fresh().await).await.unwrap();
+    assert_eq!(ended.status, 204);
+    secrets
 }

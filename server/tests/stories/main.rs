@@ -9,11 +9,18 @@
 )]
 
 mod admission;
+mod applications;
 mod bad_input;
 mod claims;
 mod clocks;
+mod console;
+mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod devices;
+#[cfg(target_os = "linux")]
+mod neighbours;
+mod openapi;
 mod operators;
 mod owners;
 mod phones;
@@ -22,6 +29,8 @@ mod process;
 mod profile;
 mod races;
 mod rainbow;
+#[cfg(target_os = "linux")]
+mod reload;
 mod remember;
 mod requests;
 mod sign_in;
@@ -30,5 +39,9 @@ mod starting;
 mod stops;
 mod support;
 mod surface;
+#[cfg(target_os = "linux")]
+mod tls;
+#[cfg(target_os = "linux")]
+mod upkeep;
 mod upstream;
 mod watching;

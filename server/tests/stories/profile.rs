@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Method;
 use saoma::try_it::actors::{Phone, Reply};
 use serde_json::{Value, json};
+use wechat::pretend::Trouble;
 
 use crate::support::Saoma;
 
@@ -124,11 +125,55 @@ async fn a_person_shows_a_name_and_a_picture() {
         assert_eq!(refused.problem(), "400 invalid_request");
         assert!(refused.json()["detail"].as_str().unwrap().contains(hint));
     }
+    let huge = STANDARD.encode(a_picture_of(30_000, 30_000));
+    assert!(huge.len() < 500 * 1024, "a bomb is small until it is opened");
+    let refused = calls(&ann, Method::PUT, "profile", &token, json!({ "avatar": huge })).await;
+    assert_eq!(refused.problem(), "400 invalid_request");
     let large = json!({ "avatar": "A".repeat(600 * 1024) });
     assert_eq!(
         calls(&ann, Method::PUT, "profile", &token, large).await.problem(),
         "413 payload_too_large"
     );
+}
+
+/// A PNG that says it is this large, with far fewer pixels in it.
+fn a_picture_of(width: u32, height: u32) -> Vec<u8> {
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_chunk(png::chunk::IDAT, &[]).unwrap();
+    drop(writer);
+    png
+}
+
+#[tokio::test]
+async fn a_name_is_shown_only_if_wechat_lets_it_stand() {
+    // The sample of a risky text in WeChat's own documents.
+    const RISKY: &str = "特3456书yuuo莞6543李zxcz蒜7782法fgnv级";
+    let saoma = Saoma::starts().await;
+    let ann = saoma.phone("ann");
+    saoma.signs_in(&saoma.browser(), &saoma.site("blog"), &ann).await;
+    let token = opens(&ann).await;
+    let named = async |nickname: &str| {
+        calls(&ann, Method::PUT, "profile", &token, json!({ "nickname": nickname })).await
+    };
+    assert_eq!(named(" Ann ").await.good().unwrap()["nickname"], "Ann");
+    let refused = named(RISKY).await;
+    assert_eq!(refused.problem(), "400 invalid_request");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("nickname"));
+    let path = "/wxa/msg_sec_check";
+    saoma.wechat.pretend.trouble(Trouble::on(path).errcode(61010));
+    assert_eq!(named("Anna").await.problem(), "401 unauthorized", "a fresh session mends it");
+    saoma.wechat.pretend.trouble(Trouble::on(path).cut().times(3));
+    assert_eq!(named("Anna").await.problem(), "502 wechat_unreachable", "unasked is unshown");
+    let me = calls(&ann, Method::GET, "me", &token, json!({})).await.json();
+    assert_eq!(me["person"]["nickname"], "Ann");
+    let asked = saoma.wechat.pretend.count(path);
+    // What WeChat calls everybody is nobody's name, and costs no call.
+    assert_eq!(named("微信用户").await.good().unwrap()["nickname"], Value::Null);
+    assert_eq!(saoma.wechat.pretend.count(path), asked);
 }
 
 #[tokio::test]

@@ -90,6 +90,31 @@ async fn sites_of_one_group_share_the_sign_in() {
 }
 
 #[tokio::test]
+async fn what_a_milder_site_remembered_opens_no_stricter_one_of_its_group() {
+    let saoma = Saoma::starts().await;
+    let (forum, vault, browser) = (saoma.site("forum"), saoma.site("vault"), saoma.browser());
+    let phone = saoma.phone("ann");
+    remembers(&saoma, &browser, &forum, &phone).await;
+    let refused = asks_silently(&browser, &vault).await;
+    assert_eq!(param(&refused, "error"), "login_required", "the vault would have asked for more");
+    // The first time there the vault asks for the number, and remembers nobody; the second time all is known.
+    let page = browser.opens(&vault.asks()).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
+    phone
+        .approves_with(&asked, &json!({ "match": state["match"], "remember": true }))
+        .await
+        .unwrap();
+    claims(&browser, &page).await;
+    let still = asks_silently(&browser, &vault).await;
+    assert_eq!(param(&still, "error"), "login_required");
+    remembers(&saoma, &browser, &vault, &phone).await;
+    for site in [&vault, &forum] {
+        assert_ne!(param(&asks_silently(&browser, site).await, "code"), "", "{}", site.id);
+    }
+}
+
+#[tokio::test]
 async fn how_old_a_sign_in_may_be_says_the_site() {
     let saoma = Saoma::starts().await;
     let (blog, browser) = (saoma.site("blog"), saoma.browser());

@@ -1,0 +1,40 @@
+//! What must not become an advantage when something breaks: a store that does not answer, a clock that goes back.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::stage::Play;
+
+#[tokio::test]
+async fn a_store_that_is_locked_is_told_and_nothing_counts_as_decided() {
+    let play = Play::new().await;
+    let browser = play.browser("192.0.2.1");
+    let phone = play.phone("ann", "192.0.2.1");
+    let (page, scene) = play.page(&browser).await;
+    let asked = phone.scans(&scene, 1047).await.unwrap();
+    let other = Connection::open(play.folder.path().join("saoma.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let told = phone.approves(&asked).await;
+    assert_eq!(told.unwrap_err(), "503 unavailable");
+    let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
+    assert_eq!(state["state"], "scanned");
+    assert_eq!(browser.calls(&page, "claim").await.unwrap().problem(), "409 not_decided");
+    other.execute_batch("ROLLBACK").unwrap();
+    phone.approves(&asked).await.expect("the same tap counts once the store is back");
+    assert_eq!(browser.calls(&page, "claim").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_code_that_was_spent_stays_spent_whatever_the_clock_says() {
+    let play = Play::new().await;
+    let browser = play.browser("192.0.2.1");
+    let phone = play.phone("ann", "192.0.2.1");
+    let access = play.signs_in(&browser, &phone, "blog").await;
+    assert_eq!(play.userinfo(&access).await, 200);
+    play.app.world.advance(Duration::from_secs(3600));
+    assert_eq!(play.userinfo(&access).await, 401);
+    let pruned = play.app.world.now();
+    play.app.store.prune(pruned).await.unwrap();
+    assert_eq!(play.userinfo(&access).await, 401);
+}
