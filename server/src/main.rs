@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
+    admission::Admit,
     app::SharedApp,
     commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
@@ -139,6 +140,17 @@ enum SiteCommand {
     Remove {
         /// Its client_id.
         id: String,
+    },
+    /// Say whom one lets in beside the owners.
+    Admit {
+        /// Its client_id.
+        id: String,
+        /// Everybody, named people, invited ones, or whom an owner says yes to.
+        #[arg(value_enum)]
+        whom: Admit,
+        /// A group of people whom it lets in; may be given several times.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
     },
     /// Invite people to one: print one-time links, each for one person.
     Invite {
@@ -380,6 +392,9 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::List { json } => sites::list(settings, &store, json).await,
         SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
+        SiteCommand::Admit { id, whom, groups } => {
+            sites::admit(settings, &store, &world, &id, (whom, groups)).await
+        }
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await
         }

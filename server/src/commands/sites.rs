@@ -59,6 +59,9 @@ pub struct New {
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
+    /// Tell it the fixed user name as `name`: for an application that keys accounts by a name people could choose.
+    #[arg(long)]
+    pub pin_name: bool,
     /// An application that knows no OpenID Connect, behind a proxy that asks saoma: its scheme and host.
     #[arg(long = "forward-auth", value_name = "ORIGIN")]
     pub forward_auth: Vec<String>,
@@ -105,6 +108,9 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
+    if new.pin_name {
+        site.name_claim = crate::site::NameClaim::Username;
+    }
     site.device = new.device;
     site.forward_auth = new.forward_auth;
     (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
@@ -280,6 +286,37 @@ pub async fn rainbow(
         settings.public_url,
         key.reveal()
     ))
+}
+
+/// Changes whom a site lets in; logins that stand go on until they end.
+///
+/// # Errors
+/// If the store has no site of this id, or the groups go with no such rule.
+pub async fn admit(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    (admit, groups): (Admit, Vec<String>),
+) -> Said {
+    changeable(settings, id)?;
+    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    (site.admit, site.admit_groups) = (admit, groups);
+    let faults = site.faults();
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
+    store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.door_changed", id).await?;
+    let groups = site.admit_groups.join(", ");
+    let whom = match admit {
+        Admit::All => return Ok(format!("{id} lets in everybody.")),
+        Admit::Named => "people named with `saoma person allow`",
+        Admit::Invited => "whoever comes with a link of `saoma site invite`",
+        Admit::Ask => "whom an owner says yes to",
+    };
+    let groups = if groups.is_empty() { groups } else { format!(", members of {groups}") };
+    Ok(format!("{id} lets in owners{groups}, and {whom}."))
 }
 
 /// Writes in the audit log what a command did to a site.

@@ -17,7 +17,7 @@ use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
     grant::{self, Request, ResponseMode, Scopes},
-    login::{self, Claim, Opener, Opening},
+    login::{self, Claim, Opener, Opening, Outcome},
     oidc,
     secret::{Hashed, Secret},
     site,
@@ -170,7 +170,10 @@ pub(super) async fn claim(
 /// Where the hosted page goes next.
 fn next_address(app: &App, claim: &Claim, answer: &oidc::Answer, ticket: &str) -> String {
     if claim.request.site == site::SELF {
-        return format!("{}/", app.settings.public_url);
+        // saoma redeems no code of its own, so none stands in the address.
+        let approved = matches!(claim.outcome, Outcome::Code(_));
+        let home = || format!("{}/", app.settings.public_url);
+        return if approved { claim.request.redirect_uri.clone() } else { home() };
     }
     match claim.request.response_mode {
         ResponseMode::Query | ResponseMode::Rainbow => answer.redirect_to(),

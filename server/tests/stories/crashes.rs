@@ -190,6 +190,13 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         wrong.form(&[("client_id", "shop"), ("client_secret", "a wrong secret of the shop")]);
     assert_eq!(Reply::of(wrong).await.unwrap().status, 401);
 
+    // The bridge's key stands in an address, and a link's secret in a form.
+    let bridge = [("act", "login"), ("appid", "shop"), ("appkey", "a key of the rainbow bridge")];
+    let bridge = client.get(format!("{}/connect.php", saoma.url)).query(&bridge);
+    assert_eq!(Reply::of(bridge).await.unwrap().json()["code"], -1);
+    let link = browser.submits("/link", &[("code", "a made-up secret of a link")]).await.unwrap();
+    assert_eq!(link.status, 410);
+
     let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
     let session = phone.calls(Method::POST, "session", None, &fresh).await.unwrap().json();
     let session = session["token"].as_str().unwrap();
@@ -240,6 +247,9 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         fresh["js_code"].as_str().unwrap(),
         upstream["access_token"].as_str().unwrap(),
         "a wrong secret of the shop",
+        "key+of+the+rainbow",
+        "key of the rainbow",
+        "made-up secret of a link",
         "a secret of the shop",
         &at_home.token,
         &home.ticket,

@@ -1,6 +1,7 @@
 //! What an operator does to people by command: blocks, second WeChats, recovery, forgetting.
 
 use saoma::{
+    admission::Admit,
     commands::{apps, person, sites},
     store::Change,
 };
@@ -160,6 +161,18 @@ async fn a_known_application_is_registered_with_what_it_needs() {
         ("OpenList", true, 1)
     );
     assert_eq!(site.name_claim, saoma::site::NameClaim::Username);
+    let say = async |whom, groups: &[&str]| {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        sites::admit(settings, store, world, "openlist", (whom, groups)).await
+    };
+    let said = say(Admit::Ask, &["family"]).await.unwrap();
+    assert!(said.contains("members of family, and whom an owner says yes to"), "{said}");
+    assert!(say(Admit::All, &["family"]).await.unwrap_err().contains("admit_groups"));
+    let kept = store.sites().await.unwrap();
+    assert_eq!(kept.iter().find(|site| site.id == "openlist").unwrap().admit, Admit::Ask);
+    let lines = store.audit_since(crate::support::NOW, 99).await.unwrap();
+    let words: Vec<_> = lines.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(words, ["site.added", "site.door_changed"]);
     let logto = sites::add(settings, store, world, new("logto")).await.unwrap_err();
     assert!(logto.contains("--redirect-uri"), "{logto}");
     assert!(sites::add(settings, store, world, new("gitae")).await.unwrap_err().contains("gitea"));

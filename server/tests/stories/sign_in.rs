@@ -189,7 +189,7 @@ async fn the_phone_shows_what_was_registered_and_what_the_browser_is() {
         "browser": { "name": "Firefox", "os": "Linux", "region": null, "known": false, "same_network": true },
         "kind": "page", "age": 0, "expires_in": 120,
         "risk": "low", "why": ["new_browser", "first_time"], "ask": "tap",
-        "scopes": ["profile", "wechat"], "person": null,
+        "scopes": ["profile", "wechat"], "person": null, "admission": "open", "say": null,
     });
     assert_eq!(shown, expected, "these fields and no others");
 }
