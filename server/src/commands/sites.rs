@@ -22,7 +22,7 @@ pub struct New {
     #[arg(long)]
     pub name: String,
     /// Where answers may go, to the letter; may be given several times.
-    #[arg(long = "redirect-uri", value_name = "URI", required = true)]
+    #[arg(long = "redirect-uri", value_name = "URI", required_unless_present_any = ["device", "forward_auth"])]
     pub redirect_uris: Vec<String>,
     /// A page that carries the element: scheme, host and port; may be given several times.
     #[arg(long = "origin", value_name = "ORIGIN")]
