@@ -62,7 +62,7 @@ pool = 4
 
     def run(self, command, port, path="/", host=None):
         """Starts a program, and waits until it answers."""
-        process = subprocess.Popen(command, cwd=self.folder)
+        process = subprocess.Popen(command, cwd=self.folder, env={**os.environ, "HOME": self.folder})
         self.processes.append(process)
         for _ in range(1200):
             try:

@@ -58,7 +58,7 @@ def caddy(program, world, port, app):
         "127.0.0.1:3000": f"127.0.0.1:{app}",
     })
     config = os.path.join(world.folder, "Caddyfile")
-    Path(config).write_text(f"{{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n}}\n{text}")
+    Path(config).write_text(f"{{\n\tadmin off\n\tauto_https off\n}}\n{text}")
     world.run([program, "run", "--adapter", "caddyfile", "--config", config], port, host=f"wiki.localhost:{port}")
 
 

@@ -173,6 +173,12 @@ impl From<crate::store::Error> for OauthError {
     }
 }
 
+impl From<crate::tickets::Error> for OauthError {
+    fn from(error: crate::tickets::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl From<keys::Error> for OauthError {
     fn from(error: keys::Error) -> Self {
         tracing::error!(name: "keys.failed", %error, "an id_token could not be signed");

@@ -30,7 +30,7 @@ pub struct New {
     #[arg(long, requires = "app")]
     pub url: Option<String>,
     /// Where answers may go, to the letter; may be given several times.
-    #[arg(long = "redirect-uri", value_name = "URI", required_unless_present = "app")]
+    #[arg(long = "redirect-uri", value_name = "URI", required_unless_present_any = ["app", "device", "forward_auth"])]
     pub redirect_uris: Vec<String>,
     /// A page that carries the element: scheme, host and port; may be given several times.
     #[arg(long = "origin", value_name = "ORIGIN")]

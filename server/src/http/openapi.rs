@@ -122,8 +122,9 @@ impl Book {
         call
     }
 
-    /// The whole document.
+    /// The whole document, which says where it stands itself.
     fn bound(mut self) -> Value {
+        self.get("/openapi.json", "This document").answers::<Map<String, Value>>(200, &[]);
         let mut schemas = self.read.take_definitions(true);
         schemas.extend(self.written.take_definitions(true));
         json!({

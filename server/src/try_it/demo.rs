@@ -35,6 +35,8 @@ pub(super) fn site(address: &str) -> Site {
     site.redirect_uris = vec![format!("{address}/callback")];
     site.origins = vec![address.to_owned()];
     site.post_logout_redirect_uris = vec![format!("{address}/")];
+    // For examples/cli.
+    site.device = true;
     site
 }
 

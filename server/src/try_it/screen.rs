@@ -164,7 +164,11 @@ async fn act(State(screen): State<Arc<Screen>>, Form(act): Form<Act>) -> Page {
     let asked = Asked { shown: Value::Null, scene: act.scene.clone(), token: act.token.clone() };
     let outcome: Told<Page> = match act.act.as_str() {
         "scan" => phone.scans(act.scene.trim(), act.entry).await.map(|asked| asks(page, &asked)),
-        "type" => phone.types(act.digits.trim()).await.map(|asked| asks(page, &asked)),
+        "type" => {
+            // What stands between them does not count, as in the mini program.
+            let digits = act.digits.replace(|c: char| !c.is_ascii_digit(), "");
+            phone.types(&digits).await.map(|asked| asks(page, &asked))
+        }
         "approve" => {
             let number = Some(act.number.trim()).filter(|number| !number.is_empty());
             let scopes: Vec<&str> = act.profile.iter().map(|_| "profile").collect();

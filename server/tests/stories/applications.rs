@@ -92,8 +92,7 @@ impl<'a> Host<'a> {
         assert_eq!(reply.status, 200, "{}", reply.text());
         IDENTITY.map(|name| {
             let mut values = reply.headers.get_all(name).iter();
-            let value =
-                String::from_utf8(values.next().expect("every one is set").as_bytes().to_vec());
+            let value = String::from_utf8(values.next().unwrap().as_bytes().to_vec());
             assert_eq!(values.next(), None, "and once");
             value.unwrap()
         })

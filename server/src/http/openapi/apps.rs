@@ -1,7 +1,6 @@
 //! `/oauth2` and `/.well-known`: what an application and its browser say (OpenID Connect).
 
 use schemars::JsonSchema;
-use serde_json::Value;
 
 use super::Book;
 use crate::{
@@ -117,7 +116,6 @@ pub(super) fn oidc(book: &mut Book) {
         book.get(path, "What this provider can do (OIDC Discovery, RFC 8414)")
             .answers::<Discovery>(200, &[]);
     }
-    book.get("/openapi.json", "This document").answers::<serde_json::Map<String, Value>>(200, &[]);
 }
 
 impl super::Call<'_> {
