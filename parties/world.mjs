@@ -74,7 +74,7 @@ ${sites}`);
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, NO_PROXY: '127.0.0.1,localhost,.localhost', ...options.env } });
     const printed = [];
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => printed.push(line));
-    const process_ = { printed, ended: new Promise((done) => child.once('close', done).once('error', done)), stop: () => child.kill('SIGTERM') };
+    const process_ = { printed, ended: new Promise((done) => child.once('exit', done).once('error', done)), stop: () => child.kill('SIGTERM') };
     this.processes.push(process_);
     if (!ready) return process_;
     let over = false;
