@@ -258,7 +258,8 @@ describe('relying parties', { concurrency: 2 }, () => {
       await another(at, token);
       assert.equal((await me(at)).claims.sub, claims.sub);
       await at.goto(`${world.issuer}/oauth2/logout`);
-      await at.getByRole('button').first().click();
+      await at.getByRole('button', { name: 'Sign out' }).click();
+      await at.getByRole('heading', { name: 'Signed out' }).waitFor();
       await at.goto(alone.base);
       await at.click('#silent');
       await told(at, 'login_required');
