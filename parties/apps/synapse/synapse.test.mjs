@@ -19,7 +19,8 @@ const client = `${home}/client`;
 let world;
 before(async () => {
   world = await World.start(toml({
-    id: 'synapse', secret: SECRET, alg: 'RS256', pkce: 'required', redirect_uris: [`${home}/_synapse/client/oidc/callback`],
+    // Synapse reads the name out of the id_token alone.
+    id: 'synapse', secret: SECRET, alg: 'RS256', id_token_claims: true, pkce: 'required', redirect_uris: [`${home}/_synapse/client/oidc/callback`],
     post_logout_redirect_uris: [], backchannel_logout_uri: `${home}/_synapse/client/oidc/backchannel_logout`,
   }));
   const room = join(world.folder, 'synapse');
@@ -47,7 +48,7 @@ async function signIn(t, person) {
   await at.route(`${client}?*`, (route) => route.fulfill({ body: 'a client' }));
   await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-saoma?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, person);
-  await at.waitForURL((url) => url.searchParams.has('loginToken'));
+  await at.waitForURL((url) => url.searchParams.has('loginToken')).catch(async () => assert.fail(await at.locator('body').innerText()));
   return call('POST', 'login', null, { type: 'm.login.token', token: new URL(at.url()).searchParams.get('loginToken') });
 }
 
