@@ -23,9 +23,9 @@ before(async () => {
   world = await World.start([...openidClient, ...authlib, ...apaches, alone].map(toml).join('\n'));
   const environment = (port, sites) => ({ env: { ISSUER: world.issuer, PORT: port, SITES: JSON.stringify(sites) } });
   await Promise.all([
-    world.run(['node', here('node/site.js')], `http://127.0.0.1:${node}/`, environment(node, openidClient)),
+    world.run(['node', here('node/site.js')], `http://127.0.0.1:${node}/${openidClient[0].id}/`, environment(node, openidClient)),
     world.run(['node', here('node/page.js')], `http://127.0.0.1:${page}/`, environment(page, [])),
-    world.run([PYTHON, here('python/site.py')], `http://127.0.0.1:${python}/`, environment(python, authlib)),
+    world.run([PYTHON, here('python/site.py')], `http://127.0.0.1:${python}/${authlib[0].id}/`, environment(python, authlib)),
     startApache(),
   ]).catch(async (error) => {
     await world.stop();

@@ -80,7 +80,7 @@ ${sites}`);
     let over = false;
     process_.ended.then(() => { over = true; });
     for (const end = Date.now() + within; ; ) {
-      if (await fetch(ready, { redirect: 'manual' }).then(({ status }) => status < 500, () => false)) return process_;
+      if (await fetch(ready).then(({ ok }) => ok, () => false)) return process_;
       assert.ok(!over && Date.now() < end, `${command} ${args.join(' ')} does not answer at ${ready}:\n${printed.join('\n')}`);
       await new Promise((done) => setTimeout(done, 50));
     }
