@@ -30,7 +30,7 @@ async function run(line, url, cwd) {
   const child = spawn('bash', ['-c', line], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const printed = [];
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (said) => printed.push(said));
-  const ended = new Promise((done) => child.once('close', done));
+  const ended = new Promise((done) => child.once('exit', done));
   let over = false;
   ended.then(() => { over = true; });
   running.push(() => {

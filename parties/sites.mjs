@@ -26,6 +26,7 @@ export function toml(site) {
   const settings = {
     id: site.id, name: `A site of ${site.id}`, redirect_uris: site.redirect_uris, post_logout_redirect_uris: site.post_logout_redirect_uris,
     origins: site.origins ?? [], secret: site.secret ?? '', alg: site.alg, pkce: site.pkce, email: '{username}@users.example.com',
+    ...(site.id_token_claims && { id_token_claims: true }),
     ...(site.access_token && { access_token: site.access_token }),
     ...(site.backchannel_logout_uri && { backchannel_logout_uri: site.backchannel_logout_uri, backchannel_private: true }),
   };

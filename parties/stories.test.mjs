@@ -23,9 +23,9 @@ before(async () => {
   world = await World.start([...openidClient, ...authlib, ...apaches, alone].map(toml).join('\n'));
   const environment = (port, sites) => ({ env: { ISSUER: world.issuer, PORT: port, SITES: JSON.stringify(sites) } });
   await Promise.all([
-    world.run(['node', here('node/site.js')], `http://127.0.0.1:${node}/`, environment(node, openidClient)),
+    world.run(['node', here('node/site.js')], `http://127.0.0.1:${node}/${openidClient[0].id}/`, environment(node, openidClient)),
     world.run(['node', here('node/page.js')], `http://127.0.0.1:${page}/`, environment(page, [])),
-    world.run([PYTHON, here('python/site.py')], `http://127.0.0.1:${python}/`, environment(python, authlib)),
+    world.run([PYTHON, here('python/site.py')], `http://127.0.0.1:${python}/${authlib[0].id}/`, environment(python, authlib)),
     startApache(),
   ]).catch(async (error) => {
     await world.stop();
@@ -258,7 +258,8 @@ describe('relying parties', { concurrency: 2 }, () => {
       await another(at, token);
       assert.equal((await me(at)).claims.sub, claims.sub);
       await at.goto(`${world.issuer}/oauth2/logout`);
-      await at.getByRole('button').first().click();
+      await at.getByRole('button', { name: 'Sign out' }).click();
+      await at.getByRole('heading', { name: 'Signed out' }).waitFor();
       await at.goto(alone.base);
       await at.click('#silent');
       await told(at, 'login_required');

@@ -74,13 +74,13 @@ ${sites}`);
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, NO_PROXY: '127.0.0.1,localhost,.localhost', ...options.env } });
     const printed = [];
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', (line) => printed.push(line));
-    const process_ = { printed, ended: new Promise((done) => child.once('close', done).once('error', done)), stop: () => child.kill('SIGTERM') };
+    const process_ = { printed, ended: new Promise((done) => child.once('exit', done).once('error', done)), stop: () => child.kill('SIGTERM') };
     this.processes.push(process_);
     if (!ready) return process_;
     let over = false;
     process_.ended.then(() => { over = true; });
     for (const end = Date.now() + within; ; ) {
-      if (await fetch(ready, { redirect: 'manual' }).then(({ status }) => status < 500, () => false)) return process_;
+      if (await fetch(ready).then(({ ok }) => ok, () => false)) return process_;
       assert.ok(!over && Date.now() < end, `${command} ${args.join(' ')} does not answer at ${ready}:\n${printed.join('\n')}`);
       await new Promise((done) => setTimeout(done, 50));
     }

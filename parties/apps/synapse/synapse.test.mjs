@@ -19,7 +19,8 @@ const client = `${home}/client`;
 let world;
 before(async () => {
   world = await World.start(toml({
-    id: 'synapse', secret: SECRET, alg: 'RS256', pkce: 'required', redirect_uris: [`${home}/_synapse/client/oidc/callback`],
+    // Synapse reads the name out of the id_token alone.
+    id: 'synapse', secret: SECRET, alg: 'RS256', id_token_claims: true, pkce: 'required', redirect_uris: [`${home}/_synapse/client/oidc/callback`],
     post_logout_redirect_uris: [], backchannel_logout_uri: `${home}/_synapse/client/oidc/backchannel_logout`,
   }));
   const room = join(world.folder, 'synapse');
@@ -45,15 +46,15 @@ async function call(method, path, token, body) {
 async function signIn(t, person) {
   const at = await world.page(t);
   await at.route(`${client}?*`, (route) => route.fulfill({ body: 'a client' }));
-  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-saoma?${new URLSearchParams({ redirectUrl: client })}`);
+  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-wechat?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, person);
-  await at.waitForURL((url) => url.searchParams.has('loginToken'));
+  await at.waitForURL((url) => url.searchParams.has('loginToken')).catch(async () => assert.fail(await at.locator('body').innerText()));
   return call('POST', 'login', null, { type: 'm.login.token', token: new URL(at.url()).searchParams.get('loginToken') });
 }
 
 test('people sign in by phone, are the same ones again, and talk', async (t) => {
   const { flows } = await call('GET', 'login');
-  assert.deepEqual(flows.find(({ type }) => type === 'm.login.sso').identity_providers.map(({ id, name }) => [id, name]), [['oidc-saoma', 'WeChat']]);
+  assert.deepEqual(flows.find(({ type }) => type === 'm.login.sso').identity_providers.map(({ id, name }) => [id, name]), [['oidc-wechat', 'WeChat']]);
   const [ming, hong] = [await signIn(t, 'xiaoming'), await signIn(t, 'xiaohong')];
   assert.match(ming.user_id, /^@[a-z0-9]+:matrix\.localhost$/);
   assert.notEqual(ming.user_id, hong.user_id);
@@ -84,7 +85,7 @@ test('a sign-in that is ended on the phone ends here', async (t) => {
 
 test('who says no is told so', async (t) => {
   const at = await world.page(t);
-  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-saoma?${new URLSearchParams({ redirectUrl: client })}`);
+  await at.goto(`${home}/_matrix/client/v3/login/sso/redirect/oidc-wechat?${new URLSearchParams({ redirectUrl: client })}`);
   await world.scan(at, 'xiaoming', { decide: 'deny' });
   assert.match(await at.locator('body').innerText(), /access_denied|denied/i);
 });

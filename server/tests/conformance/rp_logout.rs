@@ -181,6 +181,8 @@ async fn oidcc_rp_initiated_logout_no_params() {
     let session = Session::begins().await;
     let page = session.leaves(&[]).await;
     assert!(session.lives().await);
+    // Under no-referrer browsers would send the button's form with "Origin: null", and it would be refused.
+    assert!(page.text().contains(r#"<meta name="referrer" content="same-origin">"#));
     // Only saoma's own page may press the button.
     let foreign =
         session.browser.posts("/oauth2/logout/confirm", &json!({}), "https://evil.example").await;
