@@ -5,7 +5,8 @@ import subprocess
 import sys
 import urllib.request
 
-from running import saoma
+sys.dont_write_bytecode = True
+from running import saoma  # noqa: E402
 
 LIMITS = "off = true"
 

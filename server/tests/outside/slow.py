@@ -12,7 +12,8 @@ import threading
 import time
 import urllib.request
 
-from running import saoma
+sys.dont_write_bytecode = True
+from running import saoma  # noqa: E402
 
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 PAGE = (
