@@ -51,7 +51,7 @@ pub struct Limits {
     scans: Rate<IpAddr>,
     person_scans: Rate<Hashed>,
     accounts: Rate<Hashed>,
-    requests_kept: Rate<IpAddr>,
+    kept: Rate<IpAddr>,
     digits: Rate<IpAddr>,
     tokens: Rate<IpAddr>,
     site_tokens: Rate<String>,
@@ -76,7 +76,7 @@ impl Limits {
             scans: Rate::of(settings.scans_per_address),
             person_scans: Rate::of(settings.scans_per_person),
             accounts: Rate::of(settings.scans_per_person),
-            requests_kept: Rate::of(settings.tickets_per_address),
+            kept: Rate::of(settings.tickets_per_address),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
             site_tokens: Rate::of(settings.tokens_per_site),
@@ -98,9 +98,9 @@ impl Limits {
             What::Scan => &self.scans,
             What::Digits => &self.digits,
             What::Token => &self.tokens,
-            What::Keep => &self.requests_kept,
+            What::Keep => &self.kept,
         };
-        self.kept(rate.take(network(address), now))
+        self.held(rate.take(network(address), now))
     }
 
     /// Counts a ticket against the site it is for, while there is room for `held` and one more.
@@ -112,7 +112,7 @@ impl Limits {
         if held >= self.tickets_held {
             return Err(Error::too_many(Duration::from_secs(5)));
         }
-        self.kept(self.site_tickets.take(site.to_owned(), now))
+        self.held(self.site_tickets.take(site.to_owned(), now))
     }
 
     /// Counts a scan against the person who holds the phone.
@@ -120,7 +120,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_person(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-        self.kept(self.person_scans.take(name(identity), now))
+        self.held(self.person_scans.take(name(identity), now))
     }
 
     /// Counts what a person does in the mini program's own pages that costs: opening them, and changing what they show.
@@ -128,7 +128,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_account(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-        self.kept(self.accounts.take(name(identity), now))
+        self.held(self.accounts.take(name(identity), now))
     }
 
     /// Counts a call against a site that has proved its secret. A public one proves nothing, so that anybody could use up
@@ -137,7 +137,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_site(&self, site: &str, now: Timestamp) -> Result<(), Error> {
-        self.kept(self.site_tokens.take(site.to_owned(), now))
+        self.held(self.site_tokens.take(site.to_owned(), now))
     }
 
     /// Whether an address may present one more secret.
@@ -145,7 +145,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn may_guess(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-        self.kept(self.wrong_secrets.look(&network(address), now))
+        self.held(self.wrong_secrets.look(&network(address), now))
     }
 
     /// Counts a refused secret against the address that presented it.
@@ -154,7 +154,7 @@ impl Limits {
         let _ = self.wrong_secrets.take(network(address), now);
     }
 
-    fn kept(&self, taken: Result<(), Duration>) -> Result<(), Error> {
+    fn held(&self, taken: Result<(), Duration>) -> Result<(), Error> {
         match taken {
             Err(wait) if !self.off => Err(Error::too_many(wait)),
             _ => Ok(()),
@@ -171,7 +171,7 @@ impl Limits {
             &self.digits,
             &self.tokens,
             &self.wrong_secrets,
-            &self.requests_kept,
+            &self.kept,
         ];
         of_addresses.into_iter().for_each(|rate| rate.forget(now));
         [&self.site_tickets, &self.site_tokens].into_iter().for_each(|rate| rate.forget(now));
