@@ -48,7 +48,7 @@ export class WechatLogin extends HTMLElement {
 
 /**
  * What is shown, in `data-state`. `waiting` to `expired` are the ticket's own states; `offline` is being connected again; `taken`: the same
- * ticket goes on in another tab; `error` stays until the button is pressed; `phone` is the link to saoma's own page.
+ * ticket goes on in another tab; `error` stays until the button is pressed, and is shown for a `denied` with a `reason` too; `phone` is the link to saoma's own page.
  */
 export type WechatLoginState = 'loading' | 'waiting' | 'scanned' | 'approved' | 'denied' | 'expired' | 'offline' | 'taken' | 'error' | 'phone';
 
@@ -98,7 +98,8 @@ export interface WechatLoginEventMap {
   'saoma-scanned': CustomEvent<{ state: 'scanned'; expires_in: number; match?: string; person?: { nickname: string | null; avatar: string | null } }>;
   /** Claimed. `preventDefault()` keeps the element from going to `redirect_to`. */
   'saoma-approved': CustomEvent<WechatLoginResult>;
-  'saoma-denied': CustomEvent<{ state: 'denied'; expires_in: number }>;
+  /** `reason` where it was not the person who said no: the site's owner must let them in first and has been asked, or does not let them in. */
+  'saoma-denied': CustomEvent<{ state: 'denied'; expires_in: number; reason?: 'owner_asked' | 'not_admitted' }>;
   'saoma-expired': CustomEvent<{ state: 'expired'; expires_in: number }>;
   /** What no retry mends: `code` and `detail` as in saoma's problem+json, e.g. `origin_not_allowed`. */
   'saoma-error': CustomEvent<{ code?: string; detail?: string }>;

@@ -7,6 +7,7 @@ import { PNG } from 'pngjs';
 import { PHONE, WECHAT, button, complaints, element, inState, launch, lookAgain, status, turnAway } from './support/browser.js';
 import { startSaoma } from './support/saoma.js';
 import { startSite } from './support/site.js';
+import { HOME } from './support/states.js';
 
 let browser, saoma, site, context, page, wrong;
 
@@ -136,6 +137,40 @@ test('declined: the page stays and says so; the keyboard alone tries again or go
   assert.notEqual(saoma.last.id, first.id);
   await page.getByRole('link', { name: /^Back to/ }).click();
   assert.deepEqual(await arrived(), { error: 'access_denied' });
+});
+
+for (const [reason, words] of [['owner_asked', 'Waiting for the owner’s yes'], ['not_admitted', 'Not signed in']]) {
+  test(`${reason}: the page says whose word is missing, and the way back tells the site`, async () => {
+    await visit();
+    saoma.last.scan();
+    saoma.last.deny(reason);
+    await page.getByRole('heading', { name: words }).waitFor();
+    assert.equal(await page.locator('.reason:visible').count(), 1);
+    assert.equal(await status(page).isVisible(), false, 'nobody declined on the phone');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await inState(page, 'waiting');
+    assert.equal(await page.locator('.reason:visible').count(), 0);
+    saoma.last.deny(reason);
+    await page.getByRole('heading', { name: words }).waitFor();
+    await page.getByRole('link', { name: /^Back to/ }).click();
+    assert.equal((await arrived()).error, 'access_denied');
+  });
+}
+
+test('a one-time link posts what stands behind its #, and takes it out of the address', async () => {
+  saoma.pages = HOME;
+  let posted;
+  await page.route('**/link', async (route) => {
+    if (route.request().method() !== 'POST') return route.continue();
+    posted = route.request().postData();
+    await route.fulfill({ status: 200, contentType: 'text/html', body: 'begun' });
+  });
+  await page.goto(`${saoma.origin}/link#the-secret`);
+  await page.getByText('begun').waitFor();
+  assert.equal(posted, 'code=the-secret');
+  assert.ok(!saoma.calls.some((call) => call.includes('the-secret')));
+  await page.goBack();
+  assert.equal(new URL(page.url()).hash, '');
 });
 
 test('an expired code renews by itself while the page is looked at', async () => {

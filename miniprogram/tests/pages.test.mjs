@@ -39,6 +39,17 @@ const STATES = {
     await phone.open({ scene: server.ticket({ kind: 'device', scopes: ['openid'], browser: { name: null, os: null, region: null, known: null, same_network: null }, age: 200, person: { nickname: '小安', avatar: null } }).scene })
     await phone.sees(t.login.deviceCode)
   },
+  'login-ask-owner': async (phone, t, server) => {
+    const say = t.language === 'zh' ? '站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。' : 'The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.'
+    await phone.open({ scene: server.ticket({ admission: 'ask', say }).scene })
+    await phone.sees(say)
+  },
+  'login-owner-asked': async (phone, t, server) => {
+    await phone.open({ scene: server.ticket({ admission: 'ask' }).scene })
+    await phone.tap(t.login.approve)
+    await phone.sees(t.failures.owner_asked.title)
+    await phone.sees('uxwwzh2z8p7')
+  },
   'login-done': async (phone, t, server) => {
     await phone.open({ scene: server.ticket().scene })
     await phone.tap(t.login.approve)
@@ -69,6 +80,19 @@ const STATES = {
     await phone.tap(t.me.show)
     await phone.tap(t.me.export)
     await phone.sees(t.me.exportHint)
+  },
+  'me-owner': async (phone, t, server) => {
+    server.owner = 'anna'
+    const site = { id: 'study', name: '很长的名字：青山绿水摄影爱好者协会会员中心', host: 'study.example.com' }
+    const browser = { name: 'Firefox', os: 'Windows 10', region: null }
+    server.asks = [
+      { person: { name: 'uxwwzh2z8p7', nickname: null, avatar: null }, site, browser, at: 1795086400 },
+      { person: { name: 'u7k2m3n4p5q', nickname: '一个名字很长很长很长的人', avatar: null }, site, browser, at: 1795000000 },
+    ]
+    await phone.open({ path: 'pages/me/me', query: {}, entry: 1001 })
+    await phone.tap(t.me.show)
+    await phone.sees('u7k2m3n4p5q')
+    server.owner = undefined
   },
   about: async (phone, t) => {
     await phone.open({ path: 'pages/about/about', query: {}, entry: 1001 })

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 const TITLES = {
   no_such_ticket: 404, ticket_expired: 410, taken_by_another_phone: 409, already_decided: 409, js_code_refused: 422,
   blocked_by_wechat: 403, too_many_requests: 429, wechat_unreachable: 502, match_required: 400, wrong_match: 403,
-  refused: 403, invalid_request: 400, unauthorized: 401, update_required: 426,
+  refused: 403, owner_asked: 403, not_admitted: 403, invalid_request: 400, unauthorized: 401, update_required: 426,
 }
 const LIVE = new Set([1047, 1011, 1025, 1124, 'camera'])
 const LONG = new Set([1048, 1012, 1031, 1125])
@@ -25,6 +25,10 @@ export class PhoneServer {
   attempts = []
   consents = new Map()
   deleted = new Set()
+  /** Who owns the server, who waits for their yes, and what they said. */
+  owner
+  asks = []
+  answers = []
   /** Thrown by the next scan instead of an answer. */
   nextScan
   /** Seconds added to the clock. */
@@ -79,7 +83,8 @@ export class PhoneServer {
     } catch (error) {
       if (!(error instanceof Problem)) return send(500, { code: 'internal', title: String(error) })
       const zh = request.headers['accept-language']?.startsWith('zh')
-      send(error.status, { code: error.code, title: error.code, detail: error.detail ?? `${zh ? '服务器说' : 'the server says'}: ${error.code}`, after: error.after })
+      const detail = typeof error.detail === 'function' ? error.detail(zh) : error.detail
+      send(error.status, { code: error.code, title: error.code, detail: detail ?? `${zh ? '服务器说' : 'the server says'}: ${error.code}`, after: error.after })
     }
   }
 
@@ -94,7 +99,7 @@ export class PhoneServer {
         const person = this.#who(body)
         const token = randomBytes(16).toString('hex')
         this.sessions.set(token, person)
-        return { token, expires_in: 86400, person: this.#person(person) }
+        return { token, expires_in: 86400, person: this.#person(person), ...(person === this.owner && { asks: this.asks.length }) }
       }
     }
     const person = this.sessions.get(token)
@@ -114,6 +119,15 @@ export class PhoneServer {
       case 'GET attempts': return { attempts: this.attempts.filter((attempt) => attempt.person === person).map(({ person: _, ...attempt }) => attempt) }
       case 'GET consents': return { consents: this.consents.get(person) ?? [] }
       case 'DELETE consents': return void this.consents.set(person, (this.consents.get(person) ?? []).filter((consent) => consent.site.id !== id))
+      case 'GET asks':
+        if (person !== this.owner) throw new Problem('not_found', { status: 404 })
+        return { asks: this.asks }
+      case `POST asks ${verb}`: {
+        if (person !== this.owner || this.#who(body) !== person) throw new Problem('not_found', { status: 404 })
+        this.answers.push({ person: id, site: verb, admit: body.admit })
+        this.asks = this.asks.filter((ask) => ask.person.name !== id || ask.site.id !== verb)
+        return undefined
+      }
       case 'GET me': return { person: this.#person(person), logins: [...this.logins.values()].filter((login) => login.person === person).length }
       case 'PUT profile': this.profile = body; return { nickname: body.nickname ?? null, avatar: body.avatar ? '/avatars/1.png' : null }
       case 'DELETE me':
@@ -175,6 +189,10 @@ export class PhoneServer {
     if (ticket.state !== 'scanned') throw new Problem('already_decided')
     if (this.now() >= ticket.ends) throw new Problem('ticket_expired')
     if (yes && ticket.answer.ask === 'refuse') throw new Problem('refused')
+    if (yes && ticket.answer.admission === 'ask') {
+      ticket.state = 'denied'
+      throw new Problem('owner_asked', { detail: (zh) => (zh ? '请把括号里的代号告诉站长。等站长同意以后，再登录一次。 (uxwwzh2z8p7)' : 'Tell the owner the name in brackets. Once they have let you in, sign in again. (uxwwzh2z8p7)') })
+    }
     if (yes && ticket.match) {
       if (!body.match) throw new Problem('match_required')
       if (body.match !== ticket.match) {

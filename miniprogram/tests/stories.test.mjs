@@ -419,6 +419,33 @@ describe('the mini program in people’s hands', () => {
     assert.deepEqual([...server.deleted], ['anna'])
   })
 
+  test('an owner lets one in and keeps another out; nobody else is shown who waits', async () => {
+    const ask = (name) => ({ person: { name, nickname: null, avatar: null }, site: { id: 'study', name: 'The study', host: 'study.example.com' }, browser: { name: 'Firefox', os: 'Linux', region: null }, at: 1795000000 })
+    Object.assign(server, { owner: 'anna', asks: [ask('u1'), ask('u2'), ask('u3')], answers: [] })
+    const anna = await phone()
+    await anna.open({ path: 'pages/me/me', query: {}, entry: 1001 })
+    await anna.tap('查看我的信息')
+    await anna.sees('等你同意的人')
+    await anna.tap('同意 u1')
+    await anna.sees('让 u1 登录 The study')
+    await anna.tap('取消')
+    assert.deepEqual(server.answers, [], 'a look is no yes')
+    await anna.tap('同意 u1')
+    await anna.tap('确定')
+    await anna.page.getByText('u1', { exact: true }).waitFor({ state: 'detached' })
+    await anna.tap('不同意 u2')
+    await anna.page.getByText('u2', { exact: true }).waitFor({ state: 'detached' })
+    assert.deepEqual(server.answers, [{ person: 'u1', site: 'study', admit: true }, { person: 'u2', site: 'study', admit: false }])
+    assert.equal(await anna.page.getByText('u3', { exact: true }).count(), 1)
+
+    server.owner = undefined
+    const bob = await phone({ person: 'bob' })
+    await bob.open({ path: 'pages/me/me', query: {}, entry: 1001 })
+    await bob.tap('查看我的信息')
+    await bob.sees('导出我的信息')
+    assert.equal(await bob.page.getByText('等你同意的人').count(), 0)
+  })
+
   test('nickname and avatar, where the owner turned them on', async () => {
     await withProfile(folder, async (folder) => {
       const anna = await Phone.on(browser, await build(folder), { server: server.url })

@@ -3,6 +3,7 @@
 //! Pure. A person proves who they are by a scan; whether that opens this door is decided here, at every sign-in and every
 //! refresh, so that a change of mind holds from the next one on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -27,7 +28,7 @@ pub enum Admit {
 }
 
 /// What stands between one person and one site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// The person has asked to be let in.
@@ -53,7 +54,7 @@ impl Word {
 }
 
 /// What the door of a site is to a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Door {
     /// They may sign in.

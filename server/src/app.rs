@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, keys::Keys, limits::Limits, region::Regions, site::Sites,
-    store::SharedStore, tickets::SharedTickets, waiting::Waiting, world::World,
+    codes::Codes, config::Settings, counts::Counts, keys::Keys, limits::Limits, metrics::Metrics,
+    neighbours::Neighbours, region::Regions, site::Sites, store::SharedStore,
+    tickets::SharedTickets, waiting::Waiting, world::World,
 };
 
 /// Everything a running server consists of, shared by all its requests.
@@ -29,8 +30,14 @@ pub struct App {
     pub sites: Sites,
     /// How much of everything.
     pub limits: Limits,
+    /// What happened, counted by the hour.
+    pub counts: Counts,
     /// Where addresses are.
     pub regions: Regions,
+    /// Which token other services were given.
+    pub neighbours: Neighbours,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// The app as requests hold it.

@@ -53,11 +53,15 @@ async fn settle(app: &App, logout: &Logout) -> Result<(), store::Error> {
         return app.store.settle_logout(logout.id, None).await;
     };
     let (what, again) = match tell(app, &site, logout).await {
-        Ok(()) => ("logout.told", None),
+        Ok(()) => {
+            app.metrics.told_of_logout("told");
+            ("logout.told", None)
+        }
         Err(why) => {
             let wait = usize::try_from(logout.tries).ok().and_then(|tries| AGAIN.get(tries));
             tracing::warn!(name: "logout.untold", site = site.id, tries = logout.tries + 1, why,
                 "a site could not be told of a logout");
+            app.metrics.told_of_logout(if wait.is_some() { "failed" } else { "given_up" });
             ("logout.given_up", wait.map(|wait| app.world.now() + *wait))
         }
     };

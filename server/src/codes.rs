@@ -90,6 +90,16 @@ impl Codes {
         }
     }
 
+    /// From now on keeps codes of these versions ready too.
+    pub fn also_for(&self, versions: impl IntoIterator<Item = EnvVersion>) {
+        let mut pools = self.pools();
+        for version in versions {
+            pools.entry(version).or_default();
+        }
+        drop(pools);
+        self.taken.notify_one();
+    }
+
     /// The same, asking for no more than this in a minute: a flood must leave some to other nodes and to tools.
     #[must_use]
     pub fn at_most(self, a_minute: u32) -> Self {
@@ -115,6 +125,11 @@ impl Codes {
     /// How many codes lie ready.
     pub fn level(&self) -> usize {
         self.pools().values().map(VecDeque::len).sum()
+    }
+
+    /// How many should.
+    pub fn wanted(&self) -> usize {
+        self.pools().len().saturating_mul(self.settings.pool)
     }
 
     /// Keeps the pools full for as long as it is polled.

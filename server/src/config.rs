@@ -4,6 +4,7 @@
 //! documentation; an unknown key stops the start, because a misspelt limit is no limit.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -17,16 +18,22 @@ use toml::{Table, Value};
 use url::Url;
 
 use crate::{
+    log,
+    neighbours::Neighbour,
     risk::Matching,
     secret::Secret,
     site::{self, Site},
 };
 
+mod in_force;
+
+pub use in_force::{InForce, Line, Source};
+
 /// Every setting with its default and why, as `saoma config` prints it.
 pub const DEFAULTS: &str = include_str!("../../saoma.toml");
 
 /// What the server runs by.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Settings {
     pub public_url: String,
@@ -40,17 +47,25 @@ pub struct Settings {
     pub wechat: Wechat,
     pub ticket: Ticket,
     pub session: Session,
+    pub console: Console,
     pub keys: Keys,
     pub retention: Retention,
     pub tokens: Tokens,
     pub limits: Limits,
+    pub log: Log,
+    pub neighbours: Neighbours,
+    pub tls: Tls,
+    pub acme: Acme,
     pub miniprogram: Miniprogram,
     #[serde(default, rename = "site")]
     pub sites: Vec<Site>,
+    /// The same as text, and where each came from.
+    #[serde(skip)]
+    pub in_force: InForce,
 }
 
 /// `[wechat]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Wechat {
     pub appid: String,
@@ -66,24 +81,46 @@ pub struct Wechat {
 }
 
 /// `[ticket]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Ticket {
     #[serde(with = "humantime_serde")]
     pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub device_life: Duration,
     pub r#match: Matching,
 }
 
 /// `[session]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Session {
     #[serde(with = "humantime_serde")]
     pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub application: Duration,
+}
+
+/// `[console]`
+#[derive(Debug, Clone, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Console {
+    pub url: String,
+    #[serde(with = "humantime_serde")]
+    pub life: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle: Duration,
+}
+
+impl Console {
+    /// Where operators reach the console, or where it listens.
+    pub fn origin(&self, listen: SocketAddr) -> String {
+        if self.url.is_empty() { format!("http://{listen}") } else { self.url.clone() }
+    }
 }
 
 /// `[keys]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Keys {
     pub secret: Secret,
@@ -92,7 +129,7 @@ pub struct Keys {
 }
 
 /// `[tokens]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Tokens {
     #[serde(with = "humantime_serde")]
@@ -104,7 +141,7 @@ pub struct Tokens {
 }
 
 /// `[retention]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Retention {
     #[serde(with = "humantime_serde")]
@@ -114,7 +151,7 @@ pub struct Retention {
 }
 
 /// `[limits]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Limits {
     pub off: bool,
@@ -129,6 +166,7 @@ pub struct Limits {
     pub digits_per_address: NonZeroU32,
     pub tokens_per_address: NonZeroU32,
     pub tokens_per_site: NonZeroU32,
+    pub console_per_address: NonZeroU32,
     pub wrong_secrets_per_address: NonZeroU32,
     pub sockets: usize,
     pub sockets_per_address: usize,
@@ -140,8 +178,44 @@ pub struct Limits {
     pub stalled_time: Duration,
 }
 
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Log {
+    pub level: String,
+    pub format: log::Format,
+    pub traces: String,
+}
+
+/// `[neighbours]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Neighbours {
+    pub secrets: Vec<Neighbour>,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Tls {
+    pub cert: String,
+    pub key: String,
+    pub redirect: String,
+}
+
+/// `[acme]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "each stands explained in saoma.toml")]
+pub struct Acme {
+    pub on: bool,
+    pub contact: String,
+    pub directory: String,
+    pub folder: String,
+    pub root: String,
+}
+
 /// `[miniprogram]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Miniprogram {
     pub name: String,
@@ -261,23 +335,62 @@ impl Settings {
             written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
         let mut table = defaults();
         let mut faults = unknown_keys(&given);
+        let mut sources: BTreeMap<String, Source> =
+            paths(&given).into_iter().map(|path| (path, Source::File(name.clone()))).collect();
         merge(&mut table, given);
-        faults.extend(overlay(&mut table, env));
+        faults.extend(overlay(&mut table, env, &mut sources));
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let settings: Self =
+        let in_force = InForce::of(&table, &sources, &known_keys());
+        let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
                 format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
             })?;
+        settings.in_force = in_force;
         let faults = settings.faults();
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
 
+    /// What differs besides sites and the log's level, which a running server can take over: this wants a restart.
+    pub fn wants_restart(&self, other: &Self) -> Vec<&'static str> {
+        macro_rules! differing {
+            ($($name:ident),*) => {
+                [$((stringify!($name), self.$name != other.$name)),*]
+            };
+        }
+        let top = differing!(
+            public_url,
+            listen,
+            admin_listen,
+            store,
+            tickets,
+            trusted_proxies,
+            owned_domains,
+            region_db,
+            wechat,
+            ticket,
+            session,
+            keys,
+            retention,
+            tokens,
+            limits,
+            neighbours,
+            tls,
+            acme,
+            miniprogram
+        );
+        let log = (self.log.format, &self.log.traces) != (other.log.format, &other.log.traces);
+        let all = top.into_iter().chain([("log", log)]);
+        all.filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
     /// The public origin, as URLs are made from it.
     fn normal(mut self) -> Self {
-        if let Ok(url) = Url::parse(&self.public_url) {
-            self.public_url = url.origin().ascii_serialization();
+        for url in [&mut self.public_url, &mut self.console.url] {
+            if let Ok(parsed) = Url::parse(url) {
+                *url = parsed.origin().ascii_serialization();
+            }
         }
         self
     }
@@ -325,6 +438,27 @@ impl Settings {
             )),
             Err(error) => faults.push(format!("public_url = {:?} is no URL: {error}", self.public_url)),
         }
+        match Url::parse(&self.console.url) {
+            _ if self.console.url.is_empty() => {}
+            Ok(url) if !is_bare(&url) => faults.push(format!(
+                "console.url = {:?} must be an origin: scheme, host and port alone, without a path",
+                self.console.url
+            )),
+            Ok(url)
+                if url.scheme() == "https"
+                    || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(_) => faults.push(format!(
+                "console.url = {:?} must begin with https://; http is for this machine alone",
+                self.console.url
+            )),
+            Err(error) => {
+                faults.push(format!("console.url = {:?} is no URL: {error}", self.console.url));
+            }
+        }
+        let console = &self.console;
+        if console.life > Duration::from_secs(7 * 24 * 3600) || console.idle > console.life {
+            faults.push("console.life must be 7d at most, and console.idle no longer than it: who has the console has everything".to_owned());
+        }
         if self.wechat.appid.is_empty() {
             faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
         }
@@ -360,6 +494,15 @@ impl Settings {
                 "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
             );
         }
+        for Neighbour { name, secret } in &self.neighbours.secrets {
+            if name.is_empty() || secret.reveal().len() < 32 {
+                faults.push(format!("neighbours.secrets: {name:?} needs a name and a secret of 32 characters or more, such as the output of `openssl rand -base64 32`"));
+            }
+        }
+        faults.extend(self.tls_faults());
+        if let Err(fault) = log::check_level(&self.log.level) {
+            faults.push(format!("log.level: {fault}"));
+        }
         if self.retention.audit < self.retention.network {
             faults.push("retention.audit must be at least retention.network: an audit line without its address is what is kept longer".to_owned());
         }
@@ -375,12 +518,51 @@ impl Settings {
         if self.tokens.access > Duration::from_secs(24 * 3600) {
             faults.push("tokens.access must be 24h at most; let sites refresh instead".to_owned());
         }
+        let device_life = self.ticket.device_life;
+        if !(Duration::from_secs(60)..=Duration::from_secs(1800)).contains(&device_life) {
+            faults.push("ticket.device_life must lie between 1m and 30m: longer invites guessing, shorter cannot be typed".to_owned());
+        }
+        faults.extend(site::protected_twice(self.sites.iter(), &self.public_url));
         let mut ids = std::collections::BTreeSet::new();
         for site in &self.sites {
             faults.extend(site.faults());
             if !ids.insert(&site.id) {
                 faults.push(format!("two sites have id = {:?}; give one another", site.id));
             }
+        }
+        faults
+    }
+}
+
+impl Settings {
+    /// Whether saoma ends TLS by itself.
+    pub fn ends_tls(&self) -> bool {
+        !self.tls.cert.is_empty() || self.acme.on
+    }
+
+    fn tls_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (tls, acme) = (&self.tls, &self.acme);
+        if tls.cert.is_empty() != tls.key.is_empty() {
+            faults.push(
+                "tls.cert and tls.key belong together: write both, or none where a proxy ends TLS"
+                    .to_owned(),
+            );
+        }
+        if acme.on && !tls.cert.is_empty() {
+            faults.push("tls.cert and acme.on exclude each other: a certificate comes from files or from an authority".to_owned());
+        }
+        if acme.on && !cfg!(feature = "acme") {
+            faults.push("acme.on wants a saoma that was built with the feature `acme`; or let a tool like certbot renew tls.cert".to_owned());
+        }
+        if self.ends_tls() && !self.public_url.starts_with("https://") {
+            faults.push("public_url must begin with https:// where saoma ends TLS".to_owned());
+        }
+        if !tls.redirect.is_empty() && tls.redirect.parse::<SocketAddr>().is_err() {
+            faults.push(format!(
+                "tls.redirect = {:?} must be an address like \"0.0.0.0:80\"",
+                tls.redirect
+            ));
         }
         faults
     }
@@ -464,7 +646,11 @@ fn nearest(path: &str, known: &[String]) -> String {
 }
 
 /// Lays `SAOMA_*` over the table; says what cannot be laid.
-fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Vec<String> {
+fn overlay(
+    table: &mut Table,
+    env: impl Iterator<Item = (String, String)>,
+    sources: &mut BTreeMap<String, Source>,
+) -> Vec<String> {
     let known = known_keys();
     let mut faults = Vec::new();
     for (name, text) in env {
@@ -476,9 +662,13 @@ fn overlay(table: &mut Table, env: impl Iterator<Item = (String, String)>) -> Ve
         let path = rest.to_ascii_lowercase().replace("__", ".");
         let (path, text) =
             match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
-                None => (path.clone(), text),
+                None => {
+                    sources.insert(path.clone(), Source::Environment(name.clone()));
+                    (path.clone(), text)
+                }
                 Some(secret) => match std::fs::read_to_string(&text) {
                     Ok(content) => {
+                        sources.insert(secret.to_owned(), Source::SecretFile(text));
                         (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
                     }
                     Err(error) => {
@@ -620,6 +810,30 @@ mod tests {
         .unwrap();
         assert_eq!(settings.wechat.secret.reveal(), "from a file");
         assert_eq!((settings.wechat.pool, settings.trusted_proxies.len()), (3, 2));
+    }
+
+    #[test]
+    fn what_is_in_force_says_where_it_came_from_and_keeps_its_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "hush hush").unwrap();
+        let env =
+            [("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()), ("SAOMA_TICKET__LIFE", "90s")];
+        let settings = load(ENOUGH, &env).unwrap();
+        let line = |name: &str| {
+            settings.in_force.0.iter().find(|line| line.name == name).cloned().unwrap()
+        };
+        assert!(
+            matches!(line("public_url").source, Source::File(path) if path.ends_with("saoma.toml"))
+        );
+        assert_eq!(
+            line("ticket.life").source,
+            Source::Environment("SAOMA_TICKET__LIFE".to_owned())
+        );
+        assert_eq!(line("ticket.life").value, "\"90s\"");
+        assert_eq!(line("session.life").source, Source::Default);
+        assert!(matches!(line("wechat.secret").source, Source::SecretFile(_)));
+        assert!(!format!("{:?}", settings.in_force).contains("hush"));
     }
 
     #[test]

@@ -17,11 +17,15 @@ pub enum Code {
     NotFound,
     MethodNotAllowed,
     OriginNotAllowed,
+    WrongHost,
+    NotFromHere,
     UnknownSite,
     RequestOver,
     HintRefused,
     PostLogoutNotRegistered,
     RedirectUriNotRegistered,
+    ProxyNotTrusted,
+    ApplicationNotRegistered,
     NoSuchTicket,
     TicketExpired,
     TakenByAnotherPhone,
@@ -93,6 +97,10 @@ table! {
         "这个地址不接受该方法。" "This address does not take that method."
     OriginNotAllowed 403 "origin_not_allowed" "Origin not allowed"
         "该网页所在的来源没有登记。请在站点的 origins 中加入它。" "The page's origin is not registered. Add it to the site's origins."
+    WrongHost 421 "wrong_host" "Wrong host"
+        "管理台不认这个地址。请用 IP 地址或 localhost 打开，或者把这个地址写进 console.url。" "The console does not go by this name. Open it by its IP address or as localhost, or write the address into console.url."
+    NotFromHere 403 "not_from_here" "Not from here"
+        "这个请求不是从管理台自己的页面发出的，或者页面已经过期。请重新打开页面再试。" "This did not come from a page of the console itself, or the page is too old. Open the page again and repeat it."
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
     RequestOver 400 "request_over" "Request over"
@@ -103,6 +111,10 @@ table! {
         "这个 post_logout_redirect_uri 没有登记，没有退出登录。请把它原样加入站点的 post_logout_redirect_uris。" "This post_logout_redirect_uri is not registered, and nobody was signed out. Add it, to the letter, to the site's post_logout_redirect_uris."
     RedirectUriNotRegistered 400 "redirect_uri_not_registered" "Redirect URI not registered"
         "这个 redirect_uri 没有登记。请把它原样加入站点的 redirect_uris。" "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris."
+    ProxyNotTrusted 403 "proxy_not_trusted" "Proxy not trusted"
+        "这个请求不是来自可信的代理。请把代理的地址加入 trusted_proxies。" "This did not come from a trusted proxy. Add the proxy's address to trusted_proxies."
+    ApplicationNotRegistered 403 "application_not_registered" "Application not registered"
+        "没有站点登记了这个应用的地址。请把它加入站点的 forward_auth。" "No site protects this address. Add it to a site's forward_auth."
     NoSuchTicket 404 "no_such_ticket" "No such ticket"
         "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
     TicketExpired 410 "ticket_expired" "Ticket expired"
@@ -132,7 +144,7 @@ table! {
     NotAdmitted 403 "not_admitted" "Not admitted"
         "这个站点只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
     OwnerAsked 403 "owner_asked" "The owner has been asked"
-        "已经问过站长。等站长同意以后，请再登录一次。" "The owner has been asked to let you in. Sign in again once they have said yes."
+        "请把括号里的代号告诉站长。等站长同意以后，再登录一次。" "Tell the owner the name in brackets. Once they have let you in, sign in again."
     LinkOver 410 "link_over" "Link over"
         "这个链接已经用过或过期了。请向给您链接的人再要一个。" "This link has been used or is too old. Ask whoever gave it to you for another."
     UpdateRequired 426 "update_required" "Update required"
@@ -155,7 +167,8 @@ table! {
 pub struct Error {
     /// Which one.
     pub code: Code,
-    /// What exactly, where the sentence of the table is too general; in English, of the request's form alone.
+    /// What exactly, where the sentence of the table is too general: in English what is wrong with the request's form, or the
+    /// name of who asks to be let in.
     pub hint: Option<String>,
     /// When to try again.
     pub retry_after: Option<Duration>,

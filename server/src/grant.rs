@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use aws_lc_rs::{constant_time, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -58,10 +59,14 @@ pub enum ResponseMode {
     Query,
     /// In a form that the browser posts (OAuth 2.0 Form Post Response Mode).
     FormPost,
+    /// In the query, as the rainbow protocol words it; its code is good at that bridge alone.
+    Rainbow,
 }
 
 /// One kind of thing a site may get to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Who it is, as a bare `sub`. Always there, never asked for by tick.
@@ -232,8 +237,13 @@ fn verifies(challenge: &str, verifier: &str) -> bool {
     if !(43..=128).contains(&verifier.len()) || !verifier.chars().all(unreserved) {
         return false;
     }
-    let made = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
+    let made = self::challenge(verifier);
     constant_time::verify_slices_are_equal(made.as_bytes(), challenge.as_bytes()).is_ok()
+}
+
+/// The S256 challenge of a verifier (RFC 7636 section 4.2).
+pub fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
 }
 
 #[cfg(test)]

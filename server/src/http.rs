@@ -17,20 +17,26 @@ mod admin;
 mod assets;
 mod browser;
 mod caller;
+mod console;
+mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzed;
 mod guard;
 mod links;
 mod logout;
+mod neighbours;
 mod oidc;
+mod openapi;
 mod owner;
 mod pages;
 mod phone;
+mod rainbow;
 mod reply;
 mod serve;
 mod token;
 mod watch;
 
+pub use openapi::{document, operators_document};
 pub use serve::{Door, serve, serve_at};
 #[cfg(target_os = "linux")]
 pub use watch::attend;
@@ -81,6 +87,7 @@ pub fn public(app: SharedApp) -> Router {
 
     let site = Router::new()
         .route("/par", post(token::par))
+        .route("/device_authorization", post(token::device))
         .route("/token", post(token::token))
         .route("/revoke", post(token::revoke))
         .route("/introspect", post(token::introspect))
@@ -90,6 +97,13 @@ pub fn public(app: SharedApp) -> Router {
         .route("/logout", get(logout::logout).post(logout::logout_by_post))
         .route("/logout/confirm", post(logout::confirmed))
         .route("/jwks", get(oidc::jwks));
+
+    // On the hosts of applications, whose proxies hand these through.
+    let applications = Router::new()
+        .route("/start", get(forward::start))
+        .route("/callback", get(forward::callback))
+        .route("/sign-out", get(forward::sign_out))
+        .route("/page.css", get(assets::style));
 
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
@@ -102,16 +116,28 @@ pub fn public(app: SharedApp) -> Router {
         .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
+        .route(
+            "/connect.php",
+            get(rainbow::connect)
+                .post(rainbow::connect)
+                .layer(from_fn_with_state(app.clone(), guard::limit_sites)),
+        )
+        .route("/connect/{name}", get(rainbow::page))
+        .route("/device", get(pages::device))
         .route("/link", get(links::page))
         .route("/link", post(links::open).layer(limited(What::Digits)))
         .route("/link/scan", get(links::scan))
         .route("/link/let-in", get(links::let_in))
+        .route("/forward-auth", get(forward::check))
+        .route("/forward-auth/nginx", get(forward::check_for_nginx))
+        .nest("/.saoma", applications)
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))
         .route("/avatars/{name}/{version}", get(pages::avatar))
         .route("/.well-known/openid-configuration", get(oidc::discovery))
         .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
+        .route("/openapi.json", get(openapi::public))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .nest("/api/tickets", tickets)
@@ -125,17 +151,77 @@ pub fn public(app: SharedApp) -> Router {
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))
         .layer(CatchPanicLayer::custom(reply::panicked))
+        .layer(from_fn_with_state(app.clone(), guard::measure))
         .with_state(app)
+}
+
+/// What plain http gets where saoma ends TLS: the way to https.
+pub fn to_https(public_url: &str) -> Router {
+    let public_url = public_url.to_owned();
+    // 308: what was posted is posted again, and browsers remember it.
+    Router::new().fallback(async move |uri: axum::http::Uri| {
+        let path = uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+        axum::response::Redirect::permanent(&format!("{public_url}{path}"))
+    })
 }
 
 /// What operators reach, on a listener of its own.
 pub fn operators(app: SharedApp) -> Router {
     Router::new()
+        .route("/openapi.json", get(openapi::operators))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
+        .route("/metrics", get(admin::metrics))
+        .route("/neighbours/token", get(neighbours::token).post(neighbours::token))
+        .merge(operators_console(&app))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(app.clone(), guard::headers))
         .layer(from_fn(reply::in_the_callers_language))
         .layer(CatchPanicLayer::custom(reply::panicked))
         .with_state(app)
+}
+
+/// The console, and what its pages need to show a code and to follow a phone.
+fn operators_console(app: &SharedApp) -> Router<SharedApp> {
+    let tickets = Router::new()
+        .route("/{ticket}", get(watch::poll))
+        .route("/{ticket}/code", get(browser::code))
+        .route("/{ticket}/ws", get(watch::socket))
+        .route("/{ticket}/events", get(watch::events))
+        .route("/{ticket}/claim", post(console::claim))
+        .route("/{ticket}/renew", post(browser::renew))
+        .route("/{ticket}/digits", post(browser::digits))
+        .route("/{ticket}/cancel", post(browser::cancel));
+
+    let pages = Router::new()
+        .route("/", get(console::overview::page))
+        .route("/quota", post(console::overview::ask_quota))
+        .route("/sign-in", get(console::door::sign_in))
+        .route("/sign-out", post(console::door::sign_out))
+        .route("/link", get(console::door::link).post(console::door::arrive))
+        .route("/sites", get(console::sites::list))
+        .route("/sites/new", get(console::sites::fresh).post(console::sites::add))
+        .route("/sites/{id}", get(console::sites::show).post(console::sites::change))
+        .route("/sites/{id}/secret", post(console::sites::secret))
+        .route("/sites/{id}/remove", post(console::sites::remove))
+        .route("/sites/{id}/try", get(console::sites::try_it))
+        .route("/sites/{id}/tried/{ticket}", get(console::sites::tried))
+        .route("/people", get(console::people::list))
+        .route("/people/{id}", get(console::people::show))
+        .route("/people/{id}/{act}", post(console::people::act))
+        .route("/audit", get(console::audit::page))
+        .route("/keys", get(console::keys::page))
+        .route("/keys/rotate", post(console::keys::rotate))
+        .route("/settings", get(console::settings::page))
+        .fallback(reply::not_found);
+
+    Router::new()
+        .route("/", get(console::door::home))
+        .route("/assets/{name}", get(assets::console_asset))
+        .nest("/api/tickets", tickets)
+        .nest("/console", pages)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(from_fn_with_state(app.clone(), console::guard))
+        .layer(from_fn_with_state((app.clone(), What::Console), guard::limit))
+        .layer(from_fn(reply::as_console_pages))
 }

@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{config, error::Error, person::Identity, secret::Hashed, world::Timestamp};
+use crate::{
+    config, error::Error, metrics::Hits, person::Identity, secret::Hashed, world::Timestamp,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,8 @@ pub enum What {
     Digits,
     /// Calling the token endpoint and its neighbours.
     Token,
+    /// Anything at the console.
+    Console,
     /// Having a request kept for later that anybody can make.
     Keep,
 }
@@ -43,6 +47,7 @@ pub enum What {
 /// Every limit of a running server.
 pub struct Limits {
     off: bool,
+    hits: Hits,
     requests: Rate<IpAddr>,
     tickets: Rate<IpAddr>,
     site_tickets: Rate<String>,
@@ -54,6 +59,7 @@ pub struct Limits {
     kept: Rate<IpAddr>,
     digits: Rate<IpAddr>,
     tokens: Rate<IpAddr>,
+    console: Rate<IpAddr>,
     site_tokens: Rate<String>,
     wrong_secrets: Rate<IpAddr>,
     /// Open connections.
@@ -65,7 +71,11 @@ pub struct Limits {
 impl Limits {
     /// Limits by these settings.
     pub fn new(settings: &config::Limits) -> Self {
-        let places = || Arc::new(Places::new(settings.sockets, settings.sockets_per_address));
+        let hits = Hits::default();
+        let places = || {
+            let places = Places::new(settings.sockets, settings.sockets_per_address);
+            Arc::new(places.counted(hits.clone()))
+        };
         Self {
             off: settings.off,
             requests: Rate::of(settings.requests_per_address),
@@ -79,11 +89,18 @@ impl Limits {
             kept: Rate::of(settings.tickets_per_address),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
+            console: Rate::of(settings.console_per_address),
             site_tokens: Rate::of(settings.tokens_per_site),
             wrong_secrets: Rate::of(settings.wrong_secrets_per_address),
             sockets: places(),
             waiting: places(),
+            hits,
         }
+    }
+
+    /// Which were reached, and how often.
+    pub fn hits(&self) -> &Hits {
+        &self.hits
     }
 
     /// Counts one of `what` against an address.
@@ -91,16 +108,17 @@ impl Limits {
     /// # Errors
     /// [`Code::TooManyRequests`](crate::error::Code::TooManyRequests), with when to try again.
     pub fn of_address(&self, what: What, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-        let rate = match what {
-            What::Request => &self.requests,
-            What::Ticket => &self.tickets,
-            What::Watch => &self.watches,
-            What::Scan => &self.scans,
-            What::Digits => &self.digits,
-            What::Token => &self.tokens,
-            What::Keep => &self.kept,
+        let (name, rate) = match what {
+            What::Request => ("requests_per_address", &self.requests),
+            What::Ticket => ("tickets_per_address", &self.tickets),
+            What::Watch => ("watches_per_address", &self.watches),
+            What::Scan => ("scans_per_address", &self.scans),
+            What::Digits => ("digits_per_address", &self.digits),
+            What::Token => ("tokens_per_address", &self.tokens),
+            What::Console => ("console_per_address", &self.console),
+            What::Keep => ("tickets_per_address", &self.kept),
         };
-        self.held(rate.take(network(address), now))
+        self.held(name, rate.take(network(address), now))
     }
 
     /// Counts a ticket against the site it is for, while there is room for `held` and one more.
@@ -110,9 +128,10 @@ impl Limits {
     pub fn of_ticket(&self, site: &str, held: usize, now: Timestamp) -> Result<(), Error> {
         // Memory is no rate: this holds where rates are off, too.
         if held >= self.tickets_held {
+            self.hits.hit("tickets_held");
             return Err(Error::too_many(Duration::from_secs(5)));
         }
-        self.held(self.site_tickets.take(site.to_owned(), now))
+        self.held("tickets_per_site", self.site_tickets.take(site.to_owned(), now))
     }
 
     /// Counts a scan against the person who holds the phone.
@@ -120,7 +139,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_person(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-        self.held(self.person_scans.take(name(identity), now))
+        self.held("scans_per_person", self.person_scans.take(name(identity), now))
     }
 
     /// Counts what a person does in the mini program's own pages that costs: opening them, and changing what they show.
@@ -128,7 +147,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_account(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
-        self.held(self.accounts.take(name(identity), now))
+        self.held("scans_per_person", self.accounts.take(name(identity), now))
     }
 
     /// Counts a call against a site that has proved its secret. A public one proves nothing, so that anybody could use up
@@ -137,7 +156,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_site(&self, site: &str, now: Timestamp) -> Result<(), Error> {
-        self.held(self.site_tokens.take(site.to_owned(), now))
+        self.held("tokens_per_site", self.site_tokens.take(site.to_owned(), now))
     }
 
     /// Whether an address may present one more secret.
@@ -145,7 +164,7 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn may_guess(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-        self.held(self.wrong_secrets.look(&network(address), now))
+        self.held("wrong_secrets_per_address", self.wrong_secrets.look(&network(address), now))
     }
 
     /// Counts a refused secret against the address that presented it.
@@ -154,9 +173,12 @@ impl Limits {
         let _ = self.wrong_secrets.take(network(address), now);
     }
 
-    fn held(&self, taken: Result<(), Duration>) -> Result<(), Error> {
+    fn held(&self, limit: &'static str, taken: Result<(), Duration>) -> Result<(), Error> {
         match taken {
-            Err(wait) if !self.off => Err(Error::too_many(wait)),
+            Err(wait) if !self.off => {
+                self.hits.hit(limit);
+                Err(Error::too_many(wait))
+            }
             _ => Ok(()),
         }
     }
@@ -170,6 +192,7 @@ impl Limits {
             &self.scans,
             &self.digits,
             &self.tokens,
+            &self.console,
             &self.wrong_secrets,
             &self.kept,
         ];
@@ -260,6 +283,7 @@ pub struct Places {
     most: usize,
     most_of_one: usize,
     taken: Mutex<Taken>,
+    hits: Hits,
 }
 
 #[derive(Default)]
@@ -277,7 +301,13 @@ pub struct Place {
 impl Places {
     /// So many in all, and so many for one address.
     pub fn new(most: usize, most_of_one: usize) -> Self {
-        Self { most, most_of_one, taken: Mutex::default() }
+        Self { most, most_of_one, taken: Mutex::default(), hits: Hits::default() }
+    }
+
+    /// The same, counting here whom it turns away.
+    #[must_use]
+    pub fn counted(self, hits: Hits) -> Self {
+        Self { hits, ..self }
     }
 
     /// A place for this address; for none, one that counts only in all: what a trusted proxy opens is not one caller's.
@@ -285,11 +315,13 @@ impl Places {
         let network = address.map(network);
         let mut taken = self.taken();
         if taken.all >= self.most {
+            self.hits.hit("sockets");
             return None;
         }
         if let Some(network) = network {
             let of_one = taken.by.entry(network).or_default();
             if *of_one >= self.most_of_one {
+                self.hits.hit("sockets_per_address");
                 return None;
             }
             *of_one += 1;

@@ -12,10 +12,12 @@ use crate::{
     admission::{self, Door},
     app::App,
     audit,
+    counts::What,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
-    limits::What,
+    limits,
     links::{self, Gives},
+    metrics::{Outcome as Ended, Step},
     person::{Identity, Newcomer, Person},
     risk::{Ask, Entry, Level, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -58,6 +60,15 @@ pub enum Opener {
         /// The session it is signed in with, if any.
         session: Option<Hashed>,
     },
+    /// A page of the operators' console, in the browser of this cookie.
+    Console {
+        /// The hash of the cookie.
+        cookie: Hashed,
+        /// The origin that the console is reached at.
+        origin: String,
+    },
+    /// A terminal or a television (RFC 8628).
+    Device,
 }
 
 /// Opens a ticket.
@@ -78,7 +89,11 @@ pub async fn open(
     let (scene, picture) = code_for(app, site, kind).await?;
     let has_code = picture.is_some();
     let (id, key, owner) = names(app, opener);
-    let life = app.settings.ticket.life;
+    let life = match kind {
+        // The person has yet to find the mini program, and to type.
+        Kind::Device => app.settings.ticket.device_life,
+        Kind::Page | Kind::OnPhone => app.settings.ticket.life,
+    };
     let ticket = Ticket {
         id: id.hashed(),
         scene,
@@ -93,19 +108,28 @@ pub async fn open(
         stage: Stage::Waiting,
     };
     app.tickets.put(ticket, picture).await?;
+    app.metrics.opened(kind);
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
 /// Whether one more ticket may be opened from here, for this site, and at all: asked before a code is spent on it.
 async fn admit(app: &App, site: &Site, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-    app.limits.of_address(What::Ticket, address, now)?;
+    app.limits.of_address(limits::What::Ticket, address, now)?;
     app.limits.of_ticket(&site.id, app.tickets.how_many().await?, now)
 }
 
 fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
     let id = Secret::from(app.world.base62(22));
     match opener {
+        Opener::Browser { cookie, session } => {
+            (id, None, Owner::Browser { cookie, session, at: None })
+        }
+        Opener::Console { cookie, origin } => {
+            (id, None, Owner::Browser { cookie, session: None, at: Some(origin) })
+        }
         Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
+        Opener::Device => (id, None, Owner::Device),
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
             let owner = Owner::Page { key: key.hashed(), origin };
@@ -131,9 +155,10 @@ async fn code_for(app: &App, site: &Site, kind: Kind) -> Result<(String, Option<
 }
 
 /// What a page is told of its ticket, and nothing else, ever.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 pub struct State {
     /// waiting, scanned, approved, denied or expired.
+    #[schemars(extend("enum" = ["waiting", "scanned", "approved", "denied", "expired"]))]
     pub state: &'static str,
     /// Seconds to the end of the present state.
     pub expires_in: u64,
@@ -142,6 +167,7 @@ pub struct State {
     pub number: Option<String>,
     /// Why it was denied, where it was not the person who said no: not_admitted or owner_asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["not_admitted", "owner_asked"]))]
     pub reason: Option<&'static str>,
     /// Who scanned; on the hosted page alone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -312,7 +338,8 @@ pub async fn renew(
     let now = app.world.now();
     let life = app.settings.ticket.life;
     let fresh_id = Secret::from(app.world.base62(22));
-    let key = seen.ticket.owner.origin().map(|_| Secret::new(&app.world));
+    let is_page = matches!(seen.ticket.owner, Owner::Page { .. });
+    let key = is_page.then(|| Secret::new(&app.world));
     let fresh =
         |scene| Fresh { id: fresh_id.hashed(), key: key.as_ref().map(Secret::hashed), scene };
     // Asked before a code is spent on it.
@@ -326,7 +353,10 @@ pub async fn renew(
         // Scanned or renewed in between: what stands now is for the page to see.
         return Err(Refusal::AlreadyScanned.into());
     }
+    app.metrics.renewed();
     app.tickets.nudge(id).await?;
+    app.counts.add(&site.id, What::Left, seen.ticket.opened);
+    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -342,18 +372,42 @@ pub async fn digits(
 ) -> Result<(String, u64), Error> {
     for _ in 0..TRIES {
         let standing = find_own(app, id, presented, origin).await?;
-        let Standing::Living(seen) = &standing else {
-            return Err(Refusal::AlreadyDecided.into());
-        };
-        let now = app.world.now();
-        let fresh = format!("{:08}", app.world.below(100_000_000));
-        let next = seen.ticket.clone().with_digits(fresh, now)?;
-        let digits = next.digits.clone().unwrap_or_default();
-        if seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await? {
-            return Ok((digits, standing.state(now).expires_in));
+        if let Some(drawn) = draw_digits(app, &standing).await? {
+            return Ok(drawn);
         }
     }
     Err(Code::Unavailable.into())
+}
+
+/// The same for a device, which has just opened its ticket.
+///
+/// # Errors
+/// [`Code::TooManyRequests`] if its address has asked for too many.
+pub async fn digits_of_device(
+    app: &App,
+    opening: &Opening,
+    address: IpAddr,
+) -> Result<(String, u64), Error> {
+    app.limits.of_address(What::Digits, address, app.world.now())?;
+    for _ in 0..TRIES {
+        if let Some(drawn) = draw_digits(app, &find(app, opening.ticket.hashed()).await?).await? {
+            return Ok(drawn);
+        }
+    }
+    Err(Code::Unavailable.into())
+}
+
+/// Digits for a ticket that waits; none if another write, or another's digits, were in the way.
+async fn draw_digits(app: &App, standing: &Standing) -> Result<Option<(String, u64)>, Error> {
+    let Standing::Living(seen) = standing else {
+        return Err(Refusal::AlreadyDecided.into());
+    };
+    let now = app.world.now();
+    let fresh = format!("{:08}", app.world.below(100_000_000));
+    let next = seen.ticket.clone().with_digits(fresh, now)?;
+    let digits = next.digits.clone().unwrap_or_default();
+    let stands = seen.ticket.digits == next.digits || app.tickets.swap(seen, next).await?;
+    Ok(stands.then(|| (digits, standing.state(now).expires_in)))
 }
 
 /// The page gives up.
@@ -368,8 +422,10 @@ pub async fn cancel(
 ) -> Result<(), Error> {
     match find_own(app, id, presented, origin).await? {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
-        Standing::Living(_) => {
+        Standing::Living(seen) => {
             app.tickets.remove(id).await?;
+            app.metrics.ended(&seen.ticket.request.site, Ended::Cancelled);
+            app.counts.add(&seen.ticket.request.site, What::Left, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }
     }
@@ -390,7 +446,7 @@ pub struct Phone {
 }
 
 /// The mini program, as it says itself: nothing is decided by it.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Program {
     /// Its version.
     pub version: Option<String>,
@@ -614,7 +670,9 @@ async fn take(
         None => None,
     };
     let grave = gives.as_ref().is_some_and(Gives::is_grave);
-    let matching = if grave { Matching::Always } else { app.settings.ticket.r#match };
+    // Who gets into the console may change everything: there the number is always asked for.
+    let is_console = ticket.request.site == site::CONSOLE;
+    let matching = if grave || is_console { Matching::Always } else { app.settings.ticket.r#match };
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
     let door = door_of(app, &site, person.as_ref()).await?;
     let risk = Risk::of(signals, site.risk, matching);
@@ -626,7 +684,16 @@ async fn take(
         let life = app.settings.ticket.life;
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
+            app.metrics.scanned(entry, scanner.risk.ask);
+            if matches!(seen.ticket.stage, Stage::Waiting) {
+                app.metrics.took(Step::Scan, now.since(seen.ticket.opened));
+            }
             app.tickets.nudge(next.id).await?;
+            if matches!(seen.ticket.stage, Stage::Waiting) {
+                let (site, opened) = (&next.request.site, next.opened);
+                app.counts.add(site, What::Scanned, opened);
+                app.counts.took(site, What::ToScan, opened, now.since(opened));
+            }
             return Ok(Scanned {
                 door,
                 gives,
@@ -654,6 +721,10 @@ pub async fn door_of(app: &App, site: &Site, person: Option<&Person>) -> Result<
         Some(person) => app.store.word(&person.id, &site.id).await?,
         None => None,
     };
+    // The first owner comes in while there is nobody to let them in; what their browser showed is looked at there.
+    if site.id == site::CONSOLE && !app.store.has_owner().await? {
+        return Ok(Door::Open);
+    }
     Ok(admission::door(site, person, word))
 }
 
@@ -704,9 +775,11 @@ async fn decide(
     let approving = approval.is_some();
     let Some(seen) = app.tickets.by_scene(scene).await? else {
         let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
-        return Ok(decided.decision.again(token, approving)?);
+        return answered(app, &decided.decision, token, approving).await;
     };
     let now = app.world.now();
+    let (opened, scanned) =
+        (seen.ticket.opened, seen.ticket.expires.before(app.settings.ticket.life));
     let decision = match &approval {
         Some(approval) => seen.ticket.approve(token, approval, now)?,
         None => seen.ticket.deny(token, now)?,
@@ -723,6 +796,7 @@ async fn decide(
     let ticket = decision.ticket;
     // At saoma's own page the session is the sign-in itself, and opens nothing else.
     let remember = match &decision.verdict {
+        Verdict::Approved { .. } if site.id == site::CONSOLE => false,
         Verdict::Approved { remember, .. } => *remember || site.id == site::SELF,
         Verdict::Denied(_) => false,
     };
@@ -739,6 +813,18 @@ async fn decide(
             login: LoginOf::New { id: app.world.base62(22), since: now },
         })
         .await?;
+    if decided.decision.at == now && decided.decision.token == token {
+        app.metrics.took(Step::Decide, now.since(scanned));
+        app.metrics.ended(&site.id, Ended::from(&decided.decision.verdict));
+        let what = match &decided.decision.verdict {
+            Verdict::Approved { .. } => What::Approved,
+            Verdict::Denied(Denied::ByPerson) => What::Denied,
+            Verdict::Denied(Denied::WrongMatch) => What::WrongMatch,
+            Verdict::Denied(Denied::NotAdmitted | Denied::OwnerAsked) => What::TurnedAway,
+        };
+        app.counts.add(&site.id, what, opened);
+        app.counts.took(&site.id, What::ToDecide, opened, now.since(scanned));
+    }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
         && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
@@ -752,7 +838,24 @@ async fn decide(
     if let Err(error) = app.tickets.nudge(ticket).await {
         tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
     }
-    Ok(decided.decision.again(token, approving)?)
+    answered(app, &decided.decision, token, approving).await
+}
+
+/// What a phone is told of the decision that stands. Who had to ask the owner hears the name under which the owner sees them.
+async fn answered(
+    app: &App,
+    decision: &Decision,
+    token: Hashed,
+    approving: bool,
+) -> Result<(), Error> {
+    match decision.again(token, approving) {
+        Err(Refusal::OwnerAsked) => {
+            let person = app.store.person_of(&decision.identity).await?;
+            let hint = person.map(|person| person.username);
+            Err(Error { hint, ..Error::from(Code::OwnerAsked) })
+        }
+        answer => Ok(answer?),
+    }
 }
 
 /// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made
@@ -779,7 +882,7 @@ pub async fn skip(
     let decision = Decision {
         ticket,
         scene: app.world.base62(22),
-        owner: Owner::Browser { cookie, session: None },
+        owner: Owner::Browser { cookie, session: None, at: None },
         kind: Kind::Page,
         browser,
         identity: login.identity.clone(),
@@ -805,7 +908,9 @@ pub async fn skip(
         login,
     };
     app.store.decide(decide).await?;
+    app.counts.add(&site.id, What::Remembered, now);
     app.tickets.first_claim(ticket, now).await?;
+    app.metrics.ended(&site.id, Ended::Remembered);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Some(Claim { request, outcome, session: None }))
 }
@@ -859,7 +964,10 @@ pub async fn claim(
     if request.expects.as_ref().is_some_and(|sub| *sub != login.sub) {
         return Ok(Claim { request, outcome: Outcome::OtherPerson, session: None });
     }
-    app.tickets.first_claim(id, app.world.now()).await?;
+    let now = app.world.now();
+    if app.tickets.first_claim(id, now).await? == now {
+        app.metrics.took(Step::Claim, now.since(decided.decision.at));
+    }
     Ok(Claim {
         request,
         outcome: Outcome::Code(app.keys.derive("code", id)),

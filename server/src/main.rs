@@ -1,29 +1,32 @@
 //! The command line; the only file that names concrete backends.
 
 use std::{
-    io::IsTerminal as _,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{keys, person, sites},
+    commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
+    console::access,
     doctor::{self, Doctor, plan},
-    http, miniprogram,
+    http,
+    log::{Format, Log},
+    metrics, miniprogram, reload,
     run::{self, assemble},
-    store::{SharedStore, sqlite::Sqlite},
+    store::{Opens, SharedStore, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory},
+    tls,
     try_it::{self, Stage},
     waiting::Waiting,
     world::World,
 };
 use tokio::{net::TcpListener, signal};
-use tracing_subscriber::EnvFilter;
 use wechat::pretend::{self, Pretend};
 
 /// Sign in with WeChat by scanning, for any website.
@@ -34,15 +37,16 @@ struct Cli {
     #[arg(long, global = true, env = "SAOMA_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or by module.
-    #[arg(long, global = true, env = "SAOMA_LOG", default_value = "info", value_name = "LEVEL")]
-    log: String,
+    #[arg(long, global = true, env = "SAOMA_LOG", value_name = "LEVEL")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try everything in one process: a pretend WeChat, a demo site, and a phone to hold. Needs no account.
+    /// Try everything in one process: a pretend WeChat, a demo site, and a phone to hold. Needs no account; with --config
+    /// the sites of that file take part.
     Try(Try),
     /// Run the server.
     Serve,
@@ -51,6 +55,9 @@ enum Command {
         /// Check the settings instead, and say what is wrong.
         #[arg(long)]
         check: bool,
+        /// Print the settings in force instead, each with where it came from; secrets are masked.
+        #[arg(long, conflicts_with = "check")]
+        in_force: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
     Doctor(DoctorArgs),
@@ -67,8 +74,50 @@ enum Command {
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Bring people along from another mini program or an older login, and keep their accounts.
+    Import(import::People),
+    /// Copy the database to a file, consistent while a server runs on it.
+    Backup {
+        /// Where to; must not be there yet.
+        file: PathBuf,
+    },
+    /// Put a backup in the database's place, and keep what stood there beside it. The server must be stopped.
+    Restore {
+        /// What `saoma backup` wrote.
+        file: PathBuf,
+    },
+    /// Let yourself into the operators' console where scanning is no way: WeChat is away, or your phone is.
+    #[command(subcommand)]
+    Console(ConsoleCommand),
+    /// Print all of saoma's HTTP as OpenAPI 3.1: what a server shows at /openapi.json.
+    Openapi {
+        /// That of the operators' listener.
+        #[arg(long)]
+        operators: bool,
+    },
     /// Ask a running server whether it is alive; exit 0 if so.
-    Healthcheck,
+    Healthcheck {
+        /// Print what it answers as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write manual pages, one a command.
+    Man {
+        /// The folder for them.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Print completions of commands for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConsoleCommand {
+    /// Print a link that opens the console once, within ten minutes, for an hour. It is noted in the audit log.
+    Link,
 }
 
 #[derive(Subcommand)]
@@ -76,7 +125,11 @@ enum SiteCommand {
     /// Register a site, and say what to paste into the application.
     Add(Box<sites::New>),
     /// List all sites, those of the settings among them.
-    List,
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show one.
     Show {
         /// Its client_id.
@@ -98,6 +151,14 @@ enum SiteCommand {
         #[command(flatten)]
         life: person::Life,
     },
+    /// Let plugins that speak the rainbow protocol (彩虹聚合登录) sign people in to one: print a fresh key.
+    Rainbow {
+        /// Its client_id.
+        id: String,
+        /// Shut the bridge again.
+        #[arg(long)]
+        off: bool,
+    },
     /// Make a fresh secret for one.
     Secret {
         /// Its client_id.
@@ -111,7 +172,11 @@ enum SiteCommand {
 #[derive(Subcommand)]
 enum KeysCommand {
     /// List the keys with the part each plays.
-    List,
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Let the next keys sign from now on.
     Rotate,
 }
@@ -169,26 +234,41 @@ struct PretendArgs {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let trying = matches!(cli.command, Command::Try(_));
-    let level = if trying && std::env::var_os("SAOMA_LOG").is_none() && cli.log == "info" {
-        "warn"
-    } else {
-        &cli.log
+    let (log, settings) = match start_log(&cli) {
+        Ok(started) => started,
+        Err(why) => return failed(&why),
     };
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    metrics::count_panics();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
-    match runtime.block_on(run(cli)) {
+    let done = runtime.block_on(async {
+        match settings {
+            Some(settings) => serve(settings, &cli, &log).await,
+            None => run(cli).await,
+        }
+    });
+    log.finish();
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => failed(&why),
     }
+}
+
+/// The log, and for a server the settings, which say what it looks like.
+fn start_log(cli: &Cli) -> Result<(Log, Option<Settings>), String> {
+    let (level, format, traces, settings) = match cli.command {
+        Command::Serve => {
+            let settings = settings(cli.config.as_deref())?;
+            let config::Log { level, format, traces } = settings.log.clone();
+            (level, format, traces, Some(settings))
+        }
+        Command::Try(_) => ("warn".to_owned(), Format::Text, String::new(), None),
+        _ => ("info".to_owned(), Format::Text, String::new(), None),
+    };
+    let level = cli.log.clone().unwrap_or(level);
+    Ok((Log::start(&level, format, &traces)?, settings))
 }
 
 #[expect(clippy::print_stderr, reason = "a command says why it failed where people read it")]
@@ -204,13 +284,21 @@ fn say(text: &str) {
 
 async fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
-        Command::Try(args) => play(args).await,
-        Command::Serve => serve(&settings(cli.config.as_deref())?).await,
-        Command::Config { check: false } => {
+        Command::Try(args) => play(cli.config.as_deref(), args).await,
+        // Its settings were read before the log began.
+        Command::Serve => Ok(()),
+        Command::Config { in_force: true, .. } => {
+            let lines = settings(cli.config.as_deref())?.in_force.0;
+            let line =
+                |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
+            say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
+            Ok(())
+        }
+        Command::Config { check: false, .. } => {
             say(config::DEFAULTS.trim_end());
             Ok(())
         }
-        Command::Config { check: true } => {
+        Command::Config { check: true, .. } => {
             settings(cli.config.as_deref())?;
             say("The settings can be used.");
             Ok(())
@@ -238,13 +326,50 @@ async fn run(cli: Cli) -> Result<(), String> {
             let settings = settings(cli.config.as_deref())?;
             let (store, world) = (open_store(&settings)?, World::real());
             let text = match command {
-                KeysCommand::List => keys::list(&store, &world).await?,
+                KeysCommand::List { json } => keys::list(&store, &world, json).await?,
                 KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
             };
             say(text.trim_end());
             Ok(())
         }
-        Command::Healthcheck => healthcheck(&settings(cli.config.as_deref())?).await,
+        Command::Import(given) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            say(&import::people(&settings, &store, &world, &given).await?);
+            Ok(())
+        }
+        Command::Backup { file } => {
+            say(&backup::make(&settings(cli.config.as_deref())?, &World::real(), &file).await?);
+            Ok(())
+        }
+        Command::Restore { file } => {
+            say(&backup::restore(&settings(cli.config.as_deref())?, &World::real(), &file).await?);
+            Ok(())
+        }
+        Command::Healthcheck { json } => healthcheck(&settings(cli.config.as_deref())?, json).await,
+        Command::Man { out } => std::fs::create_dir_all(&out)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), &out))
+            .map_err(|error| format!("{}: {error}", out.display())),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "saoma", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Console(ConsoleCommand::Link) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            let link = access::make_link(&settings, &store, &world, Opens::Console).await;
+            let link = link.map_err(|error| error.to_string())?;
+            say(&format!(
+                "{link}\n\nIt opens the console once, within ten minutes, for an hour, and is noted in the audit log.{}",
+                from_elsewhere(&settings)
+            ));
+            Ok(())
+        }
+        Command::Openapi { operators } => {
+            let document = if operators { http::operators_document() } else { http::document() };
+            say(&format!("{document:#}"));
+            Ok(())
+        }
     }
 }
 
@@ -252,16 +377,25 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
     let (store, world) = (open_store(settings)?, World::real());
     match command {
         SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
-        SiteCommand::List => sites::list(settings, &store).await,
+        SiteCommand::List { json } => sites::list(settings, &store, json).await,
         SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await
         }
+        SiteCommand::Rainbow { id, off } => {
+            sites::rainbow(settings, &store, &world, &id, off).await
+        }
         SiteCommand::Secret { id, alone } => {
             sites::secret(settings, &store, &world, &id, alone).await
         }
     }
+}
+
+/// The file that was named; or saoma.toml here, or a package's.
+fn settings_file(named: Option<&Path>) -> Option<&Path> {
+    let usual = || ["saoma.toml", "/etc/saoma/saoma.toml"].into_iter().map(Path::new);
+    named.or_else(|| usual().find(|path| path.exists()))
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings, String> {
@@ -272,9 +406,8 @@ fn settings_from(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, String> {
-    let here = Path::new("saoma.toml");
-    let file = file.or_else(|| here.exists().then_some(here));
-    Settings::load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
+    Settings::load(settings_file(file), env)
+        .map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
 /// The store that the settings name.
@@ -300,8 +433,7 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
         say(&plan::text(args.lang));
         return Ok(());
     }
-    let here = Path::new("saoma.toml");
-    let file = config.or_else(|| here.exists().then_some(here));
+    let file = settings_file(config);
     let (settings, found, scanned) = match Settings::load(file, std::env::vars()) {
         Err(faults) => (None, doctor::unusable(&faults.0), Vec::new()),
         Ok(settings) => {
@@ -317,7 +449,12 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
             } else {
                 Vec::new()
             };
-            let found = if args.scan && !args.report { Vec::new() } else { doctor.examine().await };
+            let found = if args.scan && !args.report {
+                Vec::new()
+            } else {
+                let clock = World::real();
+                commands::during(&clock, "looking", || None, doctor.examine()).await
+            };
             (Some(doctor.settings), found, scanned)
         }
     };
@@ -335,16 +472,106 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
     }
 }
 
-async fn serve(settings: &Settings) -> Result<(), String> {
+async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
+    // Taken before anybody may send them.
+    let hangups = hangups()?;
     let public = listen(&settings.listen.to_string(), "listen").await?;
     let operators = listen(&settings.admin_listen.to_string(), "admin_listen").await?;
-    let app = build(settings.clone()).await?;
+    let app = build(settings).await?;
+    let settings = &app.settings;
+    if let Some(link) = access::offer_ownership(&app).await.map_err(|error| error.to_string())? {
+        // Printed, not logged: whoever reads it first may own this server.
+        say(&format!(
+            "Nobody owns this server yet. Open this once, within a day, and scan:\n\n  {link}\n{}",
+            from_elsewhere(settings)
+        ));
+    }
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
-    run::run(app, public, router, Some(operators), asked_to_stop())
-        .await
-        .map_err(|error| error.to_string())
+    let stop = async {
+        asked_to_stop().await;
+        tell_systemd("STOPPING=1");
+    };
+    let (tls, keeping) = tls::of(&app)?;
+    let redirecting = redirect(&app).await?;
+    let running = run::run_behind(app.clone(), tls, public, router, Some(operators), stop);
+    tell_systemd("READY=1");
+    tokio::select! {
+        ended = running => ended.map_err(|error| error.to_string()),
+        () = reload_at(hangups, &app, cli, log) => Ok(()),
+        () = keeping => Ok(()),
+        () = redirecting => Ok(()),
+    }
+}
+
+/// Leads plain http to where people reach saoma, if the settings say where.
+async fn redirect(app: &SharedApp) -> Result<impl Future<Output = ()> + use<>, String> {
+    let settings = &app.settings;
+    let listener = match settings.tls.redirect.as_str() {
+        "" => None,
+        address => Some(listen(address, "tls.redirect").await?),
+    };
+    let (router, door) = (http::to_https(&settings.public_url), http::Door::redirecting(settings));
+    Ok(async move {
+        match listener {
+            Some(listener) => http::serve_at(door, listener, router, std::future::pending()).await,
+            None => std::future::pending().await,
+        }
+    })
+}
+
+/// What systemd's `Type=notify` waits for; nothing where nobody asked for it.
+fn tell_systemd(state: &str) {
+    #[cfg(unix)]
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Custom(state)]) {
+        tracing::warn!(name: "systemd.untold", %error, "systemd could not be told");
+    }
+    #[cfg(not(unix))]
+    let _ = state;
+}
+
+#[cfg(unix)]
+type Hangups = signal::unix::Signal;
+
+/// SIGHUP, which asks a server to read its settings again.
+#[cfg(unix)]
+fn hangups() -> Result<Hangups, String> {
+    signal::unix::signal(signal::unix::SignalKind::hangup()).map_err(|error| error.to_string())
+}
+
+/// Reads the settings again at each of them, for as long as it is polled.
+#[cfg(unix)]
+async fn reload_at(mut hangups: Hangups, app: &SharedApp, cli: &Cli, log: &Log) {
+    while hangups.recv().await.is_some() {
+        let loaded = Settings::load(settings_file(cli.config.as_deref()), std::env::vars());
+        reload::reload(app, log, cli.log.is_some(), loaded).await;
+    }
+    std::future::pending().await
+}
+
+#[cfg(not(unix))]
+type Hangups = ();
+
+#[cfg(not(unix))]
+fn hangups() -> Result<Hangups, String> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn reload_at(_: Hangups, _: &SharedApp, _: &Cli, _: &Log) {
+    std::future::pending().await
+}
+
+/// How a browser on another machine gets to a console that listens on this one alone.
+fn from_elsewhere(settings: &Settings) -> String {
+    let listen = settings.admin_listen;
+    if settings.console.url.is_empty() && listen.ip().is_loopback() {
+        let port = listen.port();
+        format!("\nFrom another machine first: ssh -L {port}:{listen} THIS-MACHINE")
+    } else {
+        String::new()
+    }
 }
 
 async fn listen(address: &str, setting: &str) -> Result<TcpListener, String> {
@@ -371,9 +598,9 @@ async fn asked_to_stop() {
     let _ = interrupted.await;
 }
 
-async fn play(args: Try) -> Result<(), String> {
+async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
     if std::env::var_os("SAOMA_WECHAT__APPID").is_some() {
-        return Err("`try` plays with a pretend WeChat and takes no real AppID; unset SAOMA_WECHAT__APPID, or run `saoma serve`".to_owned());
+        return Err(try_it::REAL_APPID.replace("remove wechat.appid", "unset SAOMA_WECHAT__APPID"));
     }
     let ports =
         if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
@@ -382,7 +609,7 @@ async fn play(args: Try) -> Result<(), String> {
         tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
     let store = format!("sqlite:{}", folder.path().join("try.db").display());
     let settings =
-        stage.settings(&[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
+        stage.settings(config, &[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
     let pretend = stage.pretend();
     let addresses = stage.addresses();
     let app = build(settings).await?;
@@ -431,13 +658,26 @@ async fn pretend(args: PretendArgs) -> Result<(), String> {
     Ok(())
 }
 
-async fn healthcheck(settings: &Settings) -> Result<(), String> {
-    let url = format!("http://{}/healthz", settings.listen);
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build();
+async fn healthcheck(settings: &Settings, json: bool) -> Result<(), String> {
+    let mut address = settings.listen;
+    if address.ip().is_unspecified() {
+        // It listens everywhere, and so here too.
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let url = format!("http://{address}/healthz");
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build();
     let answer = client.map_err(|error| error.to_string())?.get(&url).send().await;
-    match answer {
+    let alive = match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
         Ok(answer) => Err(format!("{url} answers {}", answer.status())),
         Err(error) => Err(format!("{url} does not answer: {error}")),
+    };
+    if json {
+        let why = alive.as_ref().err();
+        say(&serde_json::json!({ "alive": alive.is_ok(), "url": url, "why": why }).to_string());
     }
+    alive
 }

@@ -22,16 +22,21 @@ use crate::{
 
 mod authorize;
 mod claims;
+mod device;
+mod forward;
 mod logout;
+pub mod rainbow;
 mod token;
 
 pub use authorize::{
-    Authorize, Failure, PUSHED_LIFE, Params, Prompt, authorize, check_lengths, may_skip, push,
-    pushed,
+    Authorize, Failure, PARAMETERS, PUSHED_LIFE, Params, Prompt, authorize, check_lengths,
+    may_skip, push, pushed,
 };
 pub use claims::{bearer, claims};
+pub use device::{DEVICE_GRANT, Device, device, device_asks};
+pub use forward::{Begun, Visitor, begin, hand_over, sign_out, visitor};
 pub use logout::{Leave, Leaving, keep_wish, kept_wish, leave, left, logout_token};
-pub use token::{Redeem, Refresh, introspect, redeem, refresh, revoke};
+pub use token::{Introspection, Redeem, Refresh, Tokens, introspect, redeem, refresh, revoke};
 
 /// What goes back to a site's redirect address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub struct Answer {
     pub redirect_uri: String,
     /// How.
     pub mode: ResponseMode,
-    /// What; `iss` is always among it (RFC 9207).
+    /// What; `iss` is always among it (RFC 9207), but for the rainbow bridge.
     pub params: Vec<(Cow<'static, str>, String)>,
 }
 
@@ -50,7 +55,13 @@ impl Answer {
         if let Some(state) = state {
             params.push((Cow::from("state"), state.to_owned()));
         }
-        params.push((Cow::from("iss"), app.settings.public_url.clone()));
+        match mode {
+            // What its plugins look for; they know no other issuer than the one they asked.
+            ResponseMode::Rainbow => params.insert(0, (Cow::from("type"), "wx".to_owned())),
+            ResponseMode::Query | ResponseMode::FormPost => {
+                params.push((Cow::from("iss"), app.settings.public_url.clone()));
+            }
+        }
         Self { redirect_uri, mode, params }
     }
 
@@ -105,6 +116,12 @@ pub fn answer(app: &App, claim: &Claim) -> Answer {
             answer.error("login_required", "another person than the one of id_token_hint approved")
         }
     }
+}
+
+/// The no that a site was told of in these words.
+pub fn denied(description: &str) -> Option<Denied> {
+    let all = [Denied::ByPerson, Denied::NotAdmitted, Denied::OwnerAsked];
+    all.into_iter().find(|why| described(*why) == description)
 }
 
 /// What a site is told of a no.
@@ -170,6 +187,9 @@ pub struct ClientAuth {
     pub id: Option<String>,
     /// Its secret, in the header or the form.
     pub secret: Option<Secret>,
+    /// The header's secret as it stood there. RFC 6749 section 2.3.1 wants it form-encoded, which many libraries leave out
+    /// (Authlib, requests): a secret with a `+` or `%` in it would reach nobody otherwise.
+    pub unencoded: Option<Secret>,
 }
 
 /// The site of this `client_id`. saoma's own page is none: what is approved there opens nothing else.
@@ -188,7 +208,9 @@ pub fn authenticate(app: &App, auth: &ClientAuth) -> Result<Arc<Site>, OauthErro
     let site = auth.id.as_deref().and_then(|id| client(app, id)).ok_or_else(refused)?;
     let proven = match &auth.secret {
         None => site.is_public(),
-        Some(secret) => site.knows(secret),
+        Some(secret) => {
+            site.knows(secret) || auth.unencoded.as_ref().is_some_and(|sent| site.knows(sent))
+        }
     };
     if !proven {
         return Err(refused());
@@ -212,10 +234,11 @@ pub fn discovery(app: &App) -> Value {
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
+        "device_authorization_endpoint": format!("{issuer}/oauth2/device_authorization"),
         "end_session_endpoint": format!("{issuer}/oauth2/logout"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "grant_types_supported": ["authorization_code", "refresh_token", DEVICE_GRANT],
         "subject_types_supported": ["pairwise"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": methods,

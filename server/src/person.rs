@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Timestamp, World};
@@ -19,7 +20,7 @@ pub fn is_group(name: &str) -> bool {
 }
 
 /// Who WeChat says scans: from code2Session alone, never from a request.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
     /// The mini program that was used.
     pub appid: String,

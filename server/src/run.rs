@@ -11,19 +11,26 @@ use crate::{
     backchannel,
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
+    counts::{self, Counts},
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
+    metrics::{Metrics, Upstream},
+    neighbours::Neighbours,
     region::Regions,
     site::Sites,
     store::{self, SharedStore},
     tickets::{self, SharedTickets},
+    tls::Tls,
     waiting::Waiting,
     world::World,
 };
 
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
+
+/// How long counts are kept: they name nobody, and a year is compared with the one before it.
+const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +67,12 @@ pub async fn assemble(
         TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
         TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
     };
+    let upstream = Upstream::default();
+    let heard = upstream.clone();
     let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
         .base_url(&settings.wechat.base_url)
         .token_endpoint(endpoint)
+        .on_call(move |call| heard.called(call))
         .build()?;
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
@@ -79,6 +89,7 @@ pub async fn assemble(
     }
     tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);
+    let metrics = Metrics::new(limits.hits(), store.times(), &upstream);
     let regions = Regions::open(&settings.region_db).map_err(Error::Regions)?;
     Ok(Arc::new(App {
         settings,
@@ -92,6 +103,9 @@ pub async fn assemble(
         sites,
         limits,
         regions,
+        neighbours: Neighbours::default(),
+        metrics,
+        counts: Counts::default(),
     }))
 }
 
@@ -101,6 +115,21 @@ pub async fn assemble(
 /// If what waits cannot be written down.
 pub async fn run(
     app: SharedApp,
+    listener: TcpListener,
+    public: Router,
+    operators: Option<TcpListener>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    run_behind(app, None, listener, public, operators, stop).await
+}
+
+/// The same behind TLS, where that is given.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_behind(
+    app: SharedApp,
+    tls: Option<Tls>,
     listener: TcpListener,
     public: Router,
     operators: Option<TcpListener>,
@@ -123,7 +152,7 @@ pub async fn run(
         stop.await;
         stopping.send_replace(true);
     };
-    let sockets = door(app.limits.sockets.clone());
+    let sockets = door(app.limits.sockets.clone()).with_tls(tls);
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
@@ -133,6 +162,7 @@ pub async fn run(
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
     }
+    app.counts.flush(&app.store).await?;
     app.store.park(app.tickets.park().await?).await?;
     Ok(())
 }
@@ -201,10 +231,16 @@ async fn forget(app: &App) {
     loop {
         app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
         let now = app.world.now();
-        if let Err(error) = app.tickets.purge(now).await {
-            tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer");
+        match app.tickets.purge(now).await {
+            Ok(expired) => app.metrics.expired(expired),
+            Err(error) => {
+                tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer")
+            }
         }
         app.limits.forget(now);
+        if let Err(error) = app.counts.flush(&app.store).await {
+            tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
+        }
         if now >= prune {
             prune = now + Duration::from_secs(300);
             if let Err(error) = app.store.prune(now).await {
@@ -216,6 +252,10 @@ async fn forget(app: &App) {
             let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
             if let Err(error) = aged {
                 tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            }
+            let old = counts::hour(now.before(COUNTS_KEPT));
+            if let Err(error) = app.store.forget_counts(old).await {
+                tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer");
             }
         }
     }

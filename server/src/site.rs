@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,13 @@ use crate::{
 /// The site that saoma itself is, for the person's own page at `/`. Nobody can register it.
 pub const SELF: &str = "saoma";
 
+/// The site that the operators' console is. Nobody can register it, nothing is ever sent to it, and no browser skips the
+/// scan for it.
+pub const CONSOLE: &str = "saoma-console";
+
+/// Where an application behind a proxy gets its answers: below its own host, handed through to saoma.
+pub const FORWARD_CALLBACK: &str = "/.saoma/callback";
+
 /// One `[[site]]` of the settings, or one that `saoma site add` keeps in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -33,6 +40,9 @@ pub struct Site {
     /// Pages that may carry the element.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Where applications are that know no OpenID Connect, behind a proxy that asks saoma about each request.
+    #[serde(default)]
+    pub forward_auth: Vec<String>,
     /// Where the browser may go after signing out.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
@@ -75,12 +85,21 @@ pub struct Site {
     /// What `name` says: the nickname that a person may change, or the fixed user name.
     #[serde(default)]
     pub name_claim: NameClaim,
+    /// Whether its terminals and televisions may sign people in by digits (RFC 8628).
+    #[serde(default)]
+    pub device: bool,
     /// Whether back-channel logout may reach a private address.
     #[serde(default)]
     pub backchannel_private: bool,
     /// Whom it lets in, beside the owners.
     #[serde(default)]
     pub admit: Admit,
+    /// Its key for the rainbow bridge, as written in the settings; empty: the bridge is off.
+    #[serde(default = "no_secret", skip_serializing)]
+    pub rainbow_key: Secret,
+    /// What the store keeps of the keys that `saoma site rainbow` made.
+    #[serde(default)]
+    pub rainbow_hashes: Vec<Hashed>,
     /// The groups of people whom it lets in.
     #[serde(default)]
     pub admit_groups: Vec<String>,
@@ -163,6 +182,7 @@ impl Site {
             name: name.to_owned(),
             redirect_uris: Vec::new(),
             origins: Vec::new(),
+            forward_auth: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: String::new(),
             secret: no_secret(),
@@ -177,7 +197,10 @@ impl Site {
             id_token_claims: false,
             email: String::new(),
             name_claim: NameClaim::default(),
+            device: false,
             backchannel_private: false,
+            rainbow_key: no_secret(),
+            rainbow_hashes: Vec::new(),
             admit: Admit::default(),
             admit_groups: Vec::new(),
         }
@@ -196,6 +219,20 @@ impl Site {
         !secret.is_empty() && known.fold(false, |found, known| found | (known == given))
     }
 
+    /// Whether `key` is one of its keys for the rainbow bridge; it has none where the bridge is off.
+    pub fn knows_rainbow(&self, key: &Secret) -> bool {
+        let given = key.hashed();
+        let written = (!self.rainbow_key.is_empty()).then(|| self.rainbow_key.hashed());
+        let known = written.into_iter().chain(self.rainbow_hashes.iter().copied());
+        !key.is_empty() && known.fold(false, |found, known| found | (known == given))
+    }
+
+    /// Where people know it to be: what its registered addresses begin with.
+    pub fn address(&self) -> Option<&str> {
+        let all = self.redirect_uris.iter().chain(&self.forward_auth).chain(&self.origins);
+        all.map(String::as_str).next()
+    }
+
     /// Whom it shares `sub` and sign-in with.
     pub fn group(&self) -> &str {
         if self.group.is_empty() { &self.id } else { &self.group }
@@ -207,6 +244,12 @@ impl Site {
         self.redirect_uris
             .iter()
             .any(|registered| registered == uri || loopback_twin(registered, uri))
+            || uri.strip_suffix(FORWARD_CALLBACK).is_some_and(|origin| self.protects(origin))
+    }
+
+    /// Whether the application of `origin` is this site's, behind a proxy that asks saoma.
+    pub fn protects(&self, origin: &str) -> bool {
+        self.forward_auth.iter().any(|registered| registered == origin)
     }
 
     /// Whether the browser may go to `uri` after signing out: letter for letter one of those registered.
@@ -227,12 +270,15 @@ impl Site {
         if id.is_empty() || id.len() > 64 || !id.chars().all(plain) {
             faults.push(format!("id = {id:?}: use 1 to 64 letters, digits, - _ or ."));
         }
-        if id == SELF {
+        if id == SELF || id == CONSOLE {
             faults.push(format!("id = {id:?} is saoma's own; choose another"));
         }
         // Whoever signs in to saoma's own page keeps a session there, whatever the risk was: it must open nothing else.
-        if self.group == SELF {
-            faults.push(format!("site {id:?}: group = {SELF:?} is saoma's own; choose another"));
+        if self.group == SELF || self.group == CONSOLE {
+            faults.push(format!(
+                "site {id:?}: group = {:?} is saoma's own; choose another",
+                self.group
+            ));
         }
         if self.name.trim().is_empty() || self.name.chars().count() > 40 {
             faults.push(format!("site {id:?}: name needs 1 to 40 characters; phones show it"));
@@ -264,6 +310,11 @@ impl Site {
                 self.email
             ));
         }
+        if (1..32).contains(&self.rainbow_key.reveal().len()) {
+            faults.push(format!(
+                "site {id:?}: rainbow_key is too short; write 32 characters or more, such as the output of `openssl rand -hex 32`"
+            ));
+        }
         for group in self.admit_groups.iter().filter(|group| !is_group(group)) {
             faults.push(format!(
                 "site {id:?}: admit_groups: {group:?} is no group; use 1 to 40 letters, digits, - _ or ."
@@ -278,6 +329,14 @@ impl Site {
             if !is_origin(origin) {
                 faults.push(format!(
                     "site {id:?}: origins: {origin:?} must be https (http on loopback), host and port alone, like https://blog.example.com"
+                ));
+            }
+        }
+        for origin in &self.forward_auth {
+            let url = Url::parse(origin).ok().filter(|_| is_origin(origin));
+            if !url.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)) {
+                faults.push(format!(
+                    "site {id:?}: forward_auth: {origin:?} must be scheme, host and port alone, like https://wiki.example.com; http is for loopback alone"
                 ));
             }
         }
@@ -379,6 +438,25 @@ fn is_email_pattern(pattern: &str) -> bool {
         && domain.split('.').all(|label| !label.is_empty())
 }
 
+/// Applications that two sites protect, or that are saoma itself: whose visitors they are could not be said.
+pub fn protected_twice<'a>(sites: impl Iterator<Item = &'a Site>, public_url: &str) -> Vec<String> {
+    let mut seen = BTreeMap::new();
+    let mut faults = Vec::new();
+    for (site, origin) in sites.flat_map(|site| site.forward_auth.iter().map(move |it| (site, it)))
+    {
+        let id = &site.id;
+        if origin == public_url {
+            faults.push(format!("site {id:?}: forward_auth: {origin:?} is saoma itself"));
+        }
+        if let Some(other) = seen.insert(origin, id) {
+            faults.push(format!(
+                "sites {other:?} and {id:?}: both have {origin:?} in forward_auth; keep it in one"
+            ));
+        }
+    }
+    faults
+}
+
 /// Whether a text is an origin as browsers send it, of pages that nobody on the way can change: they hold a ticket's key.
 pub fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
@@ -390,18 +468,29 @@ pub fn is_origin(text: &str) -> bool {
 /// The registered sites by id: saoma's own, those of the settings, and those that commands keep in the store.
 #[derive(Debug, Default)]
 pub struct Sites {
-    settled: BTreeMap<String, Arc<Site>>,
+    settled: RwLock<BTreeMap<String, Arc<Site>>>,
     kept: RwLock<BTreeMap<String, Arc<Site>>>,
 }
 
 impl Sites {
     /// These sites of the settings, and saoma itself at `public_url`.
     pub fn new(sites: impl IntoIterator<Item = Site>, public_url: &str) -> Self {
+        let new = Self { settled: RwLock::default(), kept: RwLock::default() };
+        new.settle(sites, public_url);
+        new
+    }
+
+    /// Takes over what the settings say now.
+    pub fn settle(&self, sites: impl IntoIterator<Item = Site>, public_url: &str) {
         let mut own = Site::new(SELF, "saoma");
         own.redirect_uris = vec![format!("{public_url}/")];
-        let all = sites.into_iter().chain([own]);
+        let mut console = Site::new(CONSOLE, "saoma 管理台 · console");
+        console.risk = risk::Policy::High;
+        // Owners, and nobody else.
+        console.admit = Admit::Named;
+        let all = sites.into_iter().chain([own, console]);
         let settled = all.map(|site| (site.id.clone(), Arc::new(site))).collect();
-        Self { settled, kept: RwLock::default() }
+        *self.settled.write().unwrap_or_else(PoisonError::into_inner) = settled;
     }
 
     /// Takes over what the store keeps now. A site of the settings stands before one of the same id in the store.
@@ -413,12 +502,31 @@ impl Sites {
     /// The site of this id.
     pub fn get(&self, id: &str) -> Option<Arc<Site>> {
         let kept = || self.kept.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        self.settled.get(id).cloned().or_else(kept)
+        self.settled().get(id).cloned().or_else(kept)
+    }
+
+    /// The site of this id, if the settings name it.
+    pub fn settled_site(&self, id: &str) -> Option<Arc<Site>> {
+        self.settled().get(id).filter(|site| site.id != SELF).cloned()
+    }
+
+    /// Whether it is saoma itself, or its console.
+    pub fn is_own(id: &str) -> bool {
+        id == SELF || id == CONSOLE
     }
 
     /// Whether the settings name this site, so that no command can change it.
     pub fn is_settled(&self, id: &str) -> bool {
-        self.settled.contains_key(id)
+        self.settled().contains_key(id)
+    }
+
+    /// The site whose application is at this origin, behind a proxy that asks saoma.
+    pub fn protecting(&self, origin: &str) -> Option<Arc<Site>> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let settled = self.settled();
+        let kept = kept.iter().filter(|(id, _)| !settled.contains_key(*id));
+        let mut all = settled.values().chain(kept.map(|(_, site)| site));
+        all.find(|site| site.protects(origin)).cloned()
     }
 
     /// Whether any site registered this origin.
@@ -428,9 +536,14 @@ impl Sites {
 
     /// All of them, by id.
     pub fn all(&self) -> Vec<Arc<Site>> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.iter().filter(|(id, _)| !self.settled.contains_key(*id));
-        self.settled.values().cloned().chain(kept.map(|(_, site)| site.clone())).collect()
+        let (settled, kept) =
+            (self.settled(), self.kept.read().unwrap_or_else(PoisonError::into_inner));
+        let kept = kept.iter().filter(|(id, _)| !settled.contains_key(*id));
+        settled.values().cloned().chain(kept.map(|(_, site)| site.clone())).collect()
+    }
+
+    fn settled(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Site>>> {
+        self.settled.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

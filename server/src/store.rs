@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     admission::Word,
     audit,
+    counts::Count,
     grant::{Scope, Scopes},
     links::Link,
+    metrics::Times,
     person::{Identity, Newcomer, Person},
     secret::Hashed,
     site::{Alg, Site},
@@ -21,9 +23,15 @@ use crate::{
     world::Timestamp,
 };
 
+pub mod backup;
+mod console;
 #[cfg(test)]
 pub(crate) mod contract;
+mod import;
 pub mod sqlite;
+
+pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};
+pub use import::{Import, Imported};
 
 /// The store cannot be reached, or holds what it should not.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -109,6 +117,8 @@ pub enum TokenKind {
     Access,
     /// For new access tokens.
     Refresh,
+    /// The cookie of an application behind a proxy, which knows no OpenID Connect.
+    Application,
 }
 
 /// A token as kept.
@@ -466,6 +476,75 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
 
+    /// Takes people brought along from elsewhere, each row for itself and all in one step; with `dry` says what would become of
+    /// each and takes none.
+    async fn import(
+        &self,
+        people: Vec<Import>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Vec<Imported>, Error>;
+    /// Keeps a one-time link into the console.
+    async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error>;
+
+    /// Whether a one-time link is still good for this.
+    async fn console_link_stands(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Uses a one-time link up; of many racing calls one is told true.
+    async fn take_console_link(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Whether anybody owns this server who is not blocked.
+    async fn has_owner(&self) -> Result<bool, Error>;
+
+    /// Makes a person the first owner and notes it in the audit log, in one step: uses up this link and every other of its
+    /// kind. False: the link is good no more, or somebody was quicker.
+    async fn claim_ownership(
+        &self,
+        link: Hashed,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error>;
+
+    /// Begins an operator's session; the same one again is no error.
+    async fn open_console(&self, session: ConsoleSession) -> Result<(), Error>;
+
+    /// Whose session this is, if it lives: its time is not over, it was used since `idle_since`, and its person is an owner,
+    /// not blocked, and has not ended its login.
+    async fn operator(
+        &self,
+        session: Hashed,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<Option<Operator>, Error>;
+
+    /// Notes that an operator's session is in use.
+    async fn operator_seen(&self, session: Hashed, now: Timestamp) -> Result<(), Error>;
+
+    /// Ends an operator's session with its login.
+    async fn close_console(&self, session: Hashed, now: Timestamp) -> Result<(), Error>;
+
+    /// Adds to the counts by the hour.
+    async fn add_counts(&self, counts: Vec<Count>) -> Result<(), Error>;
+
+    /// Counts added up as asked, the earliest first; each stands under its first hour.
+    async fn counts(&self, asked: &Counted) -> Result<Vec<Count>, Error>;
+
+    /// Forgets the counts of hours before this one.
+    async fn forget_counts(&self, before: i64) -> Result<(), Error>;
+
+    /// The lines of the audit log that are asked for, the latest first, each with its number.
+    async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error>;
+
     /// The person of this id or `username`.
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error>;
 
@@ -504,6 +583,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// How long its work takes.
+    fn times(&self) -> &Times;
 }
 
 /// What a person consented to: one kind of thing for one site.

@@ -6,6 +6,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -63,7 +64,12 @@ pub enum Owner {
         cookie: Hashed,
         /// The signed-in session this browser had, whose approvals a new one takes over.
         session: Option<Hashed>,
+        /// Where the page stands, if not on saoma's own origin: the operators' console.
+        #[serde(default)]
+        at: Option<String>,
     },
+    /// A device, by its device code, which is the ticket id: it has no page to watch, and no browser to be known by.
+    Device,
 }
 
 /// What a caller presents to prove that a ticket is its own; hashes of what it sent.
@@ -81,6 +87,7 @@ impl Owner {
         match self {
             Self::Page { key, .. } => presented.key == Some(*key),
             Self::Browser { cookie, .. } => presented.cookie == Some(*cookie),
+            Self::Device => false,
         }
     }
 
@@ -89,7 +96,7 @@ impl Owner {
     pub fn may_watch(&self, presented: Presented) -> bool {
         match self {
             Self::Page { .. } => true,
-            Self::Browser { .. } => self.is(presented),
+            Self::Browser { .. } | Self::Device => self.is(presented),
         }
     }
 
@@ -97,21 +104,22 @@ impl Owner {
     pub fn origin(&self) -> Option<&str> {
         match self {
             Self::Page { origin, .. } => Some(origin),
-            Self::Browser { .. } => None,
+            Self::Browser { at, .. } => at.as_deref(),
+            Self::Device => None,
         }
     }
 
     /// The hash of the browser's cookie, by which a person's browsers are known again.
     pub fn browser(&self) -> Option<Hashed> {
         match self {
-            Self::Page { .. } => None,
+            Self::Page { .. } | Self::Device => None,
             Self::Browser { cookie, .. } => Some(*cookie),
         }
     }
 }
 
 /// What kind of page waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A page on another screen than the phone's.
@@ -161,7 +169,7 @@ pub struct Scan {
 }
 
 /// What a person chose to show.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Face {
     /// The chosen name, if any.
     pub nickname: Option<String>,
@@ -362,8 +370,9 @@ impl Ticket {
     }
 
     fn decided(self, scan: Scan, verdict: Verdict, now: Timestamp) -> Decision {
-        // On the phone itself the page sleeps while the person is in WeChat, and needs time to be woken.
-        let to_claim = if self.kind == Kind::OnPhone { 600 } else { 120 };
+        // On the phone itself the page sleeps while the person is in WeChat, and needs time to be woken; a device asks at
+        // intervals that may have grown.
+        let to_claim = if self.kind == Kind::Page { 120 } else { 600 };
         Decision {
             ticket: self.id,
             scene: self.scene,

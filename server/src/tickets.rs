@@ -47,6 +47,15 @@ pub struct Parked {
     pub picture: Option<Picture>,
 }
 
+/// How many tickets ended by the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Expired {
+    /// Nobody had scanned them.
+    pub unscanned: u64,
+    /// Somebody had, and did not decide.
+    pub undecided: u64,
+}
+
 /// The short-lived store, as `login.rs` uses it.
 #[async_trait]
 pub trait Tickets: Send + Sync + 'static {
@@ -111,8 +120,9 @@ pub trait Tickets: Send + Sync + 'static {
     /// How many tickets it holds, about: what must stay bounded under a flood.
     async fn how_many(&self) -> Result<usize, Error>;
 
-    /// Forgets what has been over for as long as it lived.
-    async fn purge(&self, now: Timestamp) -> Result<(), Error>;
+    /// Forgets what has been over for as long as it lived, and says how many tickets were among it. Where the store forgets
+    /// by itself it says none.
+    async fn purge(&self, now: Timestamp) -> Result<Expired, Error>;
 
     /// Takes everything that still waits out of this node's memory, for a graceful stop; nothing where the store
     /// outlives the node.

@@ -2,7 +2,7 @@
 //!
 //! Each speaks real HTTP on a port of its own, as it would on machines of its own.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use tokio::net::TcpListener;
 use wechat::pretend::{self, Pretend};
@@ -21,6 +21,9 @@ mod screen;
 /// An AppID that WeChat never gave anybody.
 pub const APPID: &str = "wx0000000000000000";
 const SECRET: &str = "a pretend secret";
+
+/// What is said to who would try saoma out with an account of theirs.
+pub const REAL_APPID: &str = "`try` plays with a pretend WeChat and takes no real AppID; remove wechat.appid, or run `saoma serve`";
 
 /// Where everything listens.
 pub struct Stage {
@@ -46,11 +49,15 @@ impl Stage {
         })
     }
 
-    /// What saoma runs by on this stage.
+    /// What saoma runs by on this stage: the settings of `file`, if there is one, with their sites beside the demo, but
+    /// for where saoma is reached and which WeChat it speaks to.
     ///
     /// # Errors
-    /// If the settings do not fit together, which a test would have noticed.
-    pub fn settings(&self, more: &[(&str, &str)]) -> Result<Settings, Faults> {
+    /// What is wrong with the file; a real AppID in it, too.
+    pub fn settings(&self, file: Option<&Path>, more: &[(&str, &str)]) -> Result<Settings, Faults> {
+        if file.is_some_and(names_an_appid) {
+            return Err(REAL_APPID.to_owned().into());
+        }
         let own = [
             ("SAOMA_PUBLIC_URL".to_owned(), url(&self.saoma)),
             ("SAOMA_WECHAT__APPID".to_owned(), APPID.to_owned()),
@@ -58,7 +65,7 @@ impl Stage {
             ("SAOMA_WECHAT__BASE_URL".to_owned(), url(&self.wechat)),
         ];
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let mut settings = Settings::load(None, own.into_iter().chain(more))?;
+        let mut settings = Settings::load(file, own.into_iter().chain(more))?;
         settings.sites.push(demo::site(&url(&self.demo)));
         Ok(settings)
     }
@@ -112,6 +119,14 @@ pub async fn play(
     wechat.abort();
     demo.abort();
     ended
+}
+
+/// Whether these settings are of a real mini program. What else is wrong with them is said where they are read.
+fn names_an_appid(file: &Path) -> bool {
+    let written: Option<toml::Table> =
+        std::fs::read_to_string(file).ok().and_then(|text| text.parse().ok());
+    let appid = written.as_ref().and_then(|table| table.get("wechat")?.get("appid")?.as_str());
+    appid.is_some_and(|appid| !appid.is_empty() && appid != APPID)
 }
 
 async fn listen(port: u16) -> Result<TcpListener, String> {

@@ -160,8 +160,8 @@ fn http_turns_words_into_calls_and_decides_nothing() {
     never_names("server/src/http", &[&rules[..], &BACKENDS, &DRIVERS].concat());
     // What answers calls; `caller`, `guard`, `reply` and `pages` are what they share.
     let siblings = [
-        "browser", "phone", "account", "owner", "links", "oidc", "token", "logout", "admin",
-        "watch", "assets",
+        "browser", "phone", "account", "owner", "links", "rainbow", "oidc", "token", "logout",
+        "forward", "admin", "watch", "assets",
     ];
     for shared_or_sibling in ["caller", "guard", "reply", "pages"].iter().chain(&siblings) {
         let others: Vec<_> = siblings

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument as _;
 
 use crate::breaker::Breakers;
 use crate::code::{Picture, PictureKind};
@@ -33,6 +34,24 @@ pub(crate) struct Upstream {
     breakers: Breakers,
     pub(crate) counts: Counts,
     dice: Mutex<fastrand::Rng>,
+    listener: Option<Listener>,
+}
+
+/// Hears of every call.
+pub(crate) type Listener = Box<dyn Fn(&Call<'_>) + Send + Sync>;
+
+/// One call over the network, each retry for itself, as [`ClientBuilder::on_call`] tells of it.
+///
+/// [`ClientBuilder::on_call`]: crate::ClientBuilder::on_call
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Call<'a> {
+    /// What was called.
+    pub api: Api,
+    /// How long it took, from the first byte sent to the last one read.
+    pub took: Duration,
+    /// What went wrong, if anything did.
+    pub error: Option<&'a Error>,
 }
 
 /// What is sent.
@@ -75,9 +94,14 @@ pub(crate) struct Success {
 }
 
 impl Upstream {
-    pub(crate) fn new(http: reqwest::Client, base: String, dice: fastrand::Rng) -> Self {
-        let dice = Mutex::new(dice);
-        Self { http, base, breakers: Breakers::new(), counts: Counts::default(), dice }
+    pub(crate) fn new(
+        http: reqwest::Client,
+        base: String,
+        dice: fastrand::Rng,
+        listener: Option<Listener>,
+    ) -> Self {
+        let (dice, breakers, counts) = (Mutex::new(dice), Breakers::new(), Counts::default());
+        Self { http, base, breakers, counts, dice, listener }
     }
 
     /// How a `reqwest` client must be set up: no redirect may carry a token elsewhere, and nothing
@@ -120,8 +144,11 @@ impl Upstream {
     async fn attempt(&self, request: &Request<'_>, deadline: Instant) -> Result<Success, Error> {
         let api = request.api;
         let pass = self.breakers.pass(api)?;
-        self.counts.admit(api, Instant::now())?;
-        let outcome = match timeout_at(deadline, self.exchange(request)).await {
+        let began = Instant::now();
+        self.counts.admit(api, began)?;
+        let span = tracing::debug_span!("wechat.call", otel.kind = "client", url.path = api.path());
+        let exchange = self.exchange(request).instrument(span);
+        let outcome = match timeout_at(deadline, exchange).await {
             Ok(answer) => answer.and_then(|answer| sort(request, answer)),
             Err(_) => Err(Error::Unreachable {
                 api,
@@ -130,6 +157,9 @@ impl Upstream {
             }),
         };
         self.counts.record(api, &outcome);
+        if let Some(hear) = &self.listener {
+            hear(&Call { api, took: began.elapsed(), error: outcome.as_ref().err() });
+        }
         match &outcome {
             Err(error) if error.is_ailing() => pass.failed(self.roll()),
             _ => pass.answered(),

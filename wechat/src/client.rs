@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{CALL_TIME, Request, Success, Upstream};
+use crate::call::{CALL_TIME, Call, Listener, Request, Success, Upstream};
 use crate::code::{Code, Picture, QrCode, UnlimitedCode};
 use crate::crypto;
 use crate::error::{Api, Error, Unreachable};
@@ -75,6 +75,7 @@ pub struct ClientBuilder {
     endpoint: TokenEndpoint,
     store: Option<Arc<dyn TokenStore>>,
     seed: Option<u64>,
+    listener: Option<Listener>,
 }
 
 impl ClientBuilder {
@@ -137,6 +138,37 @@ impl ClientBuilder {
         self
     }
 
+    /// Lets this hear of every call over the network, for metrics and logs. It must be quick.
+    ///
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// # use wechat::{Api, Client};
+    /// # use wechat::pretend::{Pretend, Settings};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pretend = Pretend::new(Settings::default());
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let url = format!("http://{}", listener.local_addr()?);
+    /// # let router = pretend.router();
+    /// # tokio::spawn(async move { axum::serve(listener, router).await });
+    /// # let (appid, secret) = (Settings::default().appid, Settings::default().secret);
+    /// let heard = Arc::new(Mutex::new(Vec::new()));
+    /// let hears = heard.clone();
+    /// let client = Client::builder(&appid, &secret)
+    ///     .base_url(&url)
+    ///     .on_call(move |call| hears.lock().unwrap().push((call.api, call.error.is_some())))
+    ///     .build()?;
+    /// client.access_token().await?;
+    /// assert_eq!(*heard.lock().unwrap(), [(Api::StableToken, false)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn on_call(mut self, hear: impl Fn(&Call<'_>) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(hear));
+        self
+    }
+
     /// Builds the client. Nothing is called yet.
     ///
     /// # Errors
@@ -158,7 +190,7 @@ impl ClientBuilder {
         }
         let http = http.build().map_err(|error| BuildError::Http(error.to_string()))?;
         let dice = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let upstream = Arc::new(Upstream::new(http, self.base_url, dice));
+        let upstream = Arc::new(Upstream::new(http, self.base_url, dice, self.listener));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
         let (name, api) = match self.endpoint {
@@ -228,6 +260,7 @@ impl Client {
             endpoint: TokenEndpoint::default(),
             store: None,
             seed: None,
+            listener: None,
         }
     }
 

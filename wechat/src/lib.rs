@@ -28,6 +28,8 @@ mod session;
 pub mod token;
 
 #[cfg(feature = "client")]
+pub use call::Call;
+#[cfg(feature = "client")]
 pub use client::{BuildError, Client, ClientBuilder, TokenEndpoint};
 #[cfg(feature = "client")]
 pub use code::{

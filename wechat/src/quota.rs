@@ -164,7 +164,7 @@ impl Counted {
         let quiet = self.warned_of_minute.is_some_and(|at| now.duration_since(at) < MINUTE);
         if used >= limit / 5 * 4 && !quiet {
             self.warned_of_minute = Some(now);
-            tracing::warn!(used, limit, "wechat.quota: codes of the last minute near their limit");
+            tracing::warn!(name: "wechat.quota_minute", used, limit, "codes of the last minute near their limit");
         }
     }
 
@@ -175,11 +175,8 @@ impl Counted {
         if step >= 5 && step > self.warned_of_for_ever {
             self.warned_of_for_ever = step;
             let limit = QuotaUse::FOR_EVER;
-            tracing::warn!(
-                used,
-                limit,
-                "wechat.quota: codes A and C do not come back; code B has no such limit"
-            );
+            tracing::warn!(name: "wechat.quota_for_ever", used, limit,
+                "codes A and C do not come back; code B has no such limit");
         }
     }
 }

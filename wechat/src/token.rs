@@ -226,7 +226,7 @@ impl Tokens {
                 Ok((held, stored)) => {
                     let put = self.ask(self.store.put(&self.key, lease, stored)).await;
                     if let Err(error) = put {
-                        tracing::warn!(%error, "wechat.token: fetched, but could not be shared");
+                        tracing::warn!(name: "wechat.token_unshared", %error, "the access token was fetched, but could not be shared");
                     }
                     return Ok(held);
                 }
@@ -234,7 +234,7 @@ impl Tokens {
             },
         };
         if let Err(error) = self.ask(self.store.release(&self.key, lease)).await {
-            tracing::warn!(%error, "wechat.token: the lease could not be given back");
+            tracing::warn!(name: "wechat.lease_kept", %error, "the lease on the access token could not be given back");
         }
         outcome
     }
@@ -245,7 +245,7 @@ impl Tokens {
         let Fetched { token, expires_in } = (self.fetch)().await?;
         let left = (asked + expires_in).saturating_duration_since(Instant::now());
         let stored = StoredToken { token: token.clone(), life: expires_in, left };
-        tracing::debug!(life_s = expires_in.as_secs(), "wechat.token: fetched");
+        tracing::info!(name: "wechat.token_fetched", life_s = expires_in.as_secs(), "a fresh access token");
         Ok((Held::fresh(token, expires_in, asked, (self.dice)()), stored))
     }
 
@@ -266,7 +266,7 @@ impl Tokens {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if self.api == Api::Token => Err(error.into()),
             Err(error) => {
-                tracing::warn!(%error, "wechat.token: going on without the shared store");
+                tracing::warn!(name: "wechat.token_alone", %error, "going on without the shared store of access tokens");
                 Ok(None)
             }
         }
@@ -286,7 +286,7 @@ impl Landing {
         if let Err(error) = &outcome
             && state.usable(Instant::now()).is_some()
         {
-            tracing::warn!(%error, "wechat.token: refresh failed, the old one is still good");
+            tracing::warn!(name: "wechat.token_old", %error, "the access token could not be refreshed; the old one is still good");
         }
         state.landed(&outcome, Instant::now(), dice);
         drop(state);

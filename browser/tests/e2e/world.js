@@ -2,13 +2,13 @@
 // knows OpenID Connect and nothing of WeChat.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as forward } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import jsQR from 'jsqr';
@@ -182,13 +182,14 @@ async function startSite(saoma, through) {
 }
 
 /**
- * Starts all of it. `settings` are lines of TOML for the top of saoma.toml, `tables` for its end.
+ * Starts all of it. `settings` are lines of TOML for the top of saoma.toml, `tables` for its end; `month` fills the database
+ * with a busy month first.
  */
-export async function startWorld({ settings = '', tables = '' } = {}) {
+export async function startWorld({ settings = '', tables = '', month = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'saoma-'));
   const [saomaPort, adminPort, wechatPort] = [await freePort(), await freePort(), await freePort()];
   const proxy = await startProxy(saomaPort);
-  const world = { proxy, saoma: `http://localhost:${proxy.port}` };
+  const world = { proxy, saoma: `http://localhost:${proxy.port}`, console: `http://127.0.0.1:${adminPort}` };
   world.site = await startSite(world.saoma, () => proxy.port);
   const config = join(folder, 'saoma.toml');
   writeFileSync(config, `
@@ -208,6 +209,7 @@ name = "My blog"
 redirect_uris = ["${world.site.origin}/callback"]
 origins = ["${world.site.origin}"]
 `);
+  if (month) execFileSync(join(dirname(BINARY), 'examples/busy_month'), [join(folder, 'saoma.db')]);
   const wechat = await start(['pretend', '--listen', `127.0.0.1:${wechatPort}`, '--appid', APPID, '--secret', 'pretend'], `http://127.0.0.1:${wechatPort}/pretend/calls`);
   const serve = () => start(['serve', '--config', config], `http://127.0.0.1:${saomaPort}/readyz`);
   let server = await serve().catch(async (error) => {
@@ -237,6 +239,9 @@ origins = ["${world.site.origin}"]
       deny: decide('deny'),
     };
   };
+  // A link into the console: the one that the start printed while there was no owner, or one of the command line.
+  world.printed = () => server.printed.join('\n');
+  world.link = () => execFileSync(BINARY, ['console', 'link', '--config', config], { encoding: 'utf8' }).split('\n')[0];
   world.crash = async () => {
     await server.stop('SIGKILL');
     server = await serve();

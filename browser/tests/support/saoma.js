@@ -14,6 +14,7 @@ const ASSETS = {
   '/wxLogin.js': ['wxLogin.js', 'text/javascript'],
   '/assets/wechat-login.js': ['wechat-login.js', 'text/javascript'],
   '/assets/page.js': ['page.js', 'text/javascript'],
+  '/assets/link.js': ['link.js', 'text/javascript'],
   '/assets/form-post.js': ['form-post.js', 'text/javascript'],
   '/assets/page.css': ['page.css', 'text/css'],
   '/assets/icon.svg': ['icon.svg', 'image/svg+xml'],
@@ -37,6 +38,7 @@ class Ticket {
     const seen = { state: this.state, expires_in: Math.max(0, Math.round((this.ends - Date.now()) / 1000)) };
     if (this.state === 'scanned' && this.match) seen.match = this.match;
     if (this.state === 'scanned' && this.hosted && this.person) seen.person = this.person;
+    if (this.state === 'denied' && this.reason) seen.reason = this.reason;
     return seen;
   }
 
@@ -52,8 +54,8 @@ class Ticket {
   approve() {
     this.become('approved');
   }
-  deny() {
-    this.become('denied');
+  deny(reason) {
+    this.become('denied', { reason });
   }
   expire() {
     this.become('expired', { ends: Date.now() });
@@ -72,7 +74,7 @@ class Ticket {
 
   claim() {
     const { redirect_uri, state } = this.request;
-    const params = this.state === 'approved' ? { code: this.code } : { error: 'access_denied', error_description: 'the person said no' };
+    const params = this.state === 'approved' ? { code: this.code } : { error: 'access_denied', error_description: this.reason ?? 'the person said no' };
     if (state) params.state = state;
     params.iss = this.saoma.origin;
     const redirect_to = `${redirect_uri}?${new URLSearchParams(params)}`;

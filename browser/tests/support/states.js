@@ -30,6 +30,14 @@ export const STATES = {
     saoma.last.deny();
     await inState(page, 'denied');
   },
+  async owner_asked({ page, saoma }) {
+    saoma.last.deny('owner_asked');
+    await page.locator('[data-reason=owner_asked]').waitFor();
+  },
+  async not_admitted({ page, saoma }) {
+    saoma.last.deny('not_admitted');
+    await page.locator('[data-reason=not_admitted]').waitFor();
+  },
   async expired({ page, saoma }) {
     await page.locator('wechat-login').evaluate((element) => element.setAttribute('auto-refresh', 'false'));
     saoma.last.expire();
@@ -67,5 +75,7 @@ export const HOME = {
   },
   '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: { nickname: '访客 4821', avatar: null }, logins: [] } },
   '/error': { template: 'error.html', values: { title: 'This address is not registered', detail: 'The site sent a redirect_uri that saoma does not know: https://blog.example.com/callbak', code: 'invalid_redirect_uri', hint: 'If this is your site: add the address to redirect_uris of [[site]] id = "blog".' } },
+  '/link': { template: 'link.html', values: { server_name: 'login.example.com' } },
+  '/let-in': { template: 'let_in.html', values: { site_name: '小站 My blog', site_host: 'blog.example.com', site_url: 'https://blog.example.com' } },
   '/form-post': { template: 'form_post.html', values: { action: '/nowhere', fields: [] } },
 };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Said;
+use super::{Said, during};
 use crate::{
     config::Settings,
     keys::{Keys, Role, role_of},
@@ -18,17 +18,25 @@ fn said(error: impl std::fmt::Display) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(store: &SharedStore, world: &World) -> Said {
+pub async fn list(store: &SharedStore, world: &World, json: bool) -> Said {
     let keys = store.keys().await.map_err(said)?;
     let now = world.now();
+    let role = |key| match role_of(key, &keys, now) {
+        Role::Next => "next",
+        Role::Current => "current",
+        Role::Previous => "previous",
+        Role::Retired => "retired",
+    };
+    if json {
+        let rows = keys.iter().map(|key| {
+            let (made, from) = (key.made.seconds(), key.signs_from.seconds());
+            serde_json::json!({ "kid": key.kid, "alg": key.alg, "role": role(key), "made": made, "signs_from": from })
+        });
+        return Ok(format!("{:#}", serde_json::Value::Array(rows.collect())));
+    }
     let mut text = String::from("KID           ALG    ROLE      SIGNS FROM\n");
     for key in &keys {
-        let role = match role_of(key, &keys, now) {
-            Role::Next => "next",
-            Role::Current => "current",
-            Role::Previous => "previous",
-            Role::Retired => "retired",
-        };
+        let role = role(key);
         let _ = writeln!(text, "{:<13} {:?}  {role:<9} {}", key.kid, key.alg, date(key.signs_from));
     }
     Ok(text)
@@ -41,8 +49,9 @@ pub async fn list(store: &SharedStore, world: &World) -> Said {
 pub async fn rotate(settings: &Settings, store: &SharedStore, world: &World) -> Said {
     let keys = &settings.keys;
     let loaded = Keys::load(store, &keys.secret, keys.rotate, world).await.map_err(said)?;
-    loaded.rotate(store, world).await.map_err(said)?;
-    let listed = list(store, world).await?;
+    // An RSA key is two large primes that have to be found.
+    during(world, "making keys", || None, loaded.rotate(store, world)).await.map_err(said)?;
+    let listed = list(store, world, false).await?;
     Ok(format!(
         "{listed}\nThe next keys sign from now on; what the ones before them signed goes on being verified for a day at least."
     ))

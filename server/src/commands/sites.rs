@@ -2,13 +2,14 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Said, person};
+use super::{Said, apps, person};
 use crate::{
     admission::Admit,
+    audit,
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, SELF, Site},
+    site::{Alg, Pkce, SELF, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };
@@ -16,13 +17,20 @@ use crate::{
 /// What a site is to be, as typed.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct New {
-    /// The client_id: letters, digits, - _ or .
+    /// The client_id: letters, digits, - _ or .; with --app its name, unless given.
+    #[arg(default_value = "", hide_default_value = true)]
     pub id: String,
-    /// The name that phones show.
-    #[arg(long)]
+    /// The name that phones show; with --app its title, unless given.
+    #[arg(long, default_value = "", hide_default_value = true)]
     pub name: String,
+    /// A known application, such as gitea or nextcloud: what it needs is set by itself, and what to paste where is printed.
+    #[arg(long, value_name = "APP", requires = "url", conflicts_with = "public")]
+    pub app: Option<String>,
+    /// Where the application is, such as https://git.example.com.
+    #[arg(long, requires = "app")]
+    pub url: Option<String>,
     /// Where answers may go, to the letter; may be given several times.
-    #[arg(long = "redirect-uri", value_name = "URI", required = true)]
+    #[arg(long = "redirect-uri", value_name = "URI", required_unless_present = "app")]
     pub redirect_uris: Vec<String>,
     /// A page that carries the element: scheme, host and port; may be given several times.
     #[arg(long = "origin", value_name = "ORIGIN")]
@@ -51,6 +59,12 @@ pub struct New {
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
+    /// An application that knows no OpenID Connect, behind a proxy that asks saoma: its scheme and host.
+    #[arg(long = "forward-auth", value_name = "ORIGIN")]
+    pub forward_auth: Vec<String>,
+    /// Its terminals and televisions may sign people in by digits (RFC 8628).
+    #[arg(long)]
+    pub device: bool,
     /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
     #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
     pub admit: Admit,
@@ -67,7 +81,16 @@ fn said(error: impl std::fmt::Display) -> String {
 ///
 /// # Errors
 /// If the id is taken, or something of it cannot be used, with what to write instead.
-pub async fn add(settings: &Settings, store: &SharedStore, world: &World, new: New) -> Said {
+pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut new: New) -> Said {
+    let app = match (&new.app, &new.url) {
+        (Some(app), Some(url)) => Some((apps::named(app)?, apps::address(url)?)),
+        _ => None,
+    };
+    if let Some((app, _)) = &app {
+        let given = |text: String, own: &str| if text.is_empty() { own.to_owned() } else { text };
+        new.id = given(new.id, &app.name);
+        new.name = given(new.name, app.short_title());
+    }
     if find(settings, store, &new.id).await?.is_some() {
         return Err(format!(
             "there is a site {:?} already; `saoma site show {0}` shows it",
@@ -82,16 +105,41 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, new: N
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
+    site.device = new.device;
+    site.forward_auth = new.forward_auth;
     (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
     site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
     site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
+    if let Some((app, url)) = &app {
+        app.fit(&mut site, url, settings);
+        if site.redirect_uris.is_empty() {
+            return Err(format!(
+                "{} makes its redirect address itself: copy it from there, and give it with --redirect-uri",
+                app.short_title()
+            ));
+        }
+    }
     let secret = (!new.public).then(|| Secret::new(world));
     site.hashes = secret.iter().map(Secret::hashed).collect();
-    let faults = site.faults();
+    let kept = store.sites().await.map_err(said)?;
+    let all = settings.sites.iter().chain(&kept).chain([&site]);
+    let mut faults = site.faults();
+    faults.extend(protected_twice(all, &settings.public_url));
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.added", &site.id).await?;
+    if let (Some((app, url)), Some(secret)) = (&app, &secret) {
+        let values = apps::Values {
+            issuer: &settings.public_url,
+            id: &site.id,
+            secret: secret.reveal(),
+            url,
+        };
+        let pasted = app.paste(&values);
+        return Ok(format!("{pasted}The secret is shown this once: only its hash is kept.\n"));
+    }
     let mut text = paste(settings, &site);
     match &secret {
         Some(secret) => {
@@ -120,12 +168,19 @@ fn paste(settings: &Settings, site: &Site) -> String {
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(settings: &Settings, store: &SharedStore) -> Said {
+pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
     let settled = settings.sites.iter().map(|site| (site, "settings"));
     let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
-    for (site, place) in settled.chain(kept.map(|site| (site, "store"))) {
+    let all = settled.chain(kept.map(|site| (site, "store")));
+    if json {
+        let rows = all.map(|(site, place)| {
+            serde_json::json!({ "id": site.id, "name": site.name, "where": place, "public": site.is_public() })
+        });
+        return Ok(format!("{:#}", serde_json::Value::Array(rows.collect())));
+    }
+    for (site, place) in all {
         let _ = writeln!(text, "{:<21} {place:<9} {}", site.id, site.name);
     }
     Ok(text)
@@ -142,6 +197,9 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
     let secrets = secrets.count() + site.hashes.len();
     if let Some(shown) = shown.as_object_mut() {
         shown.remove("hashes");
+        shown.remove("rainbow_hashes");
+        let rainbow = !site.rainbow_key.is_empty() || !site.rainbow_hashes.is_empty();
+        shown.insert("rainbow".to_owned(), rainbow.into());
         shown.insert("secrets".to_owned(), secrets.into());
     }
     serde_json::to_string_pretty(&shown).map_err(said)
@@ -154,6 +212,7 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
 pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
     changeable(settings, id)?;
     if store.remove_site(id, world.now()).await.map_err(said)? {
+        note(store, world, "site.removed", id).await?;
         Ok(format!("{id} is no more, and nobody is signed in there."))
     } else {
         Err(unknown(id))
@@ -185,6 +244,7 @@ pub async fn secret(
     }
     site.hashes.push(fresh.hashed());
     store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.secret_made", id).await?;
     let others = match site.hashes.len() - 1 {
         0 => "It is the only one.".to_owned(),
         n => format!(
@@ -192,6 +252,47 @@ pub async fn secret(
         ),
     };
     Ok(format!("{}\n\nIt is shown this once: only its hash is kept. {others}", fresh.reveal()))
+}
+
+/// Opens the rainbow bridge for a site with a fresh key, or shuts it. A new key ends the one before.
+///
+/// # Errors
+/// If the store has no site of this id.
+pub async fn rainbow(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    off: bool,
+) -> Said {
+    changeable(settings, id)?;
+    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    let fresh = (!off).then(|| Secret::new(world));
+    site.rainbow_hashes = fresh.iter().map(Secret::hashed).collect();
+    store.put_site(&site).await.map_err(said)?;
+    note(store, world, if off { "site.rainbow_shut" } else { "site.rainbow_opened" }, id).await?;
+    let Some(key) = fresh else {
+        return Ok(format!("The rainbow bridge is off for {id}."));
+    };
+    Ok(format!(
+        "base URL   {}/\nappid      {id}\nappkey     {}\n\nThe key is shown this once: only its hash is kept. It travels in addresses and there is no PKCE: \
+         where the application speaks OpenID Connect, use that. docs/sites/rainbow.md says more.",
+        settings.public_url,
+        key.reveal()
+    ))
+}
+
+/// Writes in the audit log what a command did to a site.
+async fn note(store: &SharedStore, world: &World, what: &str, id: &str) -> Result<(), String> {
+    let entry = audit::Entry {
+        at: world.now(),
+        what: what.to_owned(),
+        person: None,
+        site: Some(id.to_owned()),
+        address: None,
+        detail: serde_json::json!({ "by": "command" }),
+    };
+    store.audit(entry).await.map_err(said)
 }
 
 /// Makes invitations to a site: one-time links, each for one person.
@@ -252,7 +353,7 @@ pub(super) async fn find(
 }
 
 fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
-    if id == SELF {
+    if Sites::is_own(id) {
         return Err(format!("{id} is saoma itself"));
     }
     match settled_site(settings, id) {

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{Json, extract::State, http::StatusCode};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{
     caller::{Caller, Piece, Sent, SentIfAny, js_code},
-    reply::site_shown,
+    reply::{ShownBrowser, ShownSite, site_shown},
 };
 use crate::{
+    admission::Word,
     app::{App, SharedApp},
     audit,
     error::{Code, Error},
@@ -21,33 +23,41 @@ use crate::{
     owner,
     person::{Identity, Person},
     site,
-    store::Profile,
+    store::{Consent, Login, Profile, Said},
+    ticket::Face,
     world::Timestamp,
 };
 
 /// A profile may carry a picture.
 pub(super) const PROFILE_BODY: usize = 512 * 1024;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Fresh {
     js_code: String,
+}
+
+/// A token for the mini program's own pages.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Session {
+    token: String,
+    expires_in: u64,
+    person: Option<Face>,
+    /// To owners alone: how many people wait for a yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<usize>,
 }
 
 pub(super) async fn session(
     State(app): State<SharedApp>,
     Sent(fresh): Sent<Fresh>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Session>, Error> {
     let (token, life, person) = login::open_phone(&app, js_code(&fresh.js_code)?).await?;
     let face = person.as_ref().map(face_of);
-    let mut answer =
-        json!({ "token": token.reveal(), "expires_in": life.as_secs(), "person": face });
+    let is_owner = person.is_some_and(|person| person.is_owner());
     // Owners alone hear that there is something to decide.
-    if person.is_some_and(|person| person.is_owner())
-        && let Value::Object(answer) = &mut answer
-    {
-        answer.insert("asks".to_owned(), json!(app.store.askers(owner::SHOWN).await?.len()));
-    }
-    Ok(Json(answer))
+    let asks = if is_owner { Some(app.store.askers(owner::SHOWN).await?.len()) } else { None };
+    let (token, expires_in) = (token.reveal().to_owned(), life.as_secs());
+    Ok(Json(Session { token, expires_in, person: face, asks }))
 }
 
 /// The person whose mini program this is; none if they have approved nothing yet.
@@ -65,30 +75,40 @@ async fn identity(app: &App, caller: &Caller) -> Result<Identity, Error> {
     found.ok_or_else(|| Code::Unauthorized.into())
 }
 
+/// Where a person is signed in.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Logins {
+    logins: Vec<OneLogin>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OneLogin {
+    id: String,
+    site: ShownSite,
+    browser: ShownBrowser,
+    since: i64,
+    last_seen: i64,
+}
+
 pub(super) async fn logins(
     State(app): State<SharedApp>,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Logins>, Error> {
     let found = match holder(&app, &caller).await? {
         Some(person) => app.store.logins(&person.id).await?,
         None => Vec::new(),
     };
-    let logins: Vec<_> = found
-        .iter()
-        .map(|login| {
-            json!({
-                "id": login.id,
-                "site": site_shown(&app, &login.site, false),
-                "browser": { "name": login.browser.name, "os": login.browser.os, "region": login.browser.region },
-                "since": login.since.seconds(),
-                "last_seen": login.last_seen.seconds(),
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "logins": logins })))
+    let shown = |login: Login| OneLogin {
+        site: site_shown(&app, &login.site, false),
+        id: login.id,
+        browser: login.browser.into(),
+        since: login.since.seconds(),
+        last_seen: login.last_seen.seconds(),
+    };
+    Ok(Json(Logins { logins: found.into_iter().map(shown).collect() }))
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct Ending {
     /// Somebody else signed in there: everything of that browser ends.
     #[serde(default)]
@@ -131,34 +151,60 @@ pub(super) async fn end_session(
 /// How far back the list of attempts looks, in lines of the audit log.
 const ATTEMPTS: u32 = 200;
 
+/// The latest attempts to sign in with this phone.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Attempts {
+    attempts: Vec<OneAttempt>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OneAttempt {
+    id: String,
+    site: ShownSite,
+    /// As the audit log keeps it: name, os, region.
+    browser: Value,
+    at: i64,
+    #[schemars(extend("enum" = ["approved", "denied", "wrong_match", "refused", "expired"]))]
+    outcome: &'static str,
+}
+
 pub(super) async fn attempts(
     State(app): State<SharedApp>,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Attempts>, Error> {
     let lines = match holder(&app, &caller).await? {
         Some(person) => app.store.audit_of(&person.id, ATTEMPTS).await?,
         None => Vec::new(),
     };
     let found = audit::attempts(&lines, app.settings.ticket.life, app.world.now());
-    let found: Vec<_> = found
-        .into_iter()
-        .map(|attempt| {
-            json!({
-                "id": attempt.id.to_string(),
-                "site": site_shown(&app, &attempt.site, false),
-                "browser": attempt.browser,
-                "at": attempt.at.seconds(),
-                "outcome": attempt.outcome,
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "attempts": found })))
+    let shown = |attempt: audit::Attempt| OneAttempt {
+        id: attempt.id.to_string(),
+        site: site_shown(&app, &attempt.site, false),
+        browser: attempt.browser,
+        at: attempt.at.seconds(),
+        outcome: attempt.outcome,
+    };
+    Ok(Json(Attempts { attempts: found.into_iter().map(shown).collect() }))
+}
+
+/// What sites may know of a person.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Consents {
+    consents: Vec<OneConsent>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OneConsent {
+    /// By its id it is taken back.
+    site: ShownSite,
+    scopes: BTreeSet<Scope>,
+    since: i64,
 }
 
 pub(super) async fn consents(
     State(app): State<SharedApp>,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Consents>, Error> {
     let given = match holder(&app, &caller).await? {
         Some(person) => app.store.consents(&person.id).await?,
         None => Vec::new(),
@@ -170,14 +216,12 @@ pub(super) async fn consents(
         *since = consent.given.min(*since);
         kinds.insert(consent.kind);
     }
-    let sites: Vec<_> = sites
-        .into_iter()
-        .map(|(site, (since, kinds))| {
-            // By its id a consent is taken back.
-            json!({ "site": site_shown(&app, site, true), "scopes": kinds, "since": since.seconds() })
-        })
-        .collect();
-    Ok(Json(json!({ "consents": sites })))
+    let shown = |(id, (since, scopes)): (&str, (Timestamp, BTreeSet<Scope>))| OneConsent {
+        site: site_shown(&app, id, true),
+        scopes,
+        since: since.seconds(),
+    };
+    Ok(Json(Consents { consents: sites.into_iter().map(shown).collect() }))
 }
 
 pub(super) async fn withdraw(
@@ -191,7 +235,7 @@ pub(super) async fn withdraw(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct NewProfile {
     nickname: Option<String>,
     /// The picture in base64; empty: none any more.
@@ -202,7 +246,7 @@ pub(super) async fn set_profile(
     State(app): State<SharedApp>,
     caller: Caller,
     Sent(sent): Sent<NewProfile>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Face>, Error> {
     let person = holder(&app, &caller).await?.ok_or(Code::NotFound)?;
     let identity = identity(&app, &caller).await?;
     app.limits.of_account(&identity, app.world.now())?;
@@ -212,7 +256,7 @@ pub(super) async fn set_profile(
     };
     let profile = Profile { nickname: sent.nickname, avatar };
     let changed = login::set_profile(&app, &person, &identity, profile).await?;
-    Ok(Json(json!(face_of(&changed))))
+    Ok(Json(face_of(&changed)))
 }
 
 /// One picture at a time, and where nobody else waits for it: it may cost a second, which is nobody's but its sender's.
@@ -253,61 +297,102 @@ pub(super) fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
     Ok(("image/jpeg".to_owned(), written.into_inner()))
 }
 
+/// All that is kept of a person.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Kept {
+    person: Option<Face>,
+    identities: Vec<Identity>,
+    logins: Vec<OneLogin>,
+    /// Not there before the first approval.
+    #[serde(flatten)]
+    more: Option<KeptMore>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct KeptMore {
+    username: String,
+    since: i64,
+    subs: Vec<KeptSub>,
+    consents: Vec<KeptConsent>,
+    groups: Vec<String>,
+    admissions: Vec<KeptAdmission>,
+    log: Vec<KeptLine>,
+}
+
+/// Who the person is to a group of sites.
+#[derive(Serialize, JsonSchema)]
+struct KeptSub {
+    group: String,
+    sub: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct KeptConsent {
+    site: String,
+    kind: Scope,
+    /// The version of the wording.
+    text: String,
+    given: i64,
+    withdrawn: Option<i64>,
+}
+
+/// What was said of the person at a site's door.
+#[derive(Serialize, JsonSchema)]
+struct KeptAdmission {
+    site: String,
+    word: Word,
+    at: i64,
+}
+
+/// A line of the audit log.
+#[derive(Serialize, JsonSchema)]
+struct KeptLine {
+    at: i64,
+    what: String,
+    site: Option<String>,
+    address: Option<String>,
+    detail: Value,
+}
+
 /// All that is kept of a person, in one answer they can take along (GDPR 15 and 20, PIPL 45).
-pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<Json<Value>, Error> {
+pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<Json<Kept>, Error> {
     let identity = identity(&app, &caller).await?;
     let Some(person) = holder(&app, &caller).await? else {
-        let identity = json!({ "appid": identity.appid, "openid": identity.openid, "unionid": identity.unionid });
-        return Ok(Json(json!({ "person": null, "identities": [identity], "logins": [] })));
+        let identities = vec![identity];
+        return Ok(Json(Kept { person: None, identities, logins: Vec::new(), more: None }));
     };
-    let (identities, subs) =
-        (app.store.identities(&person.id).await?, app.store.subs(&person.id).await?);
-    let (given, lines) =
-        (app.store.consents(&person.id).await?, app.store.audit_of(&person.id, u32::MAX).await?);
-    let identities: Vec<_> = identities
-        .iter()
-        .map(|one| json!({ "appid": one.appid, "openid": one.openid, "unionid": one.unionid }))
-        .collect();
-    let subs: Vec<_> =
-        subs.into_iter().map(|(group, sub)| json!({ "group": group, "sub": sub })).collect();
-    let given: Vec<_> = given
-        .iter()
-        .map(|one| {
-            json!({
-                "site": one.site, "kind": one.kind, "text": one.text, "given": one.given.seconds(),
-                "withdrawn": one.withdrawn.map(Timestamp::seconds),
-            })
-        })
-        .collect();
-    let said: Vec<_> = app
-        .store
-        .said(&person.id)
-        .await?
-        .iter()
-        .map(|said| json!({ "site": said.site, "word": said.word, "at": said.at.seconds() }))
-        .collect();
-    let lines: Vec<_> = lines
-        .iter()
-        .map(|(_, line)| {
-            json!({
-                "at": line.at.seconds(), "what": line.what, "site": line.site, "address": line.address,
-                "detail": line.detail,
-            })
-        })
-        .collect();
-    let Json(logins) = logins(State(app), caller).await?;
-    Ok(Json(json!({
-        "person": face_of(&person),
-        "username": person.username,
-        "since": person.since.seconds(),
-        "identities": identities,
-        "subs": subs,
-        "consents": given,
-        "groups": person.groups,
-        "admissions": said,
-        "logins": logins.get("logins"),
-        "log": lines,
-    })))
+    let identities = app.store.identities(&person.id).await?;
+    let subs = app.store.subs(&person.id).await?.into_iter();
+    let given = app.store.consents(&person.id).await?.into_iter();
+    let lines = app.store.audit_of(&person.id, u32::MAX).await?.into_iter();
+    let consent = |one: Consent| KeptConsent {
+        site: one.site,
+        kind: one.kind,
+        text: one.text,
+        given: one.given.seconds(),
+        withdrawn: one.withdrawn.map(Timestamp::seconds),
+    };
+    let said = app.store.said(&person.id).await?.into_iter();
+    let admission =
+        |said: Said| KeptAdmission { site: said.site, word: said.word, at: said.at.seconds() };
+    let line = |(_, line): (i64, audit::Entry)| KeptLine {
+        at: line.at.seconds(),
+        what: line.what,
+        site: line.site,
+        address: line.address,
+        detail: line.detail,
+    };
+    let more = KeptMore {
+        username: person.username.clone(),
+        since: person.since.seconds(),
+        subs: subs.map(|(group, sub)| KeptSub { group, sub }).collect(),
+        consents: given.map(consent).collect(),
+        groups: person.groups.clone(),
+        admissions: said.map(admission).collect(),
+        log: lines.map(line).collect(),
+    };
+    let Json(Logins { logins }) = logins(State(app), caller).await?;
+    Ok(Json(Kept { person: Some(face_of(&person)), identities, logins, more: Some(more) }))
 }
 
 pub(super) async fn forget(

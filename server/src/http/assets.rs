@@ -9,6 +9,8 @@ use axum::{
 use crate::{error::Code, error::Error, secret::Hashed};
 
 const ELEMENT: &str = include_str!("../../../browser/wechat-login.js");
+const STYLE: &str = include_str!("../../../browser/page.css");
+const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
@@ -31,19 +33,42 @@ fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
     response
 }
 
+/// For pages on an application's host, where everything else is the application's.
+pub(super) async fn style(headers: HeaderMap) -> Response {
+    served(&headers, CSS, STYLE)
+}
+
 pub(super) async fn asset(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let Path(name) = name.map_err(|_| Code::NotFound)?;
-    let (content_type, text) = match name.as_str() {
+    let (content_type, text) = shared(&name).ok_or(Code::NotFound)?;
+    Ok(served(&headers, content_type, text))
+}
+
+fn shared(name: &str) -> Option<(&'static str, &'static str)> {
+    Some(match name {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
         "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
-        "page.css" => ("text/css; charset=utf-8", include_str!("../../../browser/page.css")),
-        _ => return Err(Code::NotFound.into()),
+        "page.css" => (CSS, STYLE),
+        _ => return None,
+    })
+}
+
+/// The same for the console, which stands on a listener of its own.
+pub(super) async fn console_asset(
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let Path(name) = name.map_err(|_| Code::NotFound)?;
+    let (content_type, text) = match name.as_str() {
+        "console.css" => (CSS, include_str!("../../../browser/console.css")),
+        "console.js" => (JS, include_str!("../../../browser/console.js")),
+        other => shared(other).ok_or(Code::NotFound)?,
     };
     Ok(served(&headers, content_type, text))
 }

@@ -1,5 +1,7 @@
 //! The page's calls: open, code, claim, renew, digits, cancel. `watch.rs` has the waiting.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use axum::{
     Json,
     extract::State,
@@ -7,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::caller::{Caller, Piece, Sent, session_cookie};
 use crate::{
@@ -22,7 +24,7 @@ use crate::{
     ticket::Kind,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Open {
     client_id: String,
     redirect_uri: String,
@@ -36,12 +38,12 @@ pub(super) struct Open {
 }
 
 /// What proves a page: nothing for the hosted one, whose cookie does.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Proof {
     key: Option<Secret>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Opened {
     ticket: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +135,14 @@ pub(super) async fn code(
     Ok((headers, picture.bytes).into_response())
 }
 
+/// What a claim gives: an embedded page its parameters, the hosted one only where to go next.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Claimed {
+    redirect_to: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    params: Option<BTreeMap<Cow<'static, str>, String>>,
+}
+
 pub(super) async fn claim(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -145,17 +155,16 @@ pub(super) async fn claim(
     let answer = oidc::answer(&app, &claim);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     if proof.key.is_some() {
-        let params: serde_json::Map<_, _> =
-            answer.params.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
-        let body = json!({ "redirect_to": answer.redirect_to(), "params": params });
-        return Ok((no_store, Json(body)).into_response());
+        let redirect_to = answer.redirect_to();
+        let params = Some(answer.params.into_iter().collect());
+        return Ok((no_store, Json(Claimed { redirect_to, params })).into_response());
     }
     let cookies = match &claim.session {
         Some(session) => cookies.add(session_cookie(&app, session)),
         None => cookies,
     };
-    let body = json!({ "redirect_to": next_address(&app, &claim, &answer, &ticket) });
-    Ok((no_store, cookies, Json(body)).into_response())
+    let redirect_to = next_address(&app, &claim, &answer, &ticket);
+    Ok((no_store, cookies, Json(Claimed { redirect_to, params: None })).into_response())
 }
 
 /// Where the hosted page goes next.
@@ -164,7 +173,7 @@ fn next_address(app: &App, claim: &Claim, answer: &oidc::Answer, ticket: &str) -
         return format!("{}/", app.settings.public_url);
     }
     match claim.request.response_mode {
-        ResponseMode::Query => answer.redirect_to(),
+        ResponseMode::Query | ResponseMode::Rainbow => answer.redirect_to(),
         ResponseMode::FormPost => format!("{}/tickets/{ticket}/answer", app.settings.public_url),
     }
 }
@@ -179,6 +188,13 @@ pub(super) async fn renew(
     Ok(created(login::renew(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?))
 }
 
+/// What is typed into the mini program.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Digits {
+    digits: String,
+    expires_in: u64,
+}
+
 pub(super) async fn digits(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -188,7 +204,7 @@ pub(super) async fn digits(
     let presented = caller.presents(proof.key.as_ref());
     let (digits, expires_in) =
         login::digits(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
-    let body = Json(json!({ "digits": digits, "expires_in": expires_in }));
+    let body = Json(Digits { digits, expires_in });
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 

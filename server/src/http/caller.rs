@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use axum::{
@@ -29,6 +30,54 @@ use crate::{
     ticket::{Browser, Presented},
 };
 
+/// Where the operators' console stands, as their address bar reads it: set by its door, which has checked it.
+#[derive(Debug, Clone)]
+pub(super) struct AtConsole {
+    /// The origin of its pages.
+    pub(super) origin: String,
+}
+
+impl AtConsole {
+    /// Its cookies have names of their own: a browser does not tell the ports of one host apart.
+    fn cookies(&self) -> CookieNames {
+        if self.is_secure() {
+            CookieNames { browser: "__Host-saoma-console", session: "__Host-saoma-console-session" }
+        } else {
+            CookieNames { browser: "saoma-console", session: "saoma-console-session" }
+        }
+    }
+
+    fn is_secure(&self) -> bool {
+        self.origin.starts_with("https://")
+    }
+
+    fn cookie(&self, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
+        Cookie::build((name, value.to_owned()))
+            .path("/")
+            .http_only(true)
+            .secure(self.is_secure())
+            .same_site(SameSite::Strict)
+            .max_age(time::Duration::seconds(seconds))
+            .build()
+    }
+
+    /// The cookie by which a browser owns the tickets that the console opened in it.
+    pub(super) fn browser_cookie(&self, value: &Secret) -> Cookie<'static> {
+        self.cookie(self.cookies().browser, value.reveal(), 400 * 24 * 3600)
+    }
+
+    /// The cookie of an operator's session.
+    pub(super) fn session_cookie(&self, value: &Secret, life: Duration) -> Cookie<'static> {
+        let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
+        self.cookie(self.cookies().session, value.reveal(), life)
+    }
+
+    /// The same cookie, ended.
+    pub(super) fn no_session_cookie(&self) -> Cookie<'static> {
+        self.cookie(self.cookies().session, "", 0)
+    }
+}
+
 /// Who calls, as far as the request tells.
 pub(super) struct Caller {
     /// From where, looking through trusted proxies.
@@ -45,6 +94,8 @@ pub(super) struct Caller {
     pub(super) session: Option<Secret>,
     /// The bearer token.
     pub(super) bearer: Option<Secret>,
+    /// Where the console stands for them, if they came in by the operators' listener.
+    pub(super) at: Option<AtConsole>,
     user_agent: String,
 }
 
@@ -55,7 +106,11 @@ impl FromRequestParts<SharedApp> for Caller {
         let headers = &parts.headers;
         let cookies = CookieJar::from_headers(headers);
         let cookie = |name| cookies.get(name).map(|cookie| Secret::from(cookie.value().to_owned()));
-        let names = CookieNames::of(app);
+        let at = parts.extensions.get::<AtConsole>().cloned();
+        let names = match &at {
+            Some(at) => at.cookies(),
+            None => CookieNames::of(app),
+        };
         let (address, address_is_its_own) = hops(app, &parts.extensions, headers);
         Ok(Self {
             address,
@@ -65,6 +120,7 @@ impl FromRequestParts<SharedApp> for Caller {
             cookie: cookie(names.browser),
             session: cookie(names.session),
             bearer: bearer(headers),
+            at,
             user_agent: text(headers, header::USER_AGENT)
                 .unwrap_or_default()
                 .chars()

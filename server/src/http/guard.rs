@@ -3,17 +3,20 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 
-use super::caller;
+use tracing::Instrument as _;
+
+use super::{caller, reply::Refused};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
     limits::What,
+    world::Stopwatch,
 };
 
 /// Lets through as many requests of an address as `what` allows.
@@ -64,7 +67,9 @@ fn in_oauths_words(error: &Error) -> Response {
     });
     let after = error.retry_after.unwrap_or_default().as_secs().max(1).to_string();
     let headers = [(header::RETRY_AFTER, after), (header::CACHE_CONTROL, "no-store".to_owned())];
-    (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response()
+    let mut response = (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response();
+    response.extensions_mut().insert(Refused(error.code.row().code));
+    response
 }
 
 /// Behind a proxy that is not named in the settings everybody has one address, which soon is too busy.
@@ -76,6 +81,52 @@ fn hint_at_proxies(app: &App, request: &Request) {
         tracing::warn!(name: "limits.proxy", %peer,
             "a limit per address was reached by requests with X-Forwarded-For; if {peer} is your own proxy, add it to trusted_proxies");
     }
+}
+
+/// Counts and times every answer.
+pub(super) async fn measure(
+    State(app): State<SharedApp>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let watch = Stopwatch::start();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    // The route as the table writes it: an address would name tickets.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    // What a caller says of a trace of its own is not believed: each request begins one.
+    let span = tracing::debug_span!(
+        "request",
+        otel.name = format!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = tracing::field::Empty
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    let status = match response.status().as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    };
+    let took = watch.elapsed();
+    app.metrics.answered(method, route, status, took);
+    let refused = response.extensions().get::<Refused>().map(|refused| refused.0);
+    if let Some(code) = refused {
+        app.metrics.refused(code);
+    }
+    tracing::debug!(name: "request.answered", method, route, status = response.status().as_u16(), refused,
+        took_ms = took.as_millis(), "a request was answered");
+    response
 }
 
 /// Sets on every answer what no page may do without.

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -52,7 +53,7 @@ pub(super) async fn page(State(app): State<SharedApp>, caller: Caller) -> Respon
     shown(&app, html(&LinkPage { lang: caller.lang.tag(), server_name }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Typed {
     code: String,
 }
@@ -76,7 +77,7 @@ pub(super) async fn open(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Begun {
     kept: String,
 }
@@ -118,7 +119,7 @@ pub(super) async fn scan(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct LetIn {
     site: String,
 }
@@ -134,7 +135,7 @@ pub(super) async fn let_in(
     });
     match site {
         Ok(site) => {
-            let uri = site.redirect_uris.first().and_then(|uri| url::Url::parse(uri).ok());
+            let uri = site.address().and_then(|uri| url::Url::parse(uri).ok());
             let url = uri.map(|uri| uri.origin().ascii_serialization()).filter(|url| url != "null");
             let page = LetInPage {
                 lang: caller.lang.tag(),

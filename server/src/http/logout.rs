@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -23,7 +24,7 @@ use crate::{
     oidc::{self, Leave, Leaving},
 };
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct Wish {
     id_token_hint: Option<String>,
     client_id: Option<String>,

@@ -5,42 +5,62 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     http::StatusCode,
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{
     caller::{Caller, Sent, js_code},
-    reply::site_shown,
+    reply::{ShownBrowser, ShownSite, site_shown},
 };
 use crate::{
     app::SharedApp,
     error::{Code, Error},
     login::face_of,
     owner,
+    store::Asker,
+    ticket::Face,
 };
+
+/// Who asks to be let in.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Asks {
+    asks: Vec<OneAsk>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct OneAsk {
+    person: AskingPerson,
+    site: ShownSite,
+    browser: Option<ShownBrowser>,
+    at: i64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct AskingPerson {
+    /// The fixed user name.
+    name: String,
+    nickname: Option<String>,
+    avatar: Option<String>,
+}
 
 pub(super) async fn asks(
     State(app): State<SharedApp>,
     caller: Caller,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Asks>, Error> {
     let found = owner::asks(&app, caller.token()?).await?;
-    let asks: Vec<_> = found
-        .iter()
-        .map(|ask| {
-            let browser = ask.browser.as_ref();
-            let face = face_of(&ask.person);
-            json!({
-                "person": { "name": ask.person.username, "nickname": face.nickname, "avatar": face.avatar },
-                "site": site_shown(&app, &ask.site, true),
-                "browser": browser.map(|it| json!({ "name": it.name, "os": it.os, "region": it.region })),
-                "at": ask.at.seconds(),
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "asks": asks })))
+    let shown = |ask: Asker| {
+        let Face { nickname, avatar } = face_of(&ask.person);
+        OneAsk {
+            person: AskingPerson { name: ask.person.username, nickname, avatar },
+            site: site_shown(&app, &ask.site, true),
+            browser: ask.browser.map(Into::into),
+            at: ask.at.seconds(),
+        }
+    };
+    Ok(Json(Asks { asks: found.into_iter().map(shown).collect() }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Answer {
     js_code: String,
     admit: bool,

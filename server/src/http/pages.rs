@@ -135,7 +135,9 @@ fn shown(app: &SharedApp, mut response: Response) -> Response {
 /// Sends an answer to its site: by redirect, or by a page that posts it.
 pub(super) fn answered(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
     let mut response = match answer.mode {
-        ResponseMode::Query => Redirect::to(&answer.redirect_to()).into_response(),
+        ResponseMode::Query | ResponseMode::Rainbow => {
+            Redirect::to(&answer.redirect_to()).into_response()
+        }
         ResponseMode::FormPost => form_post(app, lang, answer),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -185,6 +187,18 @@ pub(super) async fn answer(
 }
 
 #[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage {
+    lang: &'static str,
+    server_name: String,
+}
+
+/// Where a device sends people: digits are typed into the mini program, and never here.
+pub(super) async fn device(State(app): State<SharedApp>, caller: Caller) -> Response {
+    shown(&app, html(&DevicePage { lang: caller.lang.tag(), server_name: app.settings.host() }))
+}
+
+#[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
     lang: &'static str,
@@ -231,10 +245,8 @@ async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> 
     let logins = app.store.logins(&person.id).await?;
     let shown = |login: Login| {
         let site = app.sites.get(&login.site);
-        let uri = site
-            .as_ref()
-            .and_then(|site| site.redirect_uris.first())
-            .and_then(|uri| Url::parse(uri).ok());
+        let uri =
+            site.as_ref().and_then(|site| site.address()).and_then(|uri| Url::parse(uri).ok());
         HomeLogin {
             this: login.id == own.id,
             site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),

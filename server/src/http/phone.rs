@@ -1,8 +1,8 @@
 //! The phone's calls about a ticket: scan, approve, deny. `account.rs` has the mini program's own pages.
 
 use axum::{Json, extract::State};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use wechat::JsCode;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::{
 /// The protocol that this server and the mini program speak (docs/protocol.md).
 const PROTOCOL: u32 = 1;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Scan {
     js_code: String,
     entry: Option<EntryWord>,
@@ -33,7 +33,7 @@ pub(super) struct Scan {
 }
 
 /// WeChat's scene number, or the word for our own scan button.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum EntryWord {
     Number(u32),
@@ -62,7 +62,8 @@ impl EntryWord {
 }
 
 /// What the phone shows before it asks.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Scanned")]
 pub(super) struct Asked {
     scene: String,
     token: String,
@@ -83,19 +84,19 @@ pub(super) struct Asked {
     say: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct AskingSite {
     name: String,
     host: String,
     logo: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Page {
     host: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct SeenBrowser {
     name: String,
     os: String,
@@ -138,15 +139,20 @@ async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error>
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
     let now = app.world.now();
+    // A device has no address of its own: the site's is the one that it was registered with.
+    let registered = || site.address().map(host_of).unwrap_or_default();
+    let (host, page) = match ticket.kind {
+        Kind::Device => (registered(), registered()),
+        Kind::Page | Kind::OnPhone => {
+            let page = ticket.owner.origin().map_or_else(|| app.settings.host(), host_of);
+            (host_of(&ticket.request.redirect_uri), page)
+        }
+    };
     Ok(Asked {
         scene: ticket.scene.clone(),
         token: scanned.token.reveal().to_owned(),
-        site: AskingSite {
-            name: site.name.clone(),
-            host: host_of(&ticket.request.redirect_uri),
-            logo: None,
-        },
-        page: Page { host: ticket.owner.origin().map_or_else(|| app.settings.host(), host_of) },
+        site: AskingSite { name: site.name.clone(), host, logo: None },
+        page: Page { host: page },
         browser: SeenBrowser {
             name: ticket.browser.name.clone(),
             os: ticket.browser.os.clone(),
@@ -206,7 +212,7 @@ pub(super) async fn scan_digits(
     Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Approve {
     r#match: Option<String>,
     #[serde(default)]
@@ -215,18 +221,25 @@ pub(super) struct Approve {
     scopes: Vec<String>,
 }
 
+/// What stands now.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Decided {
+    #[schemars(extend("enum" = ["approved", "denied"]))]
+    state: &'static str,
+}
+
 pub(super) async fn approve(
     State(app): State<SharedApp>,
     caller: Caller,
     Piece(scene): Piece,
     Sent(sent): Sent<Approve>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Decided>, Error> {
     let approval = Approval { number: sent.r#match, remember: sent.remember, scopes: sent.scopes };
     login::approve(&app, &scene, caller.token()?, approval).await?;
-    Ok(Json(json!({ "state": "approved" })))
+    Ok(Json(Decided { state: "approved" }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Nothing {}
 
 pub(super) async fn deny(
@@ -234,7 +247,7 @@ pub(super) async fn deny(
     caller: Caller,
     Piece(scene): Piece,
     Sent(Nothing {}): Sent<Nothing>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Decided>, Error> {
     login::deny(&app, &scene, caller.token()?).await?;
-    Ok(Json(json!({ "state": "denied" })))
+    Ok(Json(Decided { state: "denied" }))
 }

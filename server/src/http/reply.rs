@@ -10,12 +10,15 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 use url::Url;
 
 use crate::{
     app::App,
     error::{Code, Error},
+    ticket::Browser,
 };
 
 /// A language that saoma speaks.
@@ -74,6 +77,10 @@ struct Pending {
     hint: Option<String>,
 }
 
+/// The code of an answer that is an error, for who counts them.
+#[derive(Clone, Copy)]
+pub(super) struct Refused(pub(super) &'static str);
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let row = self.code.row();
@@ -91,6 +98,7 @@ impl IntoResponse for Error {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
+        response.extensions_mut().insert(Refused(row.code));
         response.extensions_mut().insert(Pending { code: self.code, hint: self.hint });
         response
     }
@@ -120,20 +128,81 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     let problem_json = HeaderValue::from_static("application/problem+json");
     answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.extensions_mut().insert(Refused(row.code));
     answer
 }
 
-/// The site as its people know it; one that is registered no more by its id.
-pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> Value {
-    let site = app.sites.get(id);
-    let uri = site.as_ref().and_then(|site| Url::parse(site.redirect_uris.first()?).ok());
-    let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default();
-    let name = site.as_ref().map_or(id, |site| &site.name);
-    let mut shown = json!({ "name": name, "host": host });
-    if let (true, Value::Object(shown)) = (with_id, &mut shown) {
-        shown.insert("id".to_owned(), json!(id));
+#[derive(Template)]
+#[template(path = "console/error.html")]
+struct ConsoleError<'a> {
+    lang: &'a str,
+    title: &'a str,
+    detail: &'a str,
+    code: &'a str,
+    hint: Option<String>,
+}
+
+/// Writes an error below `/console` as a page, in the language of who asked.
+pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
+    let lang = Lang::of(request.headers());
+    let is_page = request.uri().path().starts_with("/console");
+    let mut response = next.run(request).await;
+    if !is_page {
+        return response;
     }
-    shown
+    let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
+        return response;
+    };
+    let row = code.row();
+    let (title, detail) = match lang {
+        Lang::Zh => ("无法完成", row.zh),
+        Lang::En => (row.title, row.en),
+    };
+    let page = ConsoleError { lang: lang.tag(), title, detail, code: row.code, hint };
+    let mut page = html(&page);
+    *page.status_mut() = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    page.headers_mut().extend(headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+    if !page.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        // It was turned away before the console's guard; its style is all that it needs.
+        let policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+        page.headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    }
+    page
+}
+
+/// A site as its people know it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownSite {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    name: String,
+    host: String,
+}
+
+/// The site as its people know it; one that is registered no more by its id.
+pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> ShownSite {
+    let site = app.sites.get(id);
+    let uri = site.as_ref().and_then(|site| Url::parse(site.address()?).ok());
+    let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default().to_owned();
+    let name = site.as_ref().map_or(id, |site| &site.name).to_owned();
+    ShownSite { id: with_id.then(|| id.to_owned()), name, host }
+}
+
+/// A browser as its person is shown it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownBrowser {
+    name: String,
+    os: String,
+    region: Option<String>,
+}
+
+impl From<Browser> for ShownBrowser {
+    fn from(browser: Browser) -> Self {
+        let Browser { name, os, region, .. } = browser;
+        Self { name, os, region }
+    }
 }
 
 pub(super) async fn not_found() -> Error {
@@ -174,6 +243,7 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
         ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();
+    response.extensions_mut().insert(Refused(row.code));
     if let Some(after) = error.retry_after {
         response
             .headers_mut()

@@ -1,6 +1,7 @@
 //! The accept loop: hyper with limits on how many, how slowly and how much, and a graceful stop.
 
 use std::{
+    convert::Infallible,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -25,7 +26,7 @@ use hyper_util::{
 };
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
@@ -35,6 +36,7 @@ use crate::{
     config::{self, Settings},
     error::Code,
     limits::Places,
+    tls::Tls,
 };
 
 /// The largest head of a request; a larger one is 431.
@@ -57,6 +59,8 @@ pub struct Door {
     pub places: Arc<Places>,
     /// Proxies, whose connections are not one caller's.
     pub trusted_proxies: Vec<config::Network>,
+    /// How TLS ends here, if it does.
+    pub tls: Option<Tls>,
 }
 
 impl Door {
@@ -69,7 +73,20 @@ impl Door {
             stalled_time: limits.stalled_time,
             places,
             trusted_proxies: settings.trusted_proxies.clone(),
+            tls: None,
         }
+    }
+
+    /// A door for plain http that only leads to https: few of an address, and not for long.
+    pub fn redirecting(settings: &Settings) -> Self {
+        let all = settings.limits.sockets / 10;
+        Self::new(settings, Arc::new(Places::new(all.max(16), all.clamp(16, 64))))
+    }
+
+    /// The same door behind TLS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 }
 
@@ -82,6 +99,7 @@ impl Default for Door {
             stalled_time: Duration::from_secs(20),
             places: Arc::new(Places::new(usize::MAX, usize::MAX)),
             trusted_proxies: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -133,24 +151,22 @@ pub async fn serve_at(
             request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
             request
         });
-        let connection =
-            http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        let connection = connection.with_upgrades();
-        let mut told = farewell.subscribe();
+        let (http, told, tls) = (http.clone(), farewell.subscribe(), door.tls.clone());
+        let patience = door.head_time;
         tokio::spawn(async move {
             let _place = place;
-            let mut connection = std::pin::pin!(connection);
-            let told = async move { told.wait_for(|stopping| *stopping).await.map(drop) };
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                _ = told => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+            let Some(tls) = tls else { return attend(&http, stream, service, told).await };
+            // Who opens a connection and does not say hello is as slow as who does not finish a head.
+            let greeted = tokio::select! {
+                greeted = tls.accept(stream) => greeted,
+                () = wait(patience) => Ok(None),
             };
-            // A peer that goes away or speaks badly concerns nobody else.
-            if let Err(error) = ended {
-                tracing::debug!(name: "connection.broken", %error, "a connection broke");
+            match greeted {
+                Ok(Some(stream)) => attend(&http, stream, service, told).await,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(name: "connection.no_tls", %error, "a connection did not become one of TLS");
+                }
             }
         });
     }
@@ -159,6 +175,32 @@ pub async fn serve_at(
     tokio::select! {
         () = farewell.closed() => {}
         () = wait(FAREWELL) => {}
+    }
+}
+
+/// Serves one connection until it ends, or until the server stops and it has nothing open.
+async fn attend<I, S>(http: &http1::Builder, stream: I, service: S, mut told: watch::Receiver<bool>)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: tower::Service<Request<Incoming>, Response = axum::response::Response, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection.with_upgrades());
+    let told = async move { told.wait_for(|stopping| *stopping).await.map(drop) };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = told => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // A peer that goes away or speaks badly concerns nobody else.
+    if let Err(error) = ended {
+        tracing::debug!(name: "connection.broken", %error, "a connection broke");
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a site's own server calls: token, revoke, introspect, userinfo, and requests pushed ahead.
+//! What a site's own server or its device calls: token, revoke, introspect, userinfo, requests pushed ahead, and devices
+//! that begin.
 
 use axum::{
     Form, Json,
@@ -7,25 +8,30 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use url::form_urlencoded;
 
-use super::caller::{Caller, Pairs, posted};
+use super::{
+    caller::{Caller, Pairs, posted},
+    reply::Refused,
+};
 use crate::{
     app::SharedApp,
     limits::What,
-    oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh},
+    oidc::{self, ClientAuth, Failure, OauthError, Params, Redeem, Refresh, Tokens},
     secret::Secret,
 };
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct TokenForm {
     grant_type: Option<String>,
     code: Option<Secret>,
     redirect_uri: Option<String>,
     code_verifier: Option<String>,
     refresh_token: Option<Secret>,
+    device_code: Option<Secret>,
     scope: Option<String>,
     client_id: Option<String>,
     client_secret: Option<Secret>,
@@ -46,7 +52,7 @@ pub(super) async fn token(
     answer(async { give(&app, &headers, form(sent)?).await }.await)
 }
 
-async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Value, OauthError> {
+async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Tokens, OauthError> {
     let auth = client_auth(headers, form.client_id, form.client_secret)?;
     let site = oidc::authenticate(app, &auth)?;
     let missing = |name| OauthError::new("invalid_request", format!("{name} is missing"));
@@ -61,15 +67,42 @@ async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<V
             let token = form.refresh_token.ok_or_else(|| missing("refresh_token"))?;
             oidc::refresh(app, &site, Refresh { token, scope: form.scope }).await
         }
+        Some(oidc::DEVICE_GRANT) => {
+            let code = form.device_code.ok_or_else(|| missing("device_code"))?;
+            oidc::device_asks(app, &site, &code).await
+        }
         Some(_) => Err(OauthError::new(
             "unsupported_grant_type",
-            "grant_type must be authorization_code or refresh_token",
+            "grant_type must be authorization_code, refresh_token or that of RFC 8628",
         )),
         None => Err(missing("grant_type")),
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct DeviceForm {
+    scope: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+}
+
+/// A device begins (RFC 8628 section 3.1).
+pub(super) async fn device(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    headers: HeaderMap,
+    sent: Sent<DeviceForm>,
+) -> Response {
+    let begun = async {
+        let sent = form(sent)?;
+        let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
+        let site = oidc::authenticate(&app, &auth)?;
+        oidc::device(&app, &site, sent.scope.as_deref(), caller.browser()).await
+    };
+    answer(begun.await)
+}
+
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct OneToken {
     token: Option<Secret>,
     client_id: Option<String>,
@@ -115,6 +148,13 @@ pub(super) async fn introspect(
     answer(looked.await)
 }
 
+/// What a pushed request is called from now on (RFC 9126 section 2.2).
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Pushed {
+    request_uri: String,
+    expires_in: u64,
+}
+
 /// A pushed authorization request (RFC 9126).
 pub(super) async fn par(
     State(app): State<SharedApp>,
@@ -146,8 +186,8 @@ pub(super) async fn par(
             }
             Err(Failure::Answer(answer)) => return Err(answer.to_error()),
         }
-        let uri = oidc::push(&app, &params).await?;
-        Ok(json!({ "request_uri": uri, "expires_in": oidc::PUSHED_LIFE.as_secs() }))
+        let request_uri = oidc::push(&app, &params).await?;
+        Ok(Pushed { request_uri, expires_in: oidc::PUSHED_LIFE.as_secs() })
     };
     match pushed.await {
         Ok(body) => no_store((StatusCode::CREATED, Json(body)).into_response()),
@@ -155,14 +195,14 @@ pub(super) async fn par(
     }
 }
 
-fn answer(answer: Result<Value, OauthError>) -> Response {
+fn answer(answer: Result<impl Serialize, OauthError>) -> Response {
     match answer {
         Ok(body) => no_store(Json(body).into_response()),
         Err(error) => refused(&error),
     }
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct BodyToken {
     access_token: Option<Secret>,
 }
@@ -204,7 +244,7 @@ fn client_auth(
     secret: Option<Secret>,
 ) -> Result<ClientAuth, OauthError> {
     let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Ok(ClientAuth { id, secret });
+        return Ok(ClientAuth { id, secret, unencoded: None });
     };
     let refused = || {
         OauthError::new(
@@ -228,9 +268,9 @@ fn client_auth(
             "client credentials stand in the header and in the body; send one",
         ));
     }
-    let header_secret = form_decoded(header_secret);
-    let secret = (!header_secret.is_empty()).then(|| Secret::from(header_secret));
-    Ok(ClientAuth { id: Some(header_id), secret })
+    let given = |text: String| (!text.is_empty()).then(|| Secret::from(text));
+    let (secret, unencoded) = (given(form_decoded(header_secret)), given(header_secret.to_owned()));
+    Ok(ClientAuth { id: Some(header_id), secret, unencoded })
 }
 
 /// Undoes `application/x-www-form-urlencoded` for one value.
@@ -252,6 +292,7 @@ fn refused(error: &OauthError) -> Response {
     };
     let body = Json(json!({ "error": error.error, "error_description": error.description }));
     let mut response = no_store((status, body).into_response());
+    response.extensions_mut().insert(Refused(error.error));
     let challenge = match error.error {
         "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
         "invalid_token" => {

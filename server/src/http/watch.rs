@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 #[cfg(target_os = "linux")]
@@ -327,7 +328,7 @@ pub(super) async fn events(
     Ok((unbuffered, Sse::new(states).keep_alive(alive)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Poll {
     after: Option<String>,
     #[serde(default)]

@@ -28,7 +28,7 @@ pub const PUSHED_LIFE: Duration = Duration::from_secs(600);
 const PUSHED: &str = "urn:ietf:params:oauth:request_uri:";
 
 /// The parameters that mean something here; others are passed over (RFC 6749 section 3.1).
-const KNOWN: [&str; 17] = [
+pub const PARAMETERS: [&str; 17] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -60,7 +60,7 @@ impl Params {
     /// Reads them; one without a value counts as left out.
     pub fn read(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut params = Self::default();
-        let known = |name: &str| KNOWN.contains(&name);
+        let known = |name: &str| PARAMETERS.contains(&name);
         for (name, value) in
             pairs.into_iter().filter(|(name, value)| known(name) && !value.is_empty())
         {

@@ -143,7 +143,7 @@ pub fn claims(app: &App, live: &LiveToken) -> Result<Value, OauthError> {
     Ok(Value::Object(of_person(app, &site, &live.login, &live.person, &live.token.scopes)))
 }
 
-fn of_person(
+pub(super) fn of_person(
     app: &App,
     site: &Site,
     login: &Login,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
 
 use super::{
     OauthError,
@@ -12,11 +14,13 @@ use crate::{
     admission::Door,
     app::App,
     audit,
-    grant::{self, RedeemError, Scope, Scopes},
+    counts::What,
+    grant::{self, RedeemError, ResponseMode, Scope, Scopes},
     login,
+    metrics::Step,
     secret::{Hashed, Secret},
     site::Site,
-    store::{LiveToken, Login, Redemption, Revoke, Token, TokenKind},
+    store::{Decided, LiveToken, Login, Redemption, Revoke, Token, TokenKind},
     world::Timestamp,
 };
 
@@ -40,20 +44,34 @@ pub struct Redeem {
 ///
 /// # Errors
 /// `invalid_grant`.
-pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, OauthError> {
-    let unknown = || OauthError::new("invalid_grant", "the code is unknown or has been used");
+pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Tokens, OauthError> {
+    let (code, decided) = checked(app, site, sent).await?;
+    give(app, site, code, &decided).await
+}
+
+/// A code's hash and the approval that it stands for, if it may be redeemed with what was sent.
+///
+/// # Errors
+/// As [`redeem`].
+pub(super) async fn checked(
+    app: &App,
+    site: &Site,
+    sent: Redeem,
+) -> Result<(Hashed, Decided), OauthError> {
     let code = sent.code.hashed();
     let now = app.world.now();
-    let decided = app.store.decision_by_code(code).await?.ok_or_else(unknown)?;
-    let (Some(login), request) = (&decided.login, &decided.decision.request) else {
-        return Err(unknown());
-    };
+    let decided = app.store.decision_by_code(code).await?.ok_or_else(gone)?;
+    let request = &decided.decision.request;
+    // The bridge's codes have no proof of who began the sign-in, so they are good nowhere else.
+    if request.response_mode == ResponseMode::Rainbow {
+        return Err(gone());
+    }
     if decided.redeemed.is_some() {
         // Told apart from a first redemption only by the store, which revokes what the first gave, if it is this site's.
         if request.site == site.id {
             app.store.redeem(code, Vec::new(), now).await?;
         }
-        return Err(unknown());
+        return Err(gone());
     }
     let until = login::redeemable_until(app, &decided).await?;
     let (redirect_uri, verifier) = (sent.redirect_uri.as_deref(), sent.verifier.as_deref());
@@ -64,12 +82,41 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
         }
         return Err(error.into());
     }
-    let other_person = request.expects.as_ref().is_some_and(|sub| *sub != login.sub);
+    Ok((code, decided))
+}
+
+/// What is said of a code that gives nothing any more.
+pub(super) fn gone() -> OauthError {
+    OauthError::new("invalid_grant", "the code is unknown or has been used")
+}
+
+/// The living login of an approval, of the person whom the site asked for.
+///
+/// # Errors
+/// `invalid_grant`.
+pub(super) async fn login_of<'a>(app: &App, decided: &'a Decided) -> Result<&'a Login, OauthError> {
+    let expects = decided.decision.request.expects.as_ref();
+    let login = decided.login.as_ref().filter(|login| {
+        login.ended.is_none() && expects.is_none_or(|expected| *expected == login.sub)
+    });
+    let login = login.ok_or_else(gone)?;
     // Blocked between the tap and this moment: the block has ended what there was to end then.
     let blocked = app.store.person(&login.person).await?.is_none_or(|person| person.blocked);
-    if login.ended.is_some() || other_person || blocked {
-        return Err(unknown());
-    }
+    if blocked { Err(gone()) } else { Ok(login) }
+}
+
+/// The tokens of an approval, whose code is consumed before they are minted.
+///
+/// # Errors
+/// `invalid_grant` if somebody has had them, or may not.
+pub(super) async fn give(
+    app: &App,
+    site: &Site,
+    code: Hashed,
+    decided: &Decided,
+) -> Result<Tokens, OauthError> {
+    let now = app.world.now();
+    let (request, login) = (&decided.decision.request, login_of(app, decided).await?);
     let family = Family { site, login, id: decided.decision.ticket, since: now };
     let (access, refresh) = (Secret::new(&app.world), Secret::new(&app.world));
     let first = family.access(app, &access, login.scopes.clone(), now);
@@ -77,9 +124,13 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
     let second = refreshes.then(|| family.refresh(app, &refresh, login.scopes.clone(), now));
     let given = std::iter::once(first.clone()).chain(second).collect();
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
-        return Err(unknown());
+        return Err(gone());
     }
-    let acr = Some(claims::acr(login, decided.decision.at));
+    let at = decided.decision.at;
+    app.metrics.issued("authorization_code");
+    app.metrics.took(Step::Redeem, now.since(at));
+    app.counts.took(&site.id, What::ToRedeem, at, now.since(at));
+    let acr = Some(claims::acr(login, at));
     let refresh = refreshes.then_some(&refresh);
     family.answer(app, &access, &first, refresh, request.nonce.as_deref(), acr).await
 }
@@ -98,7 +149,7 @@ pub struct Refresh {
 ///
 /// # Errors
 /// `invalid_grant`, `invalid_scope`.
-pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Value, OauthError> {
+pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, OauthError> {
     let unknown = || {
         OauthError::new("invalid_grant", "the refresh token is unknown, has expired or was revoked")
     };
@@ -119,6 +170,7 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Value, Oau
     let made = family.access(app, &access, scopes, now);
     let given = vec![made.clone(), family.refresh(app, &next, token.scopes.clone(), now)];
     if token.used.is_none() && app.store.rotate(token.hash, given, now).await? {
+        app.metrics.issued("refresh_token");
         return family.answer(app, &access, &made, Some(&next), None, None).await;
     }
     match again(app, &sent.token, access_hash(site, &access), next.hashed(), now).await? {
@@ -170,16 +222,29 @@ fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, OauthError>
     }
 }
 
+/// What the token endpoint answers (RFC 6749 section 5.1, OIDC Core 3.1.3.3); never printed.
+#[derive(Serialize, JsonSchema)]
+pub struct Tokens {
+    access_token: String,
+    #[schemars(extend("const" = "Bearer"))]
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    id_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
 /// All tokens that come of one code.
-struct Family<'a> {
-    site: &'a Site,
-    login: &'a Login,
-    id: Hashed,
-    since: Timestamp,
+pub(super) struct Family<'a> {
+    pub(super) site: &'a Site,
+    pub(super) login: &'a Login,
+    pub(super) id: Hashed,
+    pub(super) since: Timestamp,
 }
 
 impl Family<'_> {
-    fn access(&self, app: &App, text: &Secret, scopes: Scopes, now: Timestamp) -> Token {
+    pub(super) fn access(&self, app: &App, text: &Secret, scopes: Scopes, now: Timestamp) -> Token {
         let expires = now + app.settings.tokens.access;
         self.token(TokenKind::Access, access_hash(self.site, text), scopes, now, expires)
     }
@@ -202,7 +267,6 @@ impl Family<'_> {
         Token { hash, kind, login, scopes, family, since, made, expires, used: None }
     }
 
-    /// What the token endpoint answers (RFC 6749 section 5.1).
     async fn answer(
         &self,
         app: &App,
@@ -211,21 +275,18 @@ impl Family<'_> {
         refresh: Option<&Secret>,
         nonce: Option<&str>,
         acr: Option<&'static str>,
-    ) -> Result<Value, OauthError> {
+    ) -> Result<Tokens, OauthError> {
         let token = access_token(app, self.site, self.login, text, access)?;
         let session = Session { nonce, acr, access: &token, scopes: &access.scopes };
         let id_token = id_token(app, self.site, self.login, session).await?;
-        let mut answer = json!({
-            "access_token": token.reveal(),
-            "token_type": "Bearer",
-            "expires_in": access.expires.since(app.world.now()).as_secs(),
-            "scope": access.scopes.to_string(),
-            "id_token": id_token,
-        });
-        if let (Some(refresh), Some(answer)) = (refresh, answer.as_object_mut()) {
-            answer.insert("refresh_token".to_owned(), json!(refresh.reveal()));
-        }
-        Ok(answer)
+        Ok(Tokens {
+            access_token: token.reveal().to_owned(),
+            token_type: "Bearer",
+            expires_in: access.expires.since(app.world.now()).as_secs(),
+            scope: access.scopes.to_string(),
+            id_token,
+            refresh_token: refresh.map(|refresh| refresh.reveal().to_owned()),
+        })
     }
 }
 
@@ -241,35 +302,60 @@ pub async fn revoke(app: &App, site: &Site, token: &Secret) -> Result<(), OauthE
         return Err(OauthError::new("invalid_grant", "the token was issued to another client"));
     }
     let what = match live.token.kind {
-        TokenKind::Access => Revoke::Token(live.token.hash),
+        TokenKind::Access | TokenKind::Application => Revoke::Token(live.token.hash),
         TokenKind::Refresh => Revoke::Family(live.token.family),
     };
     Ok(app.store.revoke(what).await?)
+}
+
+/// What introspection answers (RFC 7662 section 2.2).
+#[derive(Serialize, JsonSchema)]
+pub struct Introspection {
+    /// Whether it is good for anything, here and now, for who asks.
+    active: bool,
+    #[serde(flatten)]
+    token: Option<TokenTold>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct TokenTold {
+    scope: String,
+    client_id: String,
+    token_type: &'static str,
+    iat: i64,
+    exp: i64,
+    sub: String,
+    aud: String,
+    iss: String,
 }
 
 /// What a token is good for (RFC 7662), for the site it was given to; to anybody else it is not active.
 ///
 /// # Errors
 /// What the store says.
-pub async fn introspect(app: &App, site: &Site, token: &Secret) -> Result<Value, OauthError> {
+pub async fn introspect(
+    app: &App,
+    site: &Site,
+    token: &Secret,
+) -> Result<Introspection, OauthError> {
     let live = app.store.live_token(presented(app, token), app.world.now()).await?;
     let live = live.filter(|live| live.login.site == site.id && live.token.used.is_none());
     let Some(LiveToken { token, login, .. }) = live else {
-        return Ok(json!({ "active": false }));
+        return Ok(Introspection { active: false, token: None });
     };
     let token_type = match token.kind {
-        TokenKind::Access => "Bearer",
         TokenKind::Refresh => "refresh_token",
+        TokenKind::Access | TokenKind::Application => "Bearer",
     };
-    Ok(json!({
-        "active": true,
-        "scope": token.scopes.to_string(),
-        "client_id": login.site,
-        "token_type": token_type,
-        "iat": token.made.seconds(),
-        "exp": token.expires.seconds(),
-        "sub": login.sub,
-        "aud": app.settings.public_url,
-        "iss": app.settings.public_url,
-    }))
+    let told = TokenTold {
+        scope: token.scopes.to_string(),
+        client_id: login.site,
+        token_type,
+        iat: token.made.seconds(),
+        exp: token.expires.seconds(),
+        sub: login.sub,
+        aud: app.settings.public_url.clone(),
+        iss: app.settings.public_url.clone(),
+    };
+    Ok(Introspection { active: true, token: Some(told) })
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{
-    Decide, Decided, Login, LoginOf, Profile, Redemption, Revoke, Store, StoredKey, Token,
-    TokenKind,
+    Decide, Decided, Import, Imported, Login, LoginOf, Profile, Redemption, Revoke, Store,
+    StoredKey, Token, TokenKind,
 };
 use crate::{
     audit,
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod admissions;
+mod console;
 mod people;
 
 /// Runs every rule against a fresh store each.
@@ -51,8 +52,10 @@ pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh()).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh()).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
+    people_come_along_with_the_names_that_sites_know(fresh()).await;
     people::holds(&fresh).await;
     admissions::holds(&fresh).await;
+    console::holds(&fresh).await;
 }
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -323,7 +326,7 @@ fn remembered(name: &str, identity: &Identity, session: &str, old: Option<&str>)
     let mut approval = approval(name, identity);
     approval.session = Some((Hashed::of(session), NOW + 60 * MINUTE));
     let (cookie, session) = (Hashed::of("cookie"), old.map(Hashed::of));
-    approval.decision.owner = Owner::Browser { cookie, session };
+    approval.decision.owner = Owner::Browser { cookie, session, at: None };
     approval
 }
 
@@ -644,4 +647,55 @@ async fn a_logout_is_taken_by_one_and_again_only_later(store: impl Store) {
     assert_eq!(again[0].tries, 1);
     store.settle_logout(again[0].id, None).await.unwrap();
     assert_eq!(store.take_logouts(NOW + 60 * MINUTE, NOW).await.unwrap(), []);
+}
+
+async fn people_come_along_with_the_names_that_sites_know(store: impl Store) {
+    let row = |openid: &str, was: Option<&str>, sub: Option<(&str, &str)>| Import {
+        identity: identity("wx2", openid, None),
+        was: was.map(|openid| identity("wx1", openid, None)),
+        sub: sub.map(|(group, sub)| (group.to_owned(), sub.to_owned())),
+        nickname: Some("Imported".to_owned()),
+        newcomer: Newcomer { id: format!("new {openid}"), username: format!("u{openid}") },
+    };
+    let import = async |rows: Vec<Import>, dry| store.import(rows, NOW, dry).await.unwrap();
+    sign_in(&store, approval("ann", &identity("wx1", "ann", None))).await;
+    let ann = store.person_of(&identity("wx1", "ann", None)).await.unwrap().unwrap();
+
+    // From another AppID: the new openid is Ann's, who keeps every name that sites know.
+    let moves = vec![row("ann there", Some("ann"), None), row("x", Some("nobody"), None)];
+    let said = [Imported::Linked, Imported::Refused("was_openid is nobody's here")];
+    assert_eq!(import(moves.clone(), true).await, said);
+    assert!(store.person_of(&identity("wx2", "ann there", None)).await.unwrap().is_none(), "dry");
+    assert_eq!(import(moves.clone(), false).await, said);
+    let there = store.person_of(&identity("wx2", "ann there", None)).await.unwrap().unwrap();
+    assert_eq!(there.id, ann.id);
+    assert_eq!(import(moves, false).await[0], Imported::Known, "again, it changes nothing");
+
+    // From an older login: Bob comes as who his site knows, and signs in as that.
+    let bob = || row("bob", None, Some(("shop", "bob@old")));
+    assert_eq!(import(vec![bob()], false).await, [Imported::Added]);
+    assert_eq!(import(vec![bob()], false).await, [Imported::Known]);
+    let login = sign_in(
+        &store,
+        Decide { group: "shop".to_owned(), ..approval("bob", &identity("wx2", "bob", None)) },
+    )
+    .await;
+    assert_eq!(login.sub, "bob@old");
+    let known = store.person(&login.person).await.unwrap().unwrap();
+    assert_eq!(known.nickname.as_deref(), Some("Imported"));
+
+    // What contradicts is refused and leaves nothing behind, and the rest goes in.
+    let rows = vec![
+        row("carl", None, Some(("shop", "bob@old"))),
+        row("bob", None, Some(("shop", "another"))),
+        row("bob", Some("ann"), None),
+        row("dora", None, Some(("shop", "dora@old"))),
+    ];
+    let done = import(rows, false).await;
+    assert!(done[..3].iter().all(|done| matches!(done, Imported::Refused(_))), "{done:?}");
+    assert_eq!(done[3], Imported::Added);
+    assert!(store.person_of(&identity("wx2", "carl", None)).await.unwrap().is_none());
+    let audited = store.audit_since(Timestamp::from_millis(0), 1000).await.unwrap();
+    let imported = audited.iter().filter(|entry| entry.what == "person.imported").count();
+    assert_eq!(imported, 3, "Ann, Bob and Dora, once each");
 }

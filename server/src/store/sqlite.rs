@@ -16,11 +16,16 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
+use tracing::Instrument as _;
 
 use super::Error;
+use crate::{metrics::Times, world::Stopwatch};
 
 mod account;
 mod admissions;
+pub mod backup;
+mod console;
+mod import;
 mod keys;
 mod logins;
 mod operator;
@@ -28,12 +33,15 @@ mod people;
 mod rows;
 mod sites;
 mod store;
+#[cfg(test)]
+mod upgrade;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
 const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0001.sql"),
     include_str!("sqlite/0002.sql"),
     include_str!("sqlite/0003.sql"),
+    include_str!("sqlite/0004.sql"),
 ];
 
 /// How many readers may look at once.
@@ -46,6 +54,7 @@ const BATCH: usize = 256;
 pub struct Sqlite {
     writer: Sender<Job>,
     readers: Arc<Readers>,
+    times: Times,
 }
 
 struct Readers {
@@ -108,7 +117,7 @@ impl Sqlite {
             idle: Mutex::default(),
             free: Semaphore::new(READERS),
         };
-        Ok(Self { writer, readers: Arc::new(readers) })
+        Ok(Self { writer, readers: Arc::new(readers), times: Times::default() })
     }
 
     /// Runs `work` in the writer's transaction; what it wrote is on the disk when this returns, or none of it is.
@@ -116,6 +125,7 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let result = connection.and_then(|connection| in_savepoint(connection, work));
@@ -125,7 +135,13 @@ impl Sqlite {
             })
         });
         self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
-        answered.await.map_err(|_| Error("the writer has stopped".to_owned()))?
+        let span = tracing::debug_span!("store.write");
+        let answer = answered
+            .instrument(span)
+            .await
+            .map_err(|_| Error("the writer has stopped".to_owned()))?;
+        self.times.took("write", watch.elapsed());
+        answer
     }
 
     /// Runs `look` on a reader's connection.
@@ -133,10 +149,13 @@ impl Sqlite {
         &self,
         look: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        let watch = Stopwatch::start();
         let readers = self.readers.clone();
         let stopped = |_| Error("the readers have stopped".to_owned());
         let _place = self.readers.free.acquire().await.map_err(stopped)?;
-        let looked = tokio::task::spawn_blocking(move || readers.with(look)).await;
+        let span = tracing::debug_span!("store.read");
+        let looked = tokio::task::spawn_blocking(move || readers.with(look)).instrument(span).await;
+        self.times.took("read", watch.elapsed());
         looked.map_err(|error| Error(error.to_string()))?
     }
 }
@@ -169,7 +188,25 @@ fn keep_private(path: &Path) -> Result<(), Error> {
             path.display()
         ))
     };
-    file.open(path).map(drop).map_err(failed)
+    file.open(path).map(drop).map_err(failed)?;
+    #[cfg(unix)]
+    stay_in_the_folders_hands(path);
+    Ok(())
+}
+
+/// A command run by root must not make files that the server, which is somebody else, cannot open.
+#[cfg(unix)]
+fn stay_in_the_folders_hands(path: &Path) {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = std::fs::metadata(folder.unwrap_or(Path::new(".")));
+    if let (Ok(folder), Ok(file)) = (folder, std::fs::metadata(path))
+        && file.uid() == 0
+        && folder.uid() != 0
+    {
+        // Who may not has nothing to mend: then the file is their own.
+        let _ = chown(path, Some(folder.uid()), Some(folder.gid()));
+    }
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {

@@ -14,7 +14,7 @@ pub(super) fn ticket(kind: Kind) -> Ticket {
     Ticket {
         id: Hashed::of("ticket"),
         scene: "s".repeat(22),
-        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None },
+        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
             site: "blog".to_owned(),
             redirect_uri: "https://blog.example.com/cb".to_owned(),
@@ -254,7 +254,7 @@ fn time_to_claim_is_two_minutes_and_ten_on_the_phone() {
 
 #[test]
 fn only_the_browser_or_the_page_that_opened_it_owns_it() {
-    let hosted = Owner::Browser { cookie: Hashed::of("cookie"), session: None };
+    let hosted = Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None };
     let page = Owner::Page { key: Hashed::of("key"), origin: "https://a.example".to_owned() };
     let key = |text| Presented { key: Some(Hashed::of(text)), cookie: None };
     let cookie = |text| Presented { key: None, cookie: Some(Hashed::of(text)) };

@@ -18,7 +18,7 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
     Ticket {
         id: Hashed::of(name),
         scene: format!("scene-{name}"),
-        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None },
+        owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
             site: "blog".to_owned(),
             redirect_uri: "https://blog.example.com/cb".to_owned(),

@@ -9,11 +9,20 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::{Error, Parked, Picture, Seen, Tickets};
-use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
+use super::{Error, Expired, Parked, Picture, Seen, Tickets};
+use crate::{
+    secret::Hashed,
+    ticket::{Stage, Ticket},
+    waiting::Waiting,
+    world::Timestamp,
+};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
+
+/// How long after its opening a ticket is looked at for forgetting it, whatever its life: one that lives longer must not
+/// hold up those behind it in the queue.
+const LOOK: Duration = Duration::from_secs(120);
 
 /// How many small things are kept at once: at 16 KiB each at most, what strangers may have this process hold.
 const MOST_KEPT: usize = 4096;
@@ -68,7 +77,8 @@ impl Held {
         if let Some(digits) = &ticket.digits {
             self.digits.insert(digits.clone(), ticket.id);
         }
-        self.leaving.push_back((ticket.expires + AFTERLIFE, ticket.id));
+        let look = ticket.expires.min(ticket.opened + LOOK) + AFTERLIFE;
+        self.leaving.push_back((look, ticket.id));
         self.tickets.insert(ticket.id, Entry { ticket, version, picture });
     }
 
@@ -217,15 +227,22 @@ impl Tickets for Memory {
         Ok(self.held().tickets.len())
     }
 
-    async fn purge(&self, now: Timestamp) -> Result<(), Error> {
+    async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
         // A claim is asked for within ten minutes of the decision and redeemed within one: an hour is ample.
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
-        while let Some((at, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
+        let mut expired = Expired::default();
+        while let Some((_, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
             held.leaving.pop_front();
             match held.tickets.get(&id).map(|entry| entry.ticket.expires + AFTERLIFE) {
-                Some(later) if later > at && later > now => held.leaving.push_back((later, id)),
-                Some(_) => drop(held.remove(id)),
+                Some(later) if later > now => {
+                    held.leaving.push_back((later.min(now + LOOK + AFTERLIFE), id));
+                }
+                Some(_) => match held.remove(id).map(|entry| entry.ticket.stage) {
+                    Some(Stage::Waiting) => expired.unscanned += 1,
+                    Some(Stage::Scanned(_)) => expired.undecided += 1,
+                    None => {}
+                },
                 None => {}
             }
         }
@@ -234,7 +251,7 @@ impl Tickets for Memory {
         keeping.retain(|name| kept.contains_key(name));
         held.counters.retain(|_, counter| counter.until > now);
         held.claims.retain(|_, at| *at > old);
-        Ok(())
+        Ok(expired)
     }
 
     async fn park(&self) -> Result<Vec<Parked>, Error> {

@@ -53,7 +53,7 @@ impl Play {
     pub(crate) async fn exactly(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let stage = Stage::open([0; 3]).await.unwrap();
-        let mut settings: Settings = stage.settings(more).unwrap();
+        let mut settings: Settings = stage.settings(None, more).unwrap();
         settings.sites.extend([site("blog", ""), site("shop", "")]);
         settings.sites.push(site("bank", "a secret that only the bank's server knows"));
         let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("saoma.db")).unwrap());

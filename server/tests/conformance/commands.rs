@@ -109,7 +109,7 @@ async fn what_the_settings_say_no_command_changes() {
     let removed = sites::remove(settings, &store, &world, "rp").await.unwrap_err();
     assert!(removed.contains("stands in the settings"), "{removed}");
     assert!(sites::secret(settings, &store, &world, "rp", false).await.is_err());
-    let listed = sites::list(settings, &store).await.unwrap();
+    let listed = sites::list(settings, &store, false).await.unwrap();
     assert!(listed.contains("rp                    settings  Relying party"), "{listed}");
     let shown = sites::show(settings, &store, "rp").await.unwrap();
     assert!(!shown.contains(crate::provider::SECRET) && shown.contains("\"secrets\": 1"));
@@ -136,7 +136,7 @@ async fn keys_are_listed_with_the_part_each_plays() {
     };
     provider.sees(async || (store.keys().await.unwrap().len() == 4).then_some(())).await;
     let world = World::held(provider.app.world.now(), 9);
-    assert_eq!(parts(&keys::list(&store, &world).await.unwrap()), [2, 2, 0]);
+    assert_eq!(parts(&keys::list(&store, &world, false).await.unwrap()), [2, 2, 0]);
     world.advance(Duration::from_secs(1));
     let rotated = keys::rotate(settings, &store, &world).await.unwrap();
     assert_eq!(parts(&rotated), [2, 2, 2]);

@@ -62,7 +62,7 @@ impl Provider {
         let stage = Stage::open([0; 3]).await.unwrap();
         let addresses = stage.addresses();
         let pretend = stage.pretend();
-        let mut settings = stage.settings(&[]).unwrap();
+        let mut settings = stage.settings(None, &[]).unwrap();
         settings.sites = sites;
         // One picture ahead will do, and nobody measures how small it is; a test is one very busy address.
         settings.wechat.pool = 1;
@@ -131,8 +131,18 @@ impl Provider {
     /// A call with client_secret_basic, both halves form-encoded as RFC 6749 section 2.3.1 has it.
     pub(crate) async fn post_basic(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let encoded: String = url::form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
+        self.post_as_it_is(path, form, &encoded).await
+    }
+
+    /// The same with whatever stands in the header after `rp:`.
+    pub(crate) async fn post_as_it_is(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        secret: &str,
+    ) -> Answer {
         let request = self.http.post(format!("{}{path}", self.url)).form(form);
-        answered(request.basic_auth("rp", Some(encoded))).await
+        answered(request.basic_auth("rp", Some(secret))).await
     }
 
     pub(crate) async fn redeems(&self, code: &str) -> Answer {

@@ -267,3 +267,15 @@ async fn a_site_proves_itself_in_one_way_at_a_time() {
     let unknown = provider.post_basic("/oauth2/token", &[("grant_type", "password")]).await;
     assert_eq!(unknown.problem(), "400 unsupported_grant_type");
 }
+
+/// Many libraries leave the encoding of RFC 6749 section 2.3.1 out, and know no better secret.
+#[tokio::test]
+async fn a_secret_that_the_header_carries_unencoded_is_known_all_the_same() {
+    let provider = Provider::starts().await;
+    let tokens = provider.signed_in(&provider.browser(), OFFLINE).await;
+    let form = [("token", tokens.access.as_str())];
+    let unencoded = provider.post_as_it_is("/oauth2/introspect", &form, SECRET).await;
+    assert_eq!(unencoded.body["active"], true);
+    let other = provider.post_as_it_is("/oauth2/introspect", &form, "s3cret +").await;
+    assert_eq!(other.problem(), "401 invalid_client");
+}

@@ -8,17 +8,29 @@
     reason = "a story that cannot go on has failed"
 )]
 
+mod admission;
+mod applications;
 mod bad_input;
 mod claims;
 mod clocks;
+mod console;
+mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
+mod devices;
+#[cfg(target_os = "linux")]
+mod neighbours;
+mod openapi;
+mod operators;
 mod owners;
 mod phones;
 #[cfg(target_os = "linux")]
 mod process;
 mod profile;
 mod races;
+mod rainbow;
+#[cfg(target_os = "linux")]
+mod reload;
 mod remember;
 mod requests;
 mod sign_in;
@@ -27,5 +39,9 @@ mod starting;
 mod stops;
 mod support;
 mod surface;
+#[cfg(target_os = "linux")]
+mod tls;
+#[cfg(target_os = "linux")]
+mod upkeep;
 mod upstream;
 mod watching;

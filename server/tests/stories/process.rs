@@ -37,13 +37,24 @@ struct Running {
 impl Process {
     /// Starts one that logs at `level`, and waits until it serves.
     pub(crate) async fn starts(level: &'static str) -> Self {
+        Self::starts_with(level, "").await
+    }
+
+    /// The same with more settings: tables of their own.
+    pub(crate) async fn starts_with(level: &'static str, more: &str) -> Self {
+        Self::starts_at(level, more, "").await
+    }
+
+    /// The same where people reach it at another address than it listens at.
+    pub(crate) async fn starts_at(level: &'static str, more: &str, public_url: &str) -> Self {
         let wechat = Wechat::starts().await;
         let folder = tempfile::tempdir().unwrap();
         let host = own_address();
         let url = format!("http://{host}:8080");
+        let public_url = if public_url.is_empty() { &url } else { public_url };
         let settings = format!(
-            "public_url = \"{url}\"\nlisten = \"{host}:8080\"\nadmin_listen = \"{host}:8081\"\nstore = \"sqlite:{}\"\n\
-             [wechat]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\nbase_url = \"{}\"\npool = 0\npicture = \"as-is\"\n{SITES}",
+            "public_url = \"{public_url}\"\nlisten = \"{host}:8080\"\nadmin_listen = \"{host}:8081\"\nstore = \"sqlite:{}\"\n\
+             [wechat]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\nbase_url = \"{}\"\npool = 0\npicture = \"as-is\"\n{SITES}\n{more}",
             folder.path().join("saoma.db").display(),
             wechat.url,
         );
@@ -51,6 +62,35 @@ impl Process {
         let log = Arc::default();
         let running = serve(folder.path(), level, &log).await;
         Self { url, wechat, folder, running: Some(running), log, level }
+    }
+
+    /// Its settings are written anew, and it is asked to read them.
+    pub(crate) fn is_given(&self, settings: &str) {
+        std::fs::write(self.folder.path().join("saoma.toml"), settings).unwrap();
+        let pid = self.running.as_ref().unwrap().child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    }
+
+    /// Its settings as they are.
+    pub(crate) fn settings(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("saoma.toml")).unwrap()
+    }
+
+    /// Another command of saoma's, with its settings, run to its end.
+    pub(crate) fn saoma(&self, args: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
+        command.args(args).arg("--config").arg(self.folder.path().join("saoma.toml"));
+        command.env_clear().current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// The address of this machine that it has.
+    pub(crate) fn host(&self) -> String {
+        self.url.trim_start_matches("http://").trim_end_matches(":8080").to_owned()
+    }
+
+    /// Where operators reach it.
+    pub(crate) fn operators(&self) -> String {
+        self.url.replace(":8080", ":8081")
     }
 
     /// kill -9: no goodbye, nothing written down.
@@ -125,7 +165,7 @@ async fn serve(folder: &Path, level: &str, log: &Arc<Mutex<String>>) -> Running 
         .args(["serve", "--config"])
         .arg(folder.join("saoma.toml"))
         .env_clear()
-        .env("SAOMA_LOG", level)
+        .envs((!level.is_empty()).then_some(("SAOMA_LOG", level)))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();

@@ -112,3 +112,18 @@ fn try_once_plays_a_whole_sign_in() {
     assert!(ended.status.success(), "{said}{}", String::from_utf8_lossy(&ended.stderr));
     assert!(said.contains("Signed in"), "{said}");
 }
+
+#[test]
+fn try_takes_the_sites_of_a_file_but_no_real_appid_from_it() {
+    const SITE: &str = "[[site]]\nid = \"express\"\nname = \"Express\"\nredirect_uris = ";
+    for (settings, word) in [
+        ("[wechat]\nappid = \"wx1234567890abcdef\"\n".to_owned(), "remove wechat.appid"),
+        (format!("{SITE}[\"http://blog.example.com/callback\"]\n"), "site \"express\""),
+        (format!("{SITE}[\"http://127.0.0.1:3000/callback\"]\n"), ""),
+    ] {
+        let ended = saoma(&["try", "--once"], &settings);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.success(), word.is_empty(), "{said}");
+        assert!(said.contains(word), "{word:?} is not said: {said}");
+    }
+}

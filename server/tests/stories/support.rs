@@ -33,7 +33,9 @@ pub(crate) const SECRET: &str = "fedcba0987654321fedcba0987654321";
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// The sites of the stories: `blog` is public, `shop` and `bank` have secrets, `bank` is strict and `guestbook` is not,
-/// `wiki` knows no PKCE, `forum`, `chat` and `vault` are one group, in which `vault` is strict.
+/// `wiki` knows no PKCE, `tv` and `kiosk` have devices, `intranet` and `charts` know no OpenID Connect, `forum`, `chat` and
+/// `vault` are one group, in which `vault` is strict; `family`, `party` and `study` let in named people, invited ones, and whom
+/// the owner says yes to; `plugin` speaks the rainbow protocol.
 pub(crate) const SITES: &str = r#"
 [[site]]
 id = "blog"
@@ -70,6 +72,29 @@ redirect_uris = ["https://guestbook.example.com/callback"]
 risk = "low"
 
 [[site]]
+id = "tv"
+name = "TV"
+redirect_uris = ["https://tv.example.com/callback"]
+device = true
+
+[[site]]
+id = "kiosk"
+name = "Kiosk"
+secret = "a secret of the kiosk"
+device = true
+
+[[site]]
+id = "intranet"
+name = "Intranet"
+forward_auth = ["https://intranet.example.com", "https://files.example.com"]
+email = "{username}@users.example.com"
+
+[[site]]
+id = "charts"
+name = "Charts"
+forward_auth = ["http://charts.localhost:3000"]
+
+[[site]]
 id = "forum"
 name = "Forum"
 redirect_uris = ["https://forum.example.com/callback"]
@@ -80,6 +105,31 @@ id = "chat"
 name = "Chat"
 redirect_uris = ["https://chat.example.com/callback"]
 group = "club"
+
+[[site]]
+id = "family"
+name = "Family album"
+redirect_uris = ["https://family.example.com/callback"]
+admit = "named"
+admit_groups = ["family"]
+
+[[site]]
+id = "party"
+name = "The party"
+redirect_uris = ["https://party.example.com/callback"]
+admit = "invited"
+
+[[site]]
+id = "study"
+name = "The study"
+redirect_uris = ["https://study.example.com/callback"]
+admit = "ask"
+
+[[site]]
+id = "plugin"
+name = "A forum with a plugin"
+redirect_uris = ["https://plugin.example.com/oauth?from=wx"]
+rainbow_key = "the key of the plugin, 32 characters"
 
 [[site]]
 id = "vault"

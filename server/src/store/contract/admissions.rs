@@ -10,6 +10,7 @@ use crate::{
     links::{Gives, Link},
     person::{Identity, Person},
     secret::Hashed,
+    site::Site,
     store::{Asker, Change, Decide, Store},
     ticket::{Denied, Verdict},
     world::Timestamp,
@@ -20,6 +21,7 @@ pub(super) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     what_was_said_is_not_taken_back_by_asking_again(fresh()).await;
     who_is_refused_is_signed_in_there_no_more(fresh()).await;
     of_two_who_are_one_the_stronger_word_stays(fresh()).await;
+    a_site_that_goes_takes_along_what_was_said_there(fresh()).await;
     a_link_gives_once_and_in_its_time(fresh()).await;
     of_fifty_who_take_a_link_one_gets_what_it_gives(Arc::new(fresh())).await;
     a_second_wechat_is_joined(fresh()).await;
@@ -132,6 +134,17 @@ async fn of_two_who_are_one_the_stronger_word_stays(store: impl Store) {
     assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Admitted));
 }
 
+async fn a_site_that_goes_takes_along_what_was_said_there(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    store.put_site(&Site::new("blog", "My blog")).await.unwrap();
+    store.decide(wish("ann", &ann, 0)).await.unwrap();
+    let whole = person(&store, &ann).await.unwrap();
+    change(&store, &whole, Change::Refuse("shop".to_owned())).await;
+    assert!(store.remove_site("blog", NOW).await.unwrap());
+    let said = store.said(&whole.id).await.unwrap();
+    assert_eq!(said.into_iter().map(|said| said.site).collect::<Vec<_>>(), ["shop"]);
+}
+
 /// A link that waits for a minute.
 fn link(name: &str, gives: Gives) -> Link {
     let expires = NOW + Duration::from_secs(60);
@@ -174,7 +187,7 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     assert!(waits(&store, "old", after.before(Duration::from_millis(1))).await);
     assert!(!waits(&store, "old", after).await);
     let lines = store.audit_since(NOW, 99).await.unwrap();
-    let of_links = |word| lines.iter().filter(|line| line.what == word).count();
+    let of_links = |word: &str| lines.iter().filter(|line| line.what == word).count();
     assert_eq!((of_links("link.made"), of_links("link.used")), (3, 2));
 }
 

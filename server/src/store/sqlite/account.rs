@@ -149,7 +149,7 @@ pub(super) fn audit_since(
     all(connection, sql, params![since.millis(), most], line)
 }
 
-fn line(row: &Row<'_>) -> Result<audit::Entry, Error> {
+pub(super) fn line(row: &Row<'_>) -> Result<audit::Entry, Error> {
     Ok(audit::Entry {
         at: moment(row, "at")?,
         what: row.get("what")?,

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    account, admissions, people,
+    account, admissions, console, people,
     rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
 };
 use crate::{
@@ -159,6 +159,7 @@ fn add_token(connection: &Connection, token: &Token) -> Result<(), Error> {
     let kind = match token.kind {
         TokenKind::Access => "access",
         TokenKind::Refresh => "refresh",
+        TokenKind::Application => "application",
     };
     connection
         .prepare_cached(
@@ -352,7 +353,7 @@ pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), Error
     connection.execute("DELETE FROM tokens WHERE expires < ?1", [now.millis()])?;
     connection.execute("DELETE FROM phones WHERE expires < ?1", [now.millis()])?;
     connection.execute("DELETE FROM links WHERE expires < ?1", [now.millis()])?;
-    Ok(())
+    console::prune(connection, now)
 }
 
 /// The decision with this code.

@@ -79,6 +79,7 @@ pub(super) fn token(row: &Row<'_>) -> Result<Token, Error> {
         kind: match kind.as_str() {
             "access" => TokenKind::Access,
             "refresh" => TokenKind::Refresh,
+            "application" => TokenKind::Application,
             other => return Err(Error(format!("a token is of no known kind: {other}"))),
         },
         login: row.get("login_id")?,

@@ -33,6 +33,8 @@ pub(super) fn put(connection: &Connection, site: &Site) -> Result<(), Error> {
 pub(super) fn remove(connection: &Connection, id: &str, now: Timestamp) -> Result<bool, Error> {
     let removed = connection.execute("DELETE FROM sites WHERE id = ?1", [id])? > 0;
     if removed {
+        // Who registers the same id again starts with a clean door.
+        connection.execute("DELETE FROM admissions WHERE site = ?1", [id])?;
         logins::end(connection, "l.site = ?1", &[&id], now)?;
         changed(connection)?;
     }

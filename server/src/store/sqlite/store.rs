@@ -3,17 +3,22 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, admissions, keys, logins, operator, people, rows, sites};
+use super::{
+    Sqlite, account, admissions, console, import, keys, logins, operator, people, rows, sites,
+};
 use crate::{
     admission::Word,
     audit,
+    counts::Count,
     links::Link,
+    metrics::Times,
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Asker, Change, Changed, Consent, Decide, Decided, Error, Listed, LiveToken,
-        Login, Logout, Profile, Redemption, Revoke, Said, Search, Store, StoredKey, Token,
+        Acquaintance, Asker, Change, Changed, Consent, ConsoleLink, ConsoleSession, Counted,
+        Decide, Decided, Error, Import, Imported, Lines, Listed, LiveToken, Login, Logout, Opens,
+        Operator, Profile, Redemption, Revoke, Said, Search, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -273,6 +278,94 @@ impl Store for Sqlite {
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         self.write(move |db| account::age(db, network, audit)).await
+    }
+
+    async fn import(
+        &self,
+        people: Vec<Import>,
+        now: Timestamp,
+        dry: bool,
+    ) -> Result<Vec<Imported>, Error> {
+        self.write(move |db| import::all(db, &people, now, dry)).await
+    }
+
+    fn times(&self) -> &Times {
+        &self.times
+    }
+
+    async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error> {
+        self.write(move |db| console::keep_console_link(db, &link)).await
+    }
+
+    async fn console_link_stands(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.read(move |db| console::console_link_stands(db, link, opens, now)).await
+    }
+
+    async fn take_console_link(
+        &self,
+        link: Hashed,
+        opens: Opens,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        self.write(move |db| console::take_console_link(db, link, opens, now)).await
+    }
+
+    async fn has_owner(&self) -> Result<bool, Error> {
+        self.read(console::has_owner).await
+    }
+
+    async fn claim_ownership(
+        &self,
+        link: Hashed,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let person = person.to_owned();
+        self.write(move |db| console::claim_ownership(db, link, &person, now)).await
+    }
+
+    async fn open_console(&self, session: ConsoleSession) -> Result<(), Error> {
+        self.write(move |db| console::open(db, &session)).await
+    }
+
+    async fn operator(
+        &self,
+        session: Hashed,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<Option<Operator>, Error> {
+        self.read(move |db| console::operator(db, session, now, idle_since)).await
+    }
+
+    async fn operator_seen(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| console::seen(db, session, now)).await
+    }
+
+    async fn close_console(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| console::close(db, session, now)).await
+    }
+
+    async fn add_counts(&self, counts: Vec<Count>) -> Result<(), Error> {
+        self.write(move |db| console::add_counts(db, &counts)).await
+    }
+
+    async fn counts(&self, asked: &Counted) -> Result<Vec<Count>, Error> {
+        let asked = asked.clone();
+        self.read(move |db| console::counts(db, &asked)).await
+    }
+
+    async fn forget_counts(&self, before: i64) -> Result<(), Error> {
+        self.write(move |db| console::forget_counts(db, before)).await
+    }
+
+    async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {
+        let asked = asked.clone();
+        self.read(move |db| console::lines(db, &asked)).await
     }
 
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {

@@ -1,0 +1,126 @@
+// The operators' console, served by the real saoma with a busy month in its database: every page in both languages and themes,
+// on a desktop and on a phone, and the way in by scanning.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { DESKTOP, PHONE, complaints, inState, launch, seriousTroubles } from '../support/browser.js';
+import { comeIn, pages, somebody } from '../support/console.js';
+import { readScene, startWorld } from './world.js';
+
+let browser, busy, fresh;
+
+before(async () => {
+  [browser, busy, fresh] = await Promise.all([launch(), startWorld({ month: true }), startWorld()]);
+});
+after(async () => {
+  await browser.close();
+  await Promise.all([busy.stop(), fresh.stop()]);
+});
+
+const small = { ...PHONE, viewport: { width: 360, height: 740 } };
+const fits = (page) => page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
+
+// Desktop and phone meet every theme and language.
+for (const [device, options, colorScheme, lang] of [
+  ['desktop', DESKTOP, 'light', 'zh'],
+  ['desktop', DESKTOP, 'dark', 'en'],
+  ['phone', small, 'light', 'en'],
+  ['phone', small, 'dark', 'zh'],
+]) {
+  test(`every page, ${device}, ${colorScheme}, ${lang}`, async (t) => {
+    const context = await browser.newContext({ ...options, colorScheme, locale: lang === 'zh' ? 'zh-CN' : 'en-GB', timezoneId: 'Asia/Shanghai', reducedMotion: 'reduce' });
+    t.after(() => context.close());
+    const page = await context.newPage();
+    const wrong = complaints(page);
+    for (const path of ['/console/sign-in', '/console/link']) {
+      await page.goto(busy.console + path);
+      assert.deepEqual(await seriousTroubles(page), [], path);
+      assert.ok(await fits(page), `${path}: nothing is wider than the screen`);
+    }
+    await comeIn(page, busy);
+    const person = await somebody(page, busy);
+    for (const [name, path] of Object.entries(pages(person))) {
+      await page.goto(busy.console + path);
+      // Folded parts are read too, and must fit.
+      await page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
+      assert.deepEqual(await seriousTroubles(page), [], name);
+      assert.ok(await fits(page), `${name}: nothing is wider than the screen`);
+      const heading = await page.locator('nav a[aria-current=page]').textContent();
+      assert.equal(/[\u4e00-\u9fff]/.test(heading), lang === 'zh', name);
+      for (const plot of await page.locator('figure').all()) assert.ok(await plot.locator('table').count(), `${name}: a table stands beside each plot`);
+    }
+    assert.deepEqual(wrong, []);
+  });
+}
+
+test('the first owner: the printed link, a scan, the number, and the console is open', async (t) => {
+  const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB' });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const wrong = complaints(page);
+  await page.goto(`${fresh.console}/console`);
+  await page.getByText('has no owner yet').waitFor();
+  const link = /http:\S+\/console\/link#\S+/.exec(fresh.printed())[0];
+  await page.goto(link);
+  assert.equal(page.url(), `${fresh.console}/console/link`, 'what stood behind the # is out of the address');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('heading', { name: 'Become the owner of this server' }).waitFor();
+  await inState(page, 'waiting');
+  const phone = fresh.phone('xiaoming');
+  const asked = await phone.scan(await readScene(page));
+  assert.equal(asked.ask, 'match', JSON.stringify(asked));
+  await inState(page, 'scanned');
+  const match = await page.locator('wechat-login [part=match]').textContent();
+  assert.equal((await phone.approve(asked, { match })).state, 'approved');
+  await page.waitForURL(`${fresh.console}/console`);
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+
+  await page.getByRole('link', { name: 'Sites' }).click();
+  await page.getByRole('link', { name: 'My blog' }).click();
+  await page.getByRole('link', { name: 'Try it' }).click();
+  await inState(page, 'waiting');
+  const tried = await phone.scan(await readScene(page));
+  await inState(page, 'scanned');
+  await phone.approve(tried, { scopes: ['profile'], ...(tried.ask === 'match' && { match: await page.locator('wechat-login [part=match]').textContent() }) });
+  await page.getByRole('heading', { name: 'What the site would be told' }).waitFor();
+  await page.getByText('preferred_username').first().waitFor();
+  assert.deepEqual(await seriousTroubles(page), []);
+
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in to the console' }).waitFor();
+  assert.deepEqual(wrong, []);
+});
+
+test('by keyboard alone: to the content, through the parts, into a folded table', async (t) => {
+  const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB' });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await comeIn(page, busy);
+  await page.keyboard.press('Tab');
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Skip to content');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
+  await page.locator('summary').first().focus();
+  await page.keyboard.press('Enter');
+  assert.ok(await page.getByRole('columnheader', { name: 'By scan' }).isVisible());
+});
+
+test('without scripts every page is there, and forms work', async (t) => {
+  const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB', javaScriptEnabled: false });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const link = busy.link();
+  await page.goto(`${busy.console}/console/link`);
+  await page.getByLabel(/^The link/).fill(link);
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.getByRole('heading', { name: 'Overview' }).waitFor();
+  assert.ok(await page.locator('.plot rect').count() > 30, 'plots are drawn by the server');
+  await page.getByRole('link', { name: 'Sites', exact: true }).click();
+  await page.getByRole('link', { name: 'Gitea' }).click();
+  await page.getByLabel('Name', { exact: true }).fill('Gitea at home');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await page.getByText('Saved.').waitFor();
+  await page.getByRole('heading', { name: 'Gitea at home' }).waitFor();
+  await page.getByLabel('Name', { exact: true }).fill('Gitea');
+  await page.getByRole('button', { name: 'Save' }).click();
+});

@@ -1,0 +1,110 @@
+//! Which settings are in force, and where each came from. Secrets are masked before they stand here.
+
+use std::{collections::BTreeMap, fmt};
+
+use toml::{Table, Value};
+
+use super::paths;
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody gave it.
+    Default,
+    /// The file of settings, by its path.
+    File(String),
+    /// A variable of the environment, by its name.
+    Environment(String),
+    /// A file that a variable of the environment names, by the file's path.
+    SecretFile(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) | Self::SecretFile(path) => f.write_str(path),
+            Self::Environment(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One setting in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its dotted name.
+    pub name: String,
+    /// Its value as TOML; of a secret whether there is one.
+    pub value: String,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Every setting in force but the sites, in the order of the page that explains them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InForce(pub Vec<Line>);
+
+impl InForce {
+    /// Lists a whole table of settings.
+    pub(super) fn of(table: &Table, sources: &BTreeMap<String, Source>, order: &[String]) -> Self {
+        let mut names: Vec<String> = paths(table)
+            .into_iter()
+            .filter(|name| !name.starts_with("site.") && name != "site")
+            .collect();
+        names.sort_by_key(|name| order.iter().position(|known| known == name));
+        let line = |name: String| Line {
+            value: find(table, &name).map(|value| shown(&name, value)).unwrap_or_default(),
+            source: sources.get(&name).cloned().unwrap_or(Source::Default),
+            name,
+        };
+        Self(names.into_iter().map(line).collect())
+    }
+}
+
+fn find<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        Some((head, rest)) => find(table.get(head)?.as_table()?, rest),
+        None => table.get(path),
+    }
+}
+
+/// A value as it may be seen.
+fn shown(name: &str, value: &Value) -> String {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_secret = ["secret", "password", "token_key"].iter().any(|word| last.contains(word))
+        && !last.ends_with("_per_address");
+    match value {
+        Value::String(text) if is_secret && text.is_empty() => "\"\"".to_owned(),
+        _ if is_secret => "••••••••".to_owned(),
+        Value::String(text) => Value::String(without_password(text)).to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// The same address without the password in it: `postgres://saoma:hush@host/db` holds one.
+fn without_password(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // A password may hold an @ of its own; the last one ends it.
+    let Some((who, place)) = rest.rsplit_once('@') else { return text.to_owned() };
+    let user = who.split(':').next().unwrap_or_default();
+    format!("{scheme}://{user}:••••@{place}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_secret_is_not_shown_and_whether_there_is_one_is() {
+        let text = |text: &str| Value::String(text.to_owned());
+        assert_eq!(shown("wechat.secret", &text("hush")), "••••••••");
+        assert_eq!(shown("keys.secret", &text("")), "\"\"");
+        assert_eq!(shown("limits.wrong_secrets_per_address", &Value::Integer(30)), "30");
+        assert_eq!(
+            shown("store", &text("postgres://saoma:h@sh@db/saoma")),
+            "\"postgres://saoma:••••@db/saoma\""
+        );
+        assert_eq!(shown("tickets", &text("redis://:hush@cache")), "\"redis://:••••@cache\"");
+        assert_eq!(shown("store", &text("sqlite:saoma.db")), "\"sqlite:saoma.db\"");
+    }
+}

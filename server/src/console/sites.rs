@@ -1,0 +1,275 @@
+//! Sites as operators add and change them.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::access::{by, line};
+use crate::{
+    app::App,
+    error::{Code, Error},
+    oidc,
+    secret::{Hashed, Secret},
+    site::{Pkce, Site, Sites},
+    store::Operator,
+};
+
+/// A site as typed into a form: every field a text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields of `Site`, which explains them")]
+pub struct Draft {
+    pub id: String,
+    pub name: String,
+    /// One a line, like the two below.
+    pub redirect_uris: String,
+    pub origins: String,
+    pub post_logout_redirect_uris: String,
+    pub backchannel_logout_uri: String,
+    pub backchannel_private: String,
+    pub group: String,
+    pub alg: String,
+    pub pkce: String,
+    pub risk: String,
+    pub env_version: String,
+    pub access_token: String,
+    pub id_token_claims: String,
+    pub email: String,
+    pub name_claim: String,
+    pub admit: String,
+    pub admit_groups: String,
+    /// Of a new site: "public", or else it gets a secret.
+    pub kind: String,
+}
+
+impl Draft {
+    /// What would be typed to get this site.
+    pub fn of(site: &Site) -> Self {
+        // Every choice is written as the settings write it.
+        let word = |value: Result<Value, _>| {
+            value.ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+        };
+        let tick = |ticked: bool| if ticked { "on".to_owned() } else { String::new() };
+        Self {
+            id: site.id.clone(),
+            name: site.name.clone(),
+            redirect_uris: site.redirect_uris.join("\n"),
+            origins: site.origins.join("\n"),
+            post_logout_redirect_uris: site.post_logout_redirect_uris.join("\n"),
+            backchannel_logout_uri: site.backchannel_logout_uri.clone(),
+            backchannel_private: tick(site.backchannel_private),
+            group: site.group.clone(),
+            alg: word(serde_json::to_value(site.alg)),
+            pkce: word(serde_json::to_value(site.pkce)),
+            risk: word(serde_json::to_value(site.risk)),
+            env_version: word(serde_json::to_value(site.env_version)),
+            access_token: word(serde_json::to_value(site.access_token)),
+            id_token_claims: tick(site.id_token_claims),
+            email: site.email.clone(),
+            name_claim: word(serde_json::to_value(site.name_claim)),
+            admit: word(serde_json::to_value(site.admit)),
+            admit_groups: site.admit_groups.join("\n"),
+            kind: if site.is_public() { "public" } else { "confidential" }.to_owned(),
+        }
+    }
+
+    /// The form of a site that is still to be added.
+    pub fn fresh() -> Self {
+        let mut site = Site::new("", "");
+        site.pkce = Pkce::Required;
+        Self { kind: "confidential".to_owned(), ..Self::of(&site) }
+    }
+
+    /// Writes what was typed over a site.
+    fn over(&self, site: &mut Site) {
+        let lines = |text: &str| -> Vec<String> {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(ToOwned::to_owned).collect()
+        };
+        site.name = self.name.trim().to_owned();
+        site.redirect_uris = lines(&self.redirect_uris);
+        site.origins = lines(&self.origins);
+        site.post_logout_redirect_uris = lines(&self.post_logout_redirect_uris);
+        site.backchannel_logout_uri = self.backchannel_logout_uri.trim().to_owned();
+        site.backchannel_private = !self.backchannel_private.is_empty();
+        site.group = self.group.trim().to_owned();
+        site.alg = chosen(&self.alg);
+        site.pkce = chosen(&self.pkce);
+        site.risk = chosen(&self.risk);
+        site.env_version = chosen(&self.env_version);
+        site.access_token = chosen(&self.access_token);
+        site.id_token_claims = !self.id_token_claims.is_empty();
+        site.email = self.email.trim().to_owned();
+        site.name_claim = chosen(&self.name_claim);
+        site.admit = chosen(&self.admit);
+        site.admit_groups = lines(&self.admit_groups);
+    }
+}
+
+/// A choice by its word; the usual one for a word that no form of ours sends.
+fn chosen<T: DeserializeOwned + Default>(word: &str) -> T {
+    serde_json::from_value(Value::String(word.to_owned())).unwrap_or_default()
+}
+
+/// What is wrong with what was typed, each with what to write instead.
+pub type Faults = Vec<String>;
+
+/// Registers a site; its secret, which is told this once, unless it is a public one.
+///
+/// # Errors
+/// What the store says.
+pub async fn add(
+    app: &App,
+    operator: &Operator,
+    draft: &Draft,
+) -> Result<Result<Option<Secret>, Faults>, Error> {
+    let mut site = Site::new(draft.id.trim(), "");
+    draft.over(&mut site);
+    let secret = (draft.kind != "public").then(|| Secret::new(&app.world));
+    site.hashes = secret.iter().map(Secret::hashed).collect();
+    let mut faults = site.faults();
+    if site.redirect_uris.is_empty() {
+        faults.push("redirect_uris: one at least; answers may go nowhere else".to_owned());
+    }
+    if app.sites.get(&site.id).is_some() {
+        faults.push(format!("there is a site {:?} already; choose another id", site.id));
+    }
+    if !faults.is_empty() {
+        return Ok(Err(faults));
+    }
+    put(app, operator, &site, "site.added").await?;
+    Ok(Ok(secret))
+}
+
+/// Changes a site.
+///
+/// # Errors
+/// [`Code::NotFound`] if the store has none of this id, and what the store says.
+pub async fn change(
+    app: &App,
+    operator: &Operator,
+    id: &str,
+    draft: &Draft,
+) -> Result<Result<(), Faults>, Error> {
+    let mut site = kept(app, id)?;
+    draft.over(&mut site);
+    let faults = site.faults();
+    if !faults.is_empty() {
+        return Ok(Err(faults));
+    }
+    put(app, operator, &site, "site.changed").await?;
+    Ok(Ok(()))
+}
+
+/// Makes a fresh secret. Those before it stay good, unless `alone` is asked for.
+///
+/// # Errors
+/// [`Code::NotFound`] if the store has no confidential site of this id, and what the store says.
+pub async fn fresh_secret(
+    app: &App,
+    operator: &Operator,
+    id: &str,
+    alone: bool,
+) -> Result<Secret, Error> {
+    let mut site = kept(app, id)?;
+    if site.is_public() {
+        return Err(Code::NotFound.into());
+    }
+    let fresh = Secret::new(&app.world);
+    if alone {
+        site.hashes.clear();
+    }
+    site.hashes.push(fresh.hashed());
+    put(app, operator, &site, "site.secret_made").await?;
+    Ok(fresh)
+}
+
+/// Forgets a site; who was signed in there is signed in no more.
+///
+/// # Errors
+/// [`Code::NotFound`] if the store has none of this id, and what the store says.
+pub async fn remove(app: &App, operator: &Operator, id: &str) -> Result<(), Error> {
+    kept(app, id)?;
+    if !app.store.remove_site(id, app.world.now()).await? {
+        return Err(Code::NotFound.into());
+    }
+    app.store.audit(line(&app.world, "site.removed", by(operator), Some(id), json!({}))).await?;
+    look_again(app).await
+}
+
+/// A site that the store keeps, and that can be changed.
+fn kept(app: &App, id: &str) -> Result<Site, Error> {
+    let site = app.sites.get(id).filter(|_| !app.sites.is_settled(id) && !Sites::is_own(id));
+    site.map(|site| site.as_ref().clone()).ok_or_else(|| Code::NotFound.into())
+}
+
+async fn put(app: &App, operator: &Operator, site: &Site, what: &str) -> Result<(), Error> {
+    app.store.put_site(site).await?;
+    app.store.audit(line(&app.world, what, by(operator), Some(&site.id), json!({}))).await?;
+    look_again(app).await
+}
+
+/// This node knows at once; others within two seconds.
+async fn look_again(app: &App) -> Result<(), Error> {
+    app.sites.keep(app.store.sites().await?);
+    Ok(())
+}
+
+/// What a site would have been told at the end of a sign-in that the console tried: the claims of the id_token and the
+/// answer of userinfo. The tokens themselves are shown to nobody.
+///
+/// # Errors
+/// What the token endpoint would say to the site, and what the store says.
+pub async fn told(
+    app: &App,
+    operator: &Operator,
+    site: &Site,
+    ticket: Hashed,
+    redeem: oidc::Redeem,
+) -> Result<Value, Error> {
+    let decided = app.store.decision_by_ticket(ticket).await?;
+    let refused =
+        |error: oidc::OauthError| Error::invalid(format!("{}: {}", error.error, error.description));
+    let answer = oidc::redeem(app, site, redeem).await.map_err(refused)?;
+    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
+    let id_token = app.keys.verify(text("id_token"), "JWT").map(Value::Object);
+    let access = Secret::from(text("access_token").to_owned());
+    let live = oidc::bearer(app, &access).await.map_err(refused)?;
+    let userinfo = oidc::claims(app, &live).map_err(refused)?;
+    // It was tried out, and nobody is signed in anywhere.
+    if let Some(login) = decided.and_then(|decided| decided.login) {
+        app.store.end_login(&login.person, &login.id, app.world.now()).await?;
+    }
+    let mut entry = line(&app.world, "site.tried", by(operator), Some(&site.id), json!({}));
+    entry.person = Some(live.person.id.clone());
+    app.store.audit(entry).await?;
+    Ok(json!({ "scope": text("scope"), "id_token": id_token, "userinfo": userinfo }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        risk::Policy,
+        site::{Alg, NameClaim},
+    };
+
+    #[test]
+    fn what_is_read_out_of_a_site_and_typed_in_again_is_the_same_site() {
+        let mut site = Site::new("blog", "My blog");
+        site.redirect_uris =
+            vec!["https://a.example/1".to_owned(), "https://a.example/2".to_owned()];
+        (site.alg, site.risk, site.name_claim) = (Alg::ES256, Policy::High, NameClaim::Username);
+        (site.id_token_claims, site.email) = (true, "{username}@users.example.com".to_owned());
+        let mut again = Site::new("blog", "");
+        Draft::of(&site).over(&mut again);
+        assert_eq!(again, site);
+    }
+
+    #[test]
+    fn a_word_that_no_form_sends_is_the_usual_choice() {
+        let draft = Draft { alg: "none".to_owned(), pkce: "never".to_owned(), ..Draft::fresh() };
+        let mut site = Site::new("blog", "");
+        draft.over(&mut site);
+        assert_eq!((site.alg, site.pkce), (Alg::RS256, Pkce::Required));
+    }
+}

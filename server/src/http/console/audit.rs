@@ -1,0 +1,288 @@
+//! The audit log, filtered and page by page.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use askama::Template;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::{
+    super::{caller::Asked, reply::html},
+    Desk, Words,
+};
+use crate::{audit, error::Error, person::Person, store::Lines, world::Timestamp};
+
+/// How many lines a page shows.
+const PAGE: u32 = 50;
+
+/// What happened, in words. A word that is not here is shown as it is.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("ticket.scanned", "扫码", "Scanned"),
+    ("ticket.approved", "同意登录", "Approved"),
+    ("ticket.denied", "拒绝登录", "Denied"),
+    ("ticket.wrong_match", "数字输错", "Wrong number"),
+    ("scan.refused", "扫码被拒", "Scan refused"),
+    ("login.ended", "登录结束", "Sign-in ended"),
+    ("login.not_me", "“不是我”", "“Not me”"),
+    ("login.all_ended", "结束所有登录", "All sign-ins ended"),
+    ("consent.withdrawn", "撤回授权", "Consent withdrawn"),
+    ("token.replayed", "令牌被重用", "Token replayed"),
+    ("person.blocked", "封禁", "Blocked"),
+    ("person.unblocked", "解除封禁", "Unblocked"),
+    ("person.joined", "加入组", "Joined a group"),
+    ("person.left", "离开组", "Left a group"),
+    ("person.admitted", "允许进入站点", "Let in to a site"),
+    ("person.refused", "不让进入站点", "Kept out of a site"),
+    ("person.linked", "两人合为一人", "Two people made one"),
+    ("ticket.not_admitted", "站点不让进", "Not let in"),
+    ("ticket.owner_asked", "请主人点头", "Asked the owner"),
+    ("login.ended_by_operator", "由管理员结束登录", "Sign-in ended by an operator"),
+    ("link.made", "生成一次性链接", "One-time link made"),
+    ("person.forgotten", "删除资料", "Forgotten"),
+    ("owner.claimed", "成为第一位主人", "First owner"),
+    ("console.opened", "进入管理台", "Console opened"),
+    ("console.closed", "离开管理台", "Console closed"),
+    ("console.refused", "管理台拒绝进入", "Console refused"),
+    ("console.link_made", "生成管理台链接", "Console link made"),
+    ("console.link_refused", "管理台链接无效", "Console link refused"),
+    ("site.added", "添加站点", "Site added"),
+    ("site.changed", "修改站点", "Site changed"),
+    ("site.secret_made", "新的站点密钥", "Site secret made"),
+    ("site.removed", "移除站点", "Site removed"),
+    ("site.tried", "试登录站点", "Site tried"),
+    ("keys.rotated", "轮换签名密钥", "Keys rotated"),
+    ("quota.asked", "查询微信额度", "Quota asked"),
+];
+
+/// Families of what happens, by the beginning of their words.
+const FAMILIES: &[(&str, &str, &str)] = &[
+    ("ticket.", "所有扫码与决定", "All scans and decisions"),
+    ("login.", "所有登录的结束", "All ends of sign-ins"),
+    ("person.", "所有对人的操作", "Everything done to people"),
+    ("site.", "所有站点的改动", "All changes of sites"),
+    ("console.", "管理台进出", "In and out of the console"),
+];
+
+pub(super) fn word(l: Words, what: &str) -> String {
+    let known = WORDS.iter().find(|(word, ..)| *word == what);
+    known.map_or_else(|| what.to_owned(), |(_, zh, en)| l.s(zh, en).to_owned())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::http) struct Filter {
+    what: String,
+    person: String,
+    site: String,
+    since: String,
+    until: String,
+    before: Option<i64>,
+    after: Option<i64>,
+}
+
+#[derive(Template)]
+#[template(path = "console/audit.html")]
+struct Page {
+    desk: Desk,
+    filter: Filter,
+    kinds: Vec<Choice>,
+    sites: Vec<Choice>,
+    rows: Vec<Row>,
+    newer: Option<String>,
+    older: Option<String>,
+    filtered: bool,
+    /// Nobody goes by the name that was looked for.
+    nobody: bool,
+}
+
+struct Choice {
+    value: String,
+    name: String,
+    chosen: bool,
+}
+
+/// A line as it is shown.
+pub(super) struct Row {
+    pub(super) at: String,
+    pub(super) word: String,
+    pub(super) what: String,
+    /// good, bad, or neither.
+    pub(super) class: &'static str,
+    pub(super) person: Option<(String, String)>,
+    pub(super) site: Option<String>,
+    pub(super) by: Option<String>,
+    pub(super) address: String,
+    pub(super) detail: Vec<(String, String)>,
+}
+
+/// A day on the operator's clock, as a date field sends it.
+fn day(desk: &Desk, text: &str) -> Option<Timestamp> {
+    let date: jiff::civil::Date = text.parse().ok()?;
+    let midnight = date.at(0, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
+    let seconds = midnight.as_second().checked_sub(desk.offset * 60)?;
+    seconds.checked_mul(1000).map(Timestamp::from_millis)
+}
+
+pub(in crate::http) async fn page(
+    desk: Desk,
+    Asked(filter): Asked<Filter>,
+) -> Result<Response, Error> {
+    let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let (mut person, mut nobody) = (None, false);
+    if let Some(name) = text(&filter.person) {
+        let found = desk.app.store.person_named(&name).await?;
+        nobody = found.is_none();
+        person = Some(found.map_or(name, |person| person.id));
+    }
+    let asked = Lines {
+        what: text(&filter.what),
+        person,
+        site: text(&filter.site),
+        since: day(&desk, &filter.since),
+        // The whole of the last day.
+        until: day(&desk, &filter.until).map(|day| day + Duration::from_secs(24 * 3600)),
+        before: filter.before,
+        after: filter.after,
+        most: PAGE + 1,
+    };
+    let mut lines = desk.app.store.audit_lines(&asked).await?;
+    // One more than is shown tells whether there is a page after this one, in the direction in which it was turned.
+    let more = lines.len() > usize::try_from(PAGE).unwrap_or(0);
+    if more {
+        let extra = if asked.after.is_some() { 0 } else { lines.len() - 1 };
+        lines.remove(extra);
+    }
+    let (has_newer, has_older) = match (filter.before, filter.after) {
+        (_, Some(_)) => (more, true),
+        (Some(_), None) => (true, more),
+        (None, None) => (false, more),
+    };
+    let link = |turn: &str, id: i64| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [
+            ("what", &filter.what),
+            ("person", &filter.person),
+            ("site", &filter.site),
+            ("since", &filter.since),
+            ("until", &filter.until),
+        ] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair(turn, &id.to_string());
+        format!("/console/audit?{}", query.finish())
+    };
+    let newest = lines.first().map(|(id, _)| *id);
+    let oldest = lines.last().map(|(id, _)| *id);
+    let newer = newest.filter(|_| has_newer).map(|id| link("after", id));
+    let older = oldest.filter(|_| has_older).map(|id| link("before", id));
+    let l = desk.l;
+    let choice = |value: &str, name: String, chosen: &str| Choice {
+        chosen: value == chosen,
+        value: value.to_owned(),
+        name,
+    };
+    let kinds = FAMILIES.iter().chain(WORDS);
+    let kinds = kinds.map(|(word, zh, en)| choice(word, l.s(zh, en).to_owned(), &filter.what));
+    let sites = desk.app.sites.all();
+    let sites = sites.iter().map(|site| choice(&site.id, site.name.clone(), &filter.site));
+    let page = Page {
+        kinds: kinds.collect(),
+        sites: sites.collect(),
+        rows: rows(&desk, &lines).await?,
+        newer,
+        older,
+        filtered: [&filter.what, &filter.person, &filter.site, &filter.since, &filter.until]
+            .iter()
+            .any(|text| !text.is_empty()),
+        nobody,
+        filter,
+        desk,
+    };
+    Ok(html(&page))
+}
+
+/// Lines with the names of whom they speak of.
+pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<Vec<Row>, Error> {
+    let by = |entry: &audit::Entry| {
+        entry.detail.get("by").and_then(Value::as_str).map(ToOwned::to_owned)
+    };
+    let named =
+        lines.iter().flat_map(|(_, entry)| entry.person.clone().into_iter().chain(by(entry)));
+    let mut people: BTreeMap<String, Option<Person>> = BTreeMap::new();
+    for id in named.collect::<BTreeSet<_>>() {
+        let person = desk.app.store.person(&id).await?;
+        people.insert(id, person);
+    }
+    let name = |id: &str| {
+        let known = people.get(id).and_then(Option::as_ref);
+        known.map_or_else(|| id.to_owned(), Person::name)
+    };
+    let row = |(_, entry): &(i64, audit::Entry)| Row {
+        at: desk.time(entry.at),
+        word: word(desk.l, &entry.what),
+        what: entry.what.clone(),
+        class: class(&entry.what),
+        person: entry.person.as_ref().map(|id| (id.clone(), name(id))),
+        site: entry.site.clone(),
+        by: by(entry).map(|id| match id.as_str() {
+            "command" => desk.l.s("命令行", "command line").to_owned(),
+            "console" => desk.l.s("一次性链接", "one-time link").to_owned(),
+            id => name(id),
+        }),
+        address: entry.address.clone().unwrap_or_default(),
+        detail: detail(&entry.detail),
+    };
+    Ok(lines.iter().map(row).collect())
+}
+
+fn class(what: &str) -> &'static str {
+    match what {
+        "ticket.approved" | "console.opened" | "owner.claimed" => "good",
+        "ticket.denied"
+        | "ticket.wrong_match"
+        | "scan.refused"
+        | "login.not_me"
+        | "token.replayed"
+        | "person.blocked"
+        | "console.refused"
+        | "console.link_refused" => "bad",
+        _ => "",
+    }
+}
+
+/// The rest of a line, one fact after the other.
+fn detail(detail: &Value) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list
+            .iter()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    };
+    for (name, value) in detail.as_object().into_iter().flatten() {
+        match value {
+            _ if name == "by" => {}
+            Value::Null => {}
+            Value::Object(below) => {
+                let told = below.values().filter(|value| !value.is_null()).map(&text);
+                let told = told.collect::<Vec<_>>().join(" · ");
+                if !told.is_empty() {
+                    facts.push((name.clone(), told));
+                }
+            }
+            Value::Array(list) if list.is_empty() => {}
+            other => facts.push((name.clone(), text(other))),
+        }
+    }
+    facts
+}

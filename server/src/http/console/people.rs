@@ -1,0 +1,306 @@
+//! People: searched, looked at, kept out, let in, made owners, linked and forgotten.
+
+use askama::Template;
+use axum::{
+    extract::{Path, rejection::PathRejection},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::{
+    super::{
+        caller::{Asked, Piece},
+        reply::html,
+    },
+    Act, Desk, audit, back,
+};
+use crate::{
+    console::access::{by, line},
+    error::{Code, Error},
+    links::{self, Gives},
+    owner,
+    person::{OWNER, Person},
+    store::{Asker, Change, Listed, Login, Search},
+    world::Timestamp,
+};
+
+/// How many people a page shows.
+const PAGE: u32 = 30;
+/// How many lines of the audit log a person's page shows.
+const LINES: u32 = 20;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::http) struct Filter {
+    q: String,
+    /// owners, blocked, or everybody.
+    who: String,
+    /// The last of the page before: when they came, and their id.
+    at: Option<i64>,
+    id: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "console/people.html")]
+struct List {
+    desk: Desk,
+    filter: Filter,
+    people: Vec<Row>,
+    next: Option<String>,
+    /// Who waits for an owner's yes.
+    asks: Vec<Ask>,
+}
+
+struct Ask {
+    id: String,
+    name: String,
+    username: String,
+    site: String,
+    site_name: String,
+    at: String,
+    browser: String,
+}
+
+struct Row {
+    id: String,
+    name: String,
+    username: String,
+    since: String,
+    last_seen: String,
+    logins: u32,
+    owner: bool,
+    blocked: bool,
+    groups: Vec<String>,
+}
+
+fn row(desk: &Desk, listed: &Listed) -> Row {
+    let Listed { person, last_seen, logins } = listed;
+    Row {
+        id: person.id.clone(),
+        name: person.name(),
+        username: person.username.clone(),
+        since: desk.time(person.since),
+        last_seen: last_seen.map_or_else(|| "–".to_owned(), |at| desk.time(at)),
+        logins: *logins,
+        owner: person.is_owner(),
+        blocked: person.blocked,
+        groups: other_groups(person),
+    }
+}
+
+fn other_groups(person: &Person) -> Vec<String> {
+    person.groups.iter().filter(|group| *group != OWNER).cloned().collect()
+}
+
+pub(in crate::http) async fn list(
+    desk: Desk,
+    Asked(filter): Asked<Filter>,
+) -> Result<Response, Error> {
+    let after = filter.at.zip(filter.id.clone());
+    let search = Search {
+        text: filter.q.trim().to_owned(),
+        group: (filter.who == "owners").then(|| OWNER.to_owned()),
+        blocked: (filter.who == "blocked").then_some(true),
+        after: after.map(|(at, id)| (Timestamp::from_millis(at), id)),
+        most: PAGE + 1,
+    };
+    let mut found = desk.app.store.people(&search).await?;
+    let more = found.len() > usize::try_from(PAGE).unwrap_or(0);
+    found.truncate(usize::try_from(PAGE).unwrap_or(0));
+    let next = found.last().filter(|_| more).map(|last| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("q", &filter.q).append_pair("who", &filter.who);
+        query.append_pair("at", &last.person.since.millis().to_string());
+        query.append_pair("id", &last.person.id);
+        format!("/console/people?{}", query.finish())
+    });
+    let people = found.iter().map(|listed| row(&desk, listed)).collect();
+    let asks = desk.app.store.askers(owner::SHOWN).await?;
+    let ask = |asker: Asker| Ask {
+        id: asker.person.id.clone(),
+        name: asker.person.name(),
+        username: asker.person.username.clone(),
+        site_name: desk
+            .app
+            .sites
+            .get(&asker.site)
+            .map_or_else(|| asker.site.clone(), |site| site.name.clone()),
+        site: asker.site,
+        at: desk.time(asker.at),
+        browser: asker.browser.map(|it| format!("{} · {}", it.name, it.os)).unwrap_or_default(),
+    };
+    let asks = asks.into_iter().map(ask).collect();
+    Ok(html(&List { people, next, asks, filter, desk }))
+}
+
+#[derive(Template)]
+#[template(path = "console/person.html")]
+struct Page {
+    desk: Desk,
+    id: String,
+    name: String,
+    username: String,
+    since: String,
+    owner: bool,
+    blocked: bool,
+    myself: bool,
+    groups: Vec<String>,
+    identities: Vec<(String, String, String)>,
+    subs: Vec<(String, String)>,
+    logins: Vec<LoginRow>,
+    lines: Vec<audit::Row>,
+    /// A link that was made just now.
+    link: Option<String>,
+}
+
+struct LoginRow {
+    id: String,
+    site: String,
+    browser: String,
+    address: String,
+    since: String,
+    last_seen: String,
+}
+
+fn login_row(desk: &Desk, login: &Login) -> LoginRow {
+    let site = desk.app.sites.get(&login.site);
+    let region = login.browser.region.as_ref().map(|region| format!(" · {region}"));
+    LoginRow {
+        id: login.id.clone(),
+        site: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
+        browser: format!(
+            "{} · {}{}",
+            login.browser.name,
+            login.browser.os,
+            region.unwrap_or_default()
+        ),
+        // An address of noughts has been forgotten.
+        address: Some(login.browser.address)
+            .filter(|address| !address.is_unspecified())
+            .map(|address| address.to_string())
+            .unwrap_or_default(),
+        since: desk.time(login.since),
+        last_seen: desk.time(login.last_seen),
+    }
+}
+
+pub(in crate::http) async fn show(desk: Desk, Piece(id): Piece) -> Result<Response, Error> {
+    person_page(desk, id, None).await
+}
+
+/// A one-time link by which another WeChat becomes this person's, and their page with it.
+async fn link(desk: Desk, id: String, instead: bool) -> Result<Response, Error> {
+    desk.app.store.person(&id).await?.ok_or(Code::NotFound)?;
+    let app = desk.app.clone();
+    let gives = Gives::Person { id: id.clone(), instead };
+    let by = by(&desk.operator).to_owned();
+    let url = &app.settings.public_url;
+    let made = links::make(&app.store, &app.world, url, (gives, &by), links::LIFE).await?;
+    person_page(desk, id, Some(made)).await
+}
+
+async fn person_page(desk: Desk, id: String, link: Option<String>) -> Result<Response, Error> {
+    let store = &desk.app.store;
+    let person = store.person(&id).await?.ok_or(Code::NotFound)?;
+    let logins = store.logins(&id).await?;
+    let lines = store.audit_of(&id, LINES).await?;
+    let identities = store.identities(&id).await?.into_iter();
+    let page = Page {
+        name: person.name(),
+        username: person.username.clone(),
+        since: desk.time(person.since),
+        owner: person.is_owner(),
+        blocked: person.blocked,
+        myself: desk.operator.person.as_ref().is_some_and(|me| me.id == id),
+        groups: other_groups(&person),
+        identities: identities
+            .map(|one| (one.appid, one.openid, one.unionid.unwrap_or_default()))
+            .collect(),
+        subs: store.subs(&id).await?,
+        logins: logins.iter().map(|login| login_row(&desk, login)).collect(),
+        lines: audit::rows(&desk, &lines).await?,
+        link,
+        id,
+        desk,
+    };
+    Ok(html(&page))
+}
+
+/// What an operator does to a person.
+pub(in crate::http) async fn act(
+    names: Result<Path<(String, String)>, PathRejection>,
+    act: Act,
+) -> Result<Response, Error> {
+    let Path((id, verb)) = names.map_err(|_| Code::NotFound)?;
+    let (login, site) = (act.field("login").to_owned(), act.field("site").to_owned());
+    let instead = !act.field("instead").is_empty();
+    let desk = act.desk;
+    if verb == "link" {
+        return link(desk, id, instead).await;
+    }
+    let Desk { app, operator, .. } = desk;
+    let (by, now) = (by(&operator), app.world.now());
+    let person = app.store.person(&id).await?.ok_or(Code::NotFound)?;
+    let page = format!("/console/people/{id}");
+    let change = async |change: Change| {
+        let changed = app.store.change(&id, change, by, now).await?;
+        changed.map(drop).ok_or(Error::from(Code::NotFound))
+    };
+    // Whoever would shut the last owner out has shut out everybody, themselves among them.
+    let takes_an_owner =
+        matches!(verb.as_str(), "block" | "disown" | "forget") && person.is_owner();
+    if takes_an_owner {
+        let owners = Search {
+            group: Some(OWNER.to_owned()),
+            blocked: Some(false),
+            most: 2,
+            ..Search::default()
+        };
+        if app.store.people(&owners).await?.len() < 2 && !person.blocked {
+            return Ok(back(&page, "last-owner"));
+        }
+    }
+    match verb.as_str() {
+        "block" => {
+            change(Change::Block).await?;
+            Ok(back(&page, "blocked"))
+        }
+        "unblock" => {
+            change(Change::Unblock).await?;
+            Ok(back(&page, "unblocked"))
+        }
+        "own" => {
+            change(Change::Join(OWNER.to_owned())).await?;
+            Ok(back(&page, "owner"))
+        }
+        "disown" => {
+            change(Change::Leave(OWNER.to_owned())).await?;
+            Ok(back(&page, "not-owner"))
+        }
+        "admit" => {
+            change(Change::Admit(site)).await?;
+            Ok(back("/console/people", "let-in"))
+        }
+        "refuse" => {
+            change(Change::Refuse(site)).await?;
+            Ok(back("/console/people", "kept-out"))
+        }
+        "end" => {
+            app.store.end_login(&id, &login, now).await?.ok_or(Code::NotFound)?;
+            let mut entry =
+                line(&app.world, "login.ended_by_operator", by, None, json!({ "login": login }));
+            entry.person = Some(id.clone());
+            app.store.audit(entry).await?;
+            Ok(back(&page, "ended"))
+        }
+        "forget" => {
+            app.store.forget(&id, now).await?;
+            // Who it was is forgotten; that it was done is not.
+            app.store.audit(line(&app.world, "person.forgotten", by, None, json!({}))).await?;
+            Ok(Redirect::to("/console/people?done=forgotten").into_response())
+        }
+        _ => Err(Code::NotFound.into()),
+    }
+}

@@ -1,0 +1,367 @@
+//! Forward auth: what a proxy asks about each request, and the few addresses below `/.saoma/` of an application's own host
+//! that the proxy hands through to saoma. docs/forward-auth.md has the proxies' side.
+
+use askama::Template;
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::{Url, form_urlencoded};
+
+use super::{
+    caller::{Asked, Caller, peer},
+    guard::page_policy,
+    reply::{Lang, html},
+};
+use crate::{
+    app::{App, SharedApp},
+    error::{Code, Error},
+    oidc::{self, Visitor},
+    secret::{Hashed, Secret},
+    site::Site,
+    ticket::Denied,
+};
+
+/// What an application is told of who asks. Every answer that lets a request through carries all of them: one that is
+/// missing would let through what a client had written there itself.
+const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
+
+/// How long a sign-in may take from its beginning; a ticket can be renewed for about as long.
+const TO_SIGN_IN: i64 = 15 * 60;
+
+/// The longest address within the application to come back to; who comes from a longer one is led to its front page.
+const LONGEST: usize = 1500;
+
+/// A request to an application, as a trusted proxy tells of it.
+pub(super) struct Forwarded {
+    site: std::sync::Arc<Site>,
+    /// Where the application is: scheme, host and port.
+    origin: String,
+    /// What was asked for there.
+    uri: String,
+    /// Whether a person's browser goes there, who can be sent to sign in: a GET, and not of a script or a picture.
+    navigates: bool,
+    /// The cookie of the application's host.
+    cookie: Option<Secret>,
+}
+
+impl FromRequestParts<SharedApp> for Forwarded {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        Self::read(app, &parts.extensions, &parts.headers)
+    }
+}
+
+impl Forwarded {
+    fn read(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<Self, Error> {
+        // Anybody can write these headers; a proxy of ours writes them over.
+        if !app.settings.is_trusted_proxy(peer(extensions)) {
+            return Err(Code::ProxyNotTrusted.into());
+        }
+        let (scheme, host) =
+            (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);
+        let (scheme, host) = scheme.zip(host).ok_or_else(|| {
+            Error::invalid("the proxy must send X-Forwarded-Proto and X-Forwarded-Host")
+        })?;
+        let origin = Url::parse(&format!("{scheme}://{host}")).ok();
+        let origin = origin.map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        let site = app.sites.protecting(&origin).ok_or(Code::ApplicationNotRegistered)?;
+        let uri = one(headers, "x-forwarded-uri")?.unwrap_or_default();
+        let is_get = one(headers, "x-forwarded-method")?.is_some_and(|method| method == "GET");
+        let mode = headers.get("sec-fetch-mode");
+        let navigates = is_get && mode.is_none_or(|mode| mode.as_bytes() == b"navigate");
+        let cookie = CookieJar::from_headers(headers);
+        let cookie = cookie.get(&cookie_name(&origin, "app")).map(|it| it.value().to_owned());
+        let cookie = cookie.filter(|value| !value.is_empty()).map(Secret::from);
+        Ok(Self { site, origin, uri: uri.to_owned(), navigates, cookie })
+    }
+
+    async fn visitor(&self, app: &App) -> Result<Option<Visitor>, Error> {
+        match &self.cookie {
+            Some(cookie) => oidc::visitor(app, &self.site, &self.origin, cookie).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Where a person begins to sign in, to come back to what they had asked for.
+    fn start(&self) -> String {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("to", own_path(&self.uri))
+            .finish();
+        format!("{}/.saoma/start?{query}", self.origin)
+    }
+}
+
+/// The one value of a header; of several it is not known which the proxy wrote.
+fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    let mut values = headers.get_all(name).iter();
+    let (first, second) = (values.next(), values.next());
+    let text = first.map(HeaderValue::to_str).transpose();
+    match text {
+        Ok(text)
+            if second.is_none()
+                && text.is_none_or(|text| name == "x-forwarded-uri" || !text.contains(',')) =>
+        {
+            Ok(text)
+        }
+        _ => Err(Error::invalid(format!(
+            "{name} must come once, with one value; let the proxy write it over"
+        ))),
+    }
+}
+
+/// An address within the application: a path, and no second slash that would make a host of it.
+fn own_path(uri: &str) -> &str {
+    let plain =
+        uri.starts_with('/') && uri.len() <= LONGEST && !uri.contains(['\\', '\r', '\n', '\t']);
+    if plain && !uri.starts_with("//") { uri } else { "/" }
+}
+
+/// For proxies that hand any answer but 2xx to the browser: Caddy's `forward_auth`, Traefik's `forwardAuth`.
+pub(super) async fn check(
+    State(app): State<SharedApp>,
+    asked: Result<Forwarded, Error>,
+) -> Result<Response, Error> {
+    let asked = asked?;
+    Ok(no_store(match asked.visitor(&app).await? {
+        Some(visitor) => known(&visitor),
+        None if asked.navigates => Redirect::to(&asked.start()).into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
+    }))
+}
+
+/// For nginx, whose `auth_request` takes 401 alone for "not signed in": where to begin stands in `Location`.
+pub(super) async fn check_for_nginx(
+    State(app): State<SharedApp>,
+    asked: Result<Forwarded, Error>,
+) -> Result<Response, Error> {
+    let asked = asked?;
+    Ok(no_store(match asked.visitor(&app).await? {
+        Some(visitor) => known(&visitor),
+        None if asked.navigates => {
+            (StatusCode::UNAUTHORIZED, [(header::LOCATION, asked.start())]).into_response()
+        }
+        None => StatusCode::UNAUTHORIZED.into_response(),
+    }))
+}
+
+fn known(visitor: &Visitor) -> Response {
+    let mut response = StatusCode::OK.into_response();
+    let told = [&visitor.user, &visitor.name, &visitor.email, &visitor.groups];
+    for (name, value) in IDENTITY.into_iter().zip(told) {
+        // UTF-8 as it is; nothing that ends a header can stand in a name (see `login::set_profile`).
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        let value = value.unwrap_or(HeaderValue::from_static(""));
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    response
+}
+
+fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Start {
+    /// The path within the application to come back to.
+    to: Option<String>,
+}
+
+/// On the application's host: the browser is given what proves it at its return, and goes to sign in.
+pub(super) async fn start(
+    State(app): State<SharedApp>,
+    asked: Result<Forwarded, Error>,
+    cookies: CookieJar,
+    query: Result<Asked<Start>, Error>,
+) -> Result<Response, Error> {
+    let (asked, Asked(Start { to })) = (asked?, query?);
+    let begun = oidc::begin(&app, &asked.site, &asked.origin);
+    let to = URL_SAFE_NO_PAD.encode(own_path(to.as_deref().unwrap_or("/")));
+    // One for each tab that begins.
+    let name = start_name(&asked.origin, begun.state.reveal());
+    let value = format!("{}.{}.{to}", begun.state.reveal(), begun.verifier.reveal());
+    let cookies = cookies.add(cookie(&asked.origin, name, value, TO_SIGN_IN));
+    Ok(no_store((cookies, Redirect::to(&begun.location)).into_response()))
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Back {
+    state: Option<String>,
+    code: Option<Secret>,
+    error: Option<String>,
+    error_description: Option<String>,
+    iss: Option<String>,
+}
+
+/// On the application's host: the browser comes back with an answer, and gets the cookie of this host for it.
+pub(super) async fn callback(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    asked: Result<Forwarded, Error>,
+    cookies: CookieJar,
+    query: Result<Asked<Back>, Error>,
+) -> Result<Response, Error> {
+    let (asked, Asked(back)) = (asked?, query?);
+    let origin = &asked.origin;
+    let state = back.state.unwrap_or_default();
+    let name = start_name(origin, &state);
+    let begun = cookies.get(&name).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
+    let mut parts = begun.splitn(3, '.');
+    let mut part = || parts.next().unwrap_or_default();
+    let (own_state, verifier, to) = (part(), part(), part());
+    let to = URL_SAFE_NO_PAD.decode(to).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let to = own_path(to.as_deref().unwrap_or("/")).to_owned();
+    let failed = |why| {
+        let (site, detail) = (asked.site.name.clone(), sentence(caller.lang, why));
+        let page = ApplicationPage { lang: caller.lang.tag(), site, detail, again: to.clone() };
+        Ok(no_store(shown(&app, &page)))
+    };
+    // Begun by this browser, and answered by this server (RFC 9207).
+    let own = !own_state.is_empty() && Hashed::of(own_state) == Hashed::of(&state);
+    if !own || back.iss.as_ref() != Some(&app.settings.public_url) {
+        return failed(None);
+    }
+    let Some(code) = back.code else {
+        let denied = back.error.as_deref() == Some("access_denied");
+        let why = back.error_description.filter(|_| denied);
+        return failed(why.and_then(|why| oidc::denied(&why)));
+    };
+    match oidc::hand_over(&app, &asked.site, origin, code, verifier.to_owned()).await {
+        Ok(token) => {
+            let life =
+                i64::try_from(app.settings.session.application.as_secs()).unwrap_or(i64::MAX);
+            let own = cookie(origin, cookie_name(origin, "app"), token.reveal().to_owned(), life);
+            let cookies = cookies.add(own).add(cookie(origin, name, String::new(), 0));
+            Ok(no_store((cookies, Redirect::to(&format!("{origin}{to}"))).into_response()))
+        }
+        Err(error) if error.error == "invalid_grant" => failed(None),
+        Err(_) => Err(Code::Unavailable.into()),
+    }
+}
+
+/// On the application's host: ends the sign-in, then lets saoma's own page say what else this browser is signed in to.
+pub(super) async fn sign_out(
+    State(app): State<SharedApp>,
+    asked: Result<Forwarded, Error>,
+    headers: HeaderMap,
+    cookies: CookieJar,
+) -> Result<Response, Error> {
+    let asked = asked?;
+    let next = Redirect::to(&format!(
+        "{}/oauth2/logout?client_id={}",
+        app.settings.public_url, asked.site.id
+    ));
+    // A link on somebody else's page signs nobody out: there the person is asked.
+    let foreign =
+        headers.get("sec-fetch-site").is_some_and(|from| from.as_bytes() == b"cross-site");
+    if foreign {
+        return Ok(no_store(next.into_response()));
+    }
+    if let Some(token) = &asked.cookie {
+        oidc::sign_out(&app, &asked.site, &asked.origin, token).await?;
+    }
+    let ended = cookie(&asked.origin, cookie_name(&asked.origin, "app"), String::new(), 0);
+    Ok(no_store((cookies.add(ended), next).into_response()))
+}
+
+#[derive(Template)]
+#[template(path = "application.html")]
+struct ApplicationPage {
+    lang: &'static str,
+    site: String,
+    detail: &'static str,
+    /// Where to try again.
+    again: String,
+}
+
+/// Why somebody is not signed in; never in words that stood in an address.
+fn sentence(lang: Lang, why: Option<Denied>) -> &'static str {
+    let of = |code: Code| (code.row().zh, code.row().en);
+    let (zh, en) = match why {
+        Some(Denied::ByPerson | Denied::WrongMatch) => {
+            ("您在手机上拒绝了这次登录。", "You said no on the phone.")
+        }
+        Some(Denied::NotAdmitted) => of(Code::NotAdmitted),
+        Some(Denied::OwnerAsked) => of(Code::OwnerAsked),
+        None => (
+            "这次登录已经过期，或者是在另一个浏览器里开始的。",
+            "This sign-in is over, or was begun in another browser.",
+        ),
+    };
+    match lang {
+        Lang::Zh => zh,
+        Lang::En => en,
+    }
+}
+
+fn shown(app: &SharedApp, page: &ApplicationPage) -> Response {
+    let mut response = (StatusCode::FORBIDDEN, html(page)).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
+    response
+}
+
+/// What a cookie of an application's host is called, so that no neighbour of the host can write it where https is.
+fn cookie_name(origin: &str, what: &str) -> String {
+    let prefix = if origin.starts_with("https://") { "__Host-" } else { "" };
+    format!("{prefix}saoma-{what}")
+}
+
+fn start_name(origin: &str, state: &str) -> String {
+    let plain = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
+    let tab: String = state.chars().take(8).filter(plain).collect();
+    cookie_name(origin, &format!("start-{tab}"))
+}
+
+fn cookie(origin: &str, name: String, value: String, seconds: i64) -> Cookie<'static> {
+    Cookie::build((name, value))
+        .path("/")
+        .http_only(true)
+        .secure(origin.starts_with("https://"))
+        .same_site(SameSite::Lax)
+        .max_age(time::Duration::seconds(seconds))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_led_out_of_the_application() {
+        assert_eq!(own_path("/page?x=1&y=//z"), "/page?x=1&y=//z");
+        let long = format!("/{}", "a".repeat(LONGEST));
+        for foreign in [
+            "",
+            "page",
+            "//evil.example/",
+            "/\\evil.example",
+            "https://evil.example/",
+            "/\t/evil.example",
+            &long,
+        ] {
+            assert_eq!(own_path(foreign), "/", "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_came_twice_is_refused() {
+        let headers = |values: &[&'static str]| {
+            let name = HeaderName::from_static("x-forwarded-host");
+            values
+                .iter()
+                .map(|it| (name.clone(), HeaderValue::from_static(it)))
+                .collect::<HeaderMap>()
+        };
+        assert_eq!(one(&headers(&["a.example"]), "x-forwarded-host").unwrap(), Some("a.example"));
+        assert!(one(&headers(&["a.example", "b.example"]), "x-forwarded-host").is_err());
+        assert!(one(&headers(&["a.example, b.example"]), "x-forwarded-host").is_err());
+        assert_eq!(one(&headers(&[]), "x-forwarded-host").unwrap(), None);
+    }
+}

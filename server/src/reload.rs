@@ -1,0 +1,77 @@
+//! Taking over changed settings without a restart: the sites, and how much is logged.
+//!
+//! Everything else is read once at the start; what changed of it is named and waits for the next one. Settings that cannot
+//! be used change nothing.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::{
+    app::App,
+    audit,
+    config::{Faults, Settings},
+    log::Log,
+};
+
+/// What was taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Sites of the settings that are new, changed or gone.
+    pub sites: Vec<String>,
+    /// Settings that changed too, and want a restart.
+    pub waits: Vec<&'static str>,
+}
+
+/// Takes over the sites of these settings, and logs and audits it.
+///
+/// # Errors
+/// The faults of settings that cannot be used; or what the store says, in whose audit log each change stands.
+pub async fn take_over(app: &App, loaded: Result<Settings, Faults>) -> Result<Taken, String> {
+    let fresh = loaded.map_err(|faults| faults.to_string())?;
+    let before: BTreeSet<_> = app.sites.all().iter().map(|site| site.id.clone()).collect();
+    let changed = |id: &String| {
+        let now = fresh.sites.iter().find(|site| site.id == *id);
+        app.sites.settled_site(id).as_deref() != now
+    };
+    let named = fresh.sites.iter().map(|site| site.id.clone());
+    let all: BTreeSet<_> = before.into_iter().chain(named).collect();
+    let sites: Vec<String> = all.into_iter().filter(changed).collect();
+    let waits = app.settings.wants_restart(&fresh);
+    if !sites.is_empty() {
+        // Audited before it holds: what cannot be written down does not happen.
+        let entry = audit::Entry {
+            at: app.world.now(),
+            what: "settings.reloaded".to_owned(),
+            person: None,
+            site: None,
+            address: None,
+            detail: json!({ "sites": sites }),
+        };
+        app.store.audit(entry).await.map_err(|error| error.to_string())?;
+    }
+    app.codes.also_for(fresh.sites.iter().filter_map(|site| site.env_version));
+    app.sites.settle(fresh.sites, &app.settings.public_url);
+    Ok(Taken { sites, waits })
+}
+
+/// The same at a signal: what comes of it goes to the log. The level is taken over unless the command line fixed it.
+pub async fn reload(app: &App, log: &Log, level_is_fixed: bool, loaded: Result<Settings, Faults>) {
+    let level = loaded.as_ref().ok().map(|fresh| fresh.log.level.clone());
+    match take_over(app, loaded).await {
+        Ok(Taken { sites, waits }) => {
+            if let Some(level) = level.filter(|_| !level_is_fixed)
+                && let Err(why) = log.set_level(&level)
+            {
+                tracing::error!(name: "settings.level_refused", why, "the log's level stays as it was");
+            }
+            tracing::info!(name: "settings.reloaded", ?sites, "the settings were read again");
+            if !waits.is_empty() {
+                tracing::warn!(name: "settings.restart_needed", ?waits, "these settings changed too, and hold from the next start on");
+            }
+        }
+        Err(faults) => {
+            tracing::error!(name: "settings.refused", faults, "the settings cannot be used; those before them stay in force");
+        }
+    }
+}

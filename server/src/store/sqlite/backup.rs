@@ -1,0 +1,248 @@
+//! A database copied while a server runs on it, and put back where none does.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{MIGRATIONS, keep_private};
+use crate::store::Error;
+
+/// Copies the database at `from` to `to`, which must not be there: everything up to one moment, in one whole file that only
+/// its owner may read. Who writes meanwhile is not kept waiting. Says how many bytes it has.
+///
+/// # Errors
+/// If there is no database at `from`, `to` is there already or cannot be written, or the copy is not whole.
+pub fn copy(from: &Path, to: &Path) -> Result<u64, Error> {
+    if !from.exists() {
+        return Err(Error(format!("there is no database at {}", from.display())));
+    }
+    if to.exists() {
+        return Err(Error(format!("{} is there already; name another file", to.display())));
+    }
+    let part = beside(to, "part");
+    // What an earlier try may have left.
+    let _ = fs::remove_file(&part);
+    keep_private(&part)?;
+    let made = vacuum(from, &part).and_then(|()| check(&part).map(drop));
+    let moved = made.and_then(|()| settle(&part, to).map_err(|error| failed(to, &error)));
+    if moved.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    moved?;
+    fs::metadata(to).map(|file| file.len()).map_err(|error| failed(to, &error))
+}
+
+/// How many bytes of a copy stand by now, for who shows its progress; and how many it will have, about.
+pub fn progress(from: &Path, to: &Path) -> (u64, u64) {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    (size(&beside(to, "part")), size(from))
+}
+
+fn vacuum(from: &Path, to: &Path) -> Result<(), Error> {
+    let connection = Connection::open_with_flags(
+        from,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    let to = to.to_str().ok_or_else(|| Error("the file's name is not Unicode".to_owned()))?;
+    connection.execute("VACUUM INTO ?1", [to])?;
+    Ok(())
+}
+
+/// Puts the copy at `from` in the place of the database at `to`, and what stood there aside: says where. It is brought up to
+/// date at the next start, if it is of an older saoma.
+///
+/// # Errors
+/// If `from` is no whole database of saoma's, or a server runs on `to`.
+pub fn restore(from: &Path, to: &Path) -> Result<Option<PathBuf>, Error> {
+    check(from)?;
+    let aside = if to.exists() {
+        let _alone = alone(to)?;
+        let aside = (1..).map(|n: u32| beside(to, &format!("before-restore-{n}")));
+        aside.into_iter().find(|path| !path.exists())
+    } else {
+        None
+    };
+    let part = beside(to, "part");
+    keep_private(&part)?;
+    let copied = fs::copy(from, &part).map(drop);
+    // The copy takes its source's permissions along.
+    copied.and_then(|()| private(&part)).map_err(|error| failed(&part, &error))?;
+    if let Some(aside) = &aside {
+        fs::rename(to, aside).map_err(|error| failed(aside, &error))?;
+    }
+    settle(&part, to).map_err(|error| failed(to, &error))?;
+    Ok(aside)
+}
+
+/// Whether this is a whole database of this saoma or an older one: its schema.
+fn check(path: &Path) -> Result<usize, Error> {
+    let not = |why: &str| Error(format!("{} {why}", path.display()));
+    if !path.exists() {
+        return Err(not("is not there"));
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let is_ours = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
+    let tables: u32 = connection
+        .query_row(is_ours, [], |row| row.get(0))
+        .map_err(|_| not("is no SQLite database"))?;
+    let schema: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let schema = usize::try_from(schema).unwrap_or(usize::MAX);
+    if tables != 3 || schema == 0 {
+        return Err(not("is no database of saoma's"));
+    }
+    if schema > MIGRATIONS.len() {
+        return Err(not(&format!(
+            "has schema {schema}, this saoma knows {}: use the newer saoma",
+            MIGRATIONS.len()
+        )));
+    }
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(schema) } else { Err(not(&format!("is damaged: {found}"))) }
+}
+
+/// Makes sure that nobody else has the database open, and that all of it is in its one file.
+fn alone(path: &Path) -> Result<Connection, Error> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let taken = connection.execute_batch(
+        "PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT; \
+         PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;",
+    );
+    match taken {
+        Ok(()) => Ok(connection),
+        Err(error)
+            if matches!(
+                error.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            Err(Error(format!("{} is in use: stop the server first", path.display())))
+        }
+        // Damaged, perhaps: that is what backups are for. It is put aside as it is.
+        Err(_) => Ok(connection),
+    }
+}
+
+/// Gives a file that is whole its name, so that a power cut leaves the old one or the new one.
+fn settle(part: &Path, to: &Path) -> io::Result<()> {
+    File::open(part)?.sync_all()?;
+    fs::rename(part, to)?;
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn private(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(end);
+    name.into()
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error(format!("{}: {error}; is the folder there, and is there room?", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use super::*;
+    use crate::store::{
+        Store as _,
+        contract::{NOW, a_life, identity},
+        sqlite::Sqlite,
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_copy_made_under_writes_is_whole_and_takes_its_place_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copied) = (folder.path().join("saoma.db"), folder.path().join("copy.db"));
+        let store = Sqlite::open(&path).unwrap();
+        let ann = a_life(&store, "ann").await;
+        let stop = Arc::new(AtomicBool::new(false));
+        let writing = {
+            let (stop, store) = (stop.clone(), Sqlite::open(&path).unwrap());
+            tokio::spawn(async move {
+                let mut n = 0_u32;
+                while !stop.load(Ordering::Relaxed) {
+                    store.server_secret(&format!("n{n}"), vec![0; 512]).await.unwrap();
+                    n += 1;
+                }
+                n
+            })
+        };
+        for n in 0..5 {
+            let to = folder.path().join(format!("{n}.db"));
+            assert!(copy(&path, &to).unwrap() > 10_000);
+        }
+        assert!(copy(&path, &copied).is_ok());
+        stop.store(true, Ordering::Relaxed);
+        assert!(writing.await.unwrap() > 0, "nobody wrote meanwhile");
+        #[cfg(unix)]
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&copied).unwrap().permissions())
+                & 0o777,
+            0o600
+        );
+        assert!(copy(&path, &copied).unwrap_err().0.contains("already"));
+
+        // What happens after the copy is not in it.
+        store.forget(&ann.id, NOW).await.unwrap();
+        assert!(store.person(&ann.id).await.unwrap().is_none());
+        assert!(restore(&copied, &path).unwrap_err().0.contains("stop the server"));
+        drop(store);
+        let aside = loop {
+            // The writer's thread closes its connection a moment after its handle is dropped.
+            match restore(&copied, &path) {
+                Err(error) if error.0.contains("stop the server") => tokio::task::yield_now().await,
+                restored => break restored.unwrap().unwrap(),
+            }
+        };
+        assert!(aside.exists());
+        let store = Sqlite::open(&path).unwrap();
+        let back = store.person_of(&identity("wx1", "ann", None)).await.unwrap();
+        assert_eq!(back.map(|person| person.id), Some(ann.id));
+    }
+
+    #[test]
+    fn what_is_no_database_of_ours_is_not_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, to) = (folder.path().join("file"), folder.path().join("saoma.db"));
+        assert!(restore(&file, &to).unwrap_err().0.contains("is not there"));
+        fs::write(&file, "not a database, but long enough to look like one".repeat(100)).unwrap();
+        assert!(restore(&file, &to).unwrap_err().0.contains("no SQLite database"));
+        fs::remove_file(&file).unwrap();
+        Connection::open(&file).unwrap().execute_batch("CREATE TABLE persons (id)").unwrap();
+        assert!(restore(&file, &to).unwrap_err().0.contains("no database of saoma's"));
+        assert!(!to.exists());
+    }
+
+    #[test]
+    fn a_copy_of_a_newer_saoma_is_refused_and_a_damaged_one_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, to) = (folder.path().join("copy.db"), folder.path().join("saoma.db"));
+        drop(Sqlite::open(&to).unwrap());
+        copy(&to, &file).unwrap();
+        let whole = fs::read(&file).unwrap();
+        Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        assert!(restore(&file, &to).unwrap_err().0.contains("schema 99"));
+        fs::write(&file, whole.get(..whole.len() / 2).unwrap()).unwrap();
+        assert!(restore(&file, &to).is_err());
+    }
+}

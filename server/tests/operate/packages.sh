@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# The packages, each in a tree with nothing else in it: the static binary, the last stage of the Containerfile, and the .deb
+# in a fresh Debian. Each serves there, and a page opens. The unit file is held against systemd's own judgement.
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+[ "$(id -u)" = 0 ] || exec sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME,HOME "$0" "$@"
+# shellcheck source=server/tests/operate/stage.sh
+. server/tests/operate/stage.sh
+packages debootstrap systemd curl mandoc
+
+./dev release
+if ldd dist/saoma > "$folder/ldd" 2>&1 && ! grep -q 'statically linked' "$folder/ldd"; then
+    cat "$folder/ldd"; fail "the binary wants libraries"
+fi
+(cd dist && sha256sum --check --quiet ./*.sha256)
+mandoc -T lint -W error dist/man/saoma.1.gz dist/man/saoma-serve.1.gz || fail "a manual page that man cannot read"
+for page in saoma serve site-add backup; do
+    [ -s "dist/man/saoma-${page#saoma}.1.gz" ] || [ -s "dist/man/$page.1.gz" ] || fail "no manual page of $page"
+done
+bash -n dist/completions/saoma.bash
+bash -c '. dist/completions/saoma.bash && complete -p saoma' | grep -q saoma || fail "bash does not complete"
+
+# The unit: what systemd says of it, and no worse than it is now.
+mkdir -p "$folder/units"
+sed 's,/usr/bin/saoma,/bin/true,' packaging/saoma.service > "$folder/units/saoma.service"
+systemd-analyze verify --man=no "$folder/units/saoma.service"
+systemd-analyze security --offline=true --threshold=15 "$folder/units/saoma.service" | tail -n 1
+
+stage_with dist/saoma
+export SAOMA_PUBLIC_URL=$public SAOMA_LISTEN=${public#http://} SAOMA_ADMIN_LISTEN=${operators#http://}
+
+opens() {
+    wait_for "$public/readyz"
+    curl -sf "$public/login" | grep -q '<wechat-login' || fail "$1: no page"
+    echo "$1: serves a page"
+}
+ends() { kill "${started[-1]}"; wait "${started[-1]}" || fail "it does not stop in peace"; unset 'started[-1]'; }
+
+# The container: its last stage, line by line, without an engine.
+tree=$folder/scratch
+mkdir "$tree"
+uid=0 gid=0 workdir=/ environment=()
+mkdir -p data
+while read -r word rest; do
+    case "$word" in
+        FROM) [ "$rest" = scratch ] && last=yes || last= ;;
+        *) [ -n "${last:-}" ] || continue ;;&
+        COPY)
+            owner=0:0
+            while [[ $rest == --* ]]; do
+                [[ $rest != --chown=* ]] || { owner=${rest%% *}; owner=${owner#--chown=}; }
+                rest=${rest#* }
+            done
+            from=${rest% *} to=${rest##* }
+            mkdir -p "$tree/$(dirname "$to")"
+            cp -rL "$(sed 's,^/src/,./,' <<< "$from")" "$tree/$to"
+            chown -R "$owner" "$tree/$to" ;;
+        ENV) environment+=("$rest") ;;
+        USER) uid=${rest%:*} gid=${rest#*:} ;;
+        WORKDIR) workdir=$rest ;;
+        ENTRYPOINT) entry=$(tr -d '[]",' <<< "$rest") ;;
+        CMD) command=$(tr -d '[]",' <<< "$rest") ;;
+        HEALTHCHECK) health=$(sed 's/.*CMD //' <<< "$rest" | tr -d '[]",') ;;
+    esac
+done < Containerfile
+rmdir data
+[ "$(find "$tree" -type f | wc -l)" = 2 ] || fail "more in the container than saoma and certificates"
+inside() {
+    env -i "${environment[@]}" SAOMA_PUBLIC_URL="$public" SAOMA_WECHAT__APPID="$SAOMA_WECHAT__APPID" \
+        SAOMA_WECHAT__SECRET=pretend SAOMA_WECHAT__BASE_URL="http://localhost:${wechat##*:}" \
+        SAOMA_LISTEN=0.0.0.0:9380 SAOMA_ADMIN_LISTEN=0.0.0.0:9381 \
+        chroot --userspec="$uid:$gid" "$tree" "$@"
+}
+# shellcheck disable=SC2086
+run inside $entry $command
+opens "the container's last stage"
+# shellcheck disable=SC2086
+inside $health || fail "its healthcheck"
+ends
+
+# Names resolve without anything of glibc's beside the binary: from /etc/hosts, as here, or by DNS.
+mkdir -p "$tree/etc"
+echo "127.0.0.1 wechat.test" > "$tree/etc/hosts"
+wechat_there=http://wechat.test:${wechat##*:}
+# shellcheck disable=SC2086
+run env -i "${environment[@]}" SAOMA_PUBLIC_URL="$public" SAOMA_WECHAT__APPID="$SAOMA_WECHAT__APPID" \
+    SAOMA_WECHAT__SECRET=pretend SAOMA_WECHAT__BASE_URL="$wechat_there" SAOMA_LISTEN=0.0.0.0:9380 \
+    SAOMA_ADMIN_LISTEN=0.0.0.0:9381 chroot --userspec="$uid:$gid" "$tree" $entry $command
+opens "the static binary, with a name to look up"
+ends
+
+# The .deb, in a fresh Debian.
+command -v cargo-deb > "$folder/which" || cargo install --quiet --locked cargo-deb --version 3.8.0
+cargo deb --quiet --no-build --no-strip --package saoma --output "$folder/saoma.deb"
+dpkg-deb --info "$folder/saoma.deb" | grep -E 'Version|Depends'
+debian=$folder/debian
+debootstrap --variant=minbase --include=ca-certificates bookworm "$debian" > "$folder/debootstrap.txt" \
+    || { tail "$folder/debootstrap.txt"; fail "no fresh Debian"; }
+cp "$folder/saoma.deb" "$debian/tmp/"
+chroot "$debian" dpkg --install /tmp/saoma.deb
+chroot "$debian" /usr/bin/saoma --version
+[ "$(stat -c %a:%U "$debian/etc/saoma/saoma.toml")" = 640:root ] || fail "anybody may read the secrets"
+[ "$(chroot "$debian" stat -c %a:%U /var/lib/saoma)" = 700:saoma ] || fail "the folder is not saoma's alone"
+chroot "$debian" saoma config --check && fail "empty settings pass"
+sed -i "s,^public_url = .*,public_url = \"$public\"\nlisten = \"${public#http://}\"\nadmin_listen = \"${operators#http://}\"," \
+    "$debian/etc/saoma/saoma.toml"
+sed -i "s,^appid = .*,appid = \"$SAOMA_WECHAT__APPID\"\nbase_url = \"$wechat\",; 0,/^secret = .*/s//secret = \"pretend\"/" \
+    "$debian/etc/saoma/saoma.toml"
+chroot "$debian" env -i PATH=/usr/bin saoma config --check
+# By root, before the first start: what it makes must be the server's all the same.
+chroot "$debian" env -i PATH=/usr/bin saoma site add wiki --name Wiki --redirect-uri https://wiki.example.com/callback
+run chroot --userspec=saoma:saoma "$debian" env -i /usr/bin/saoma serve --config /etc/saoma/saoma.toml
+opens "the .deb in a fresh Debian"
+chroot "$debian" env -i PATH=/usr/bin saoma backup /var/lib/saoma/copy.db
+ends
+chroot "$debian" dpkg --purge saoma
+[ -e "$debian/var/lib/saoma/saoma.db" ] || fail "purging took everybody's accounts"
+[ ! -e "$debian/usr/bin/saoma" ] || fail "it is still there"
+echo "4 passed, 0 failed"

@@ -1,0 +1,49 @@
+//! Backups made while people sign in, and put back.
+
+use crate::{process::Process, support::reads_scene};
+
+/// Signs a person in at saoma's own page.
+async fn signs_in(saoma: &Process, person: &str) {
+    let browser = saoma.browser();
+    let page = browser.opens("/login").await.unwrap();
+    let phone = saoma.phone(person);
+    let asked = phone.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
+    phone.approves(&asked).await.unwrap();
+    browser.calls(&page, "claim").await.unwrap().good().unwrap();
+}
+
+fn audited(saoma: &Process, what: &str) -> u32 {
+    let store = rusqlite::Connection::open(saoma.database()).unwrap();
+    store.query_row("SELECT count(*) FROM audit WHERE what = ?1", [what], |row| row.get(0)).unwrap()
+}
+
+fn people(saoma: &Process) -> u32 {
+    let store = rusqlite::Connection::open(saoma.database()).unwrap();
+    store.query_row("SELECT count(*) FROM persons", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn a_backup_is_made_beside_a_running_server_and_brings_its_people_back() {
+    let mut saoma = Process::starts("info").await;
+    signs_in(&saoma, "ann").await;
+    let made = saoma.saoma(&["backup", "copy.db"]);
+    assert!(made.status.success(), "{made:?}");
+    assert!(made.stderr.is_empty(), "no progress where there is no terminal: {made:?}");
+    assert_eq!(audited(&saoma, "backup.made"), 1);
+    let again = saoma.saoma(&["backup", "copy.db"]);
+    assert!(!again.status.success());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("already"), "{again:?}");
+    signs_in(&saoma, "bob").await;
+    assert_eq!(people(&saoma), 2);
+
+    let running = saoma.saoma(&["restore", "copy.db"]);
+    assert!(String::from_utf8_lossy(&running.stderr).contains("stop the server"), "{running:?}");
+    saoma.is_asked_to_stop().await;
+    let restored = saoma.saoma(&["restore", "copy.db"]);
+    assert!(restored.status.success(), "{restored:?}");
+    assert!(saoma.database().with_extension("db.before-restore-1").exists());
+    assert_eq!((people(&saoma), audited(&saoma, "backup.restored")), (1, 1));
+    saoma.starts_again().await;
+    signs_in(&saoma, "ann").await;
+    assert_eq!(people(&saoma), 1, "ann is who she was");
+}
