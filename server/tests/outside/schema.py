@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 from running import saoma  # noqa: E402
@@ -29,7 +30,7 @@ def main():
             "--max-examples", examples, "--phases", "examples,coverage,fuzzing", "--mode", "all", "--seed", "7",
             "--request-timeout", "30", "--workers", "1", "--suppress-health-check", "all", "--no-color",
             "-H", f"Authorization: Bearer {token}", "-H", "Origin: https://blog.example.com",
-        ])
+        ], cwd=Path(schemathesis).parent)
         if server.poll() is not None:
             sys.exit("the server is gone")
         log.seek(0)
