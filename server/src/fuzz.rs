@@ -127,22 +127,22 @@ pub fn headers(bytes: &[u8]) {
     assert!(!shown.chars().any(crate::site::misleading), "{shown}");
 }
 
+/// What the blog asks for.
+fn asked(challenge: &str, scopes: &str) -> grant::Request {
+    let asked = serde_json::json!({
+        "site": "blog", "redirect_uri": "https://blog.example.com/cb", "scopes": grant::Scopes::parse(scopes),
+        "code_challenge": challenge,
+    });
+    serde_json::from_value(asked).unwrap()
+}
+
 /// A challenge, and the verifier that follows it on the next line.
 pub fn pkce(bytes: &[u8]) {
     let (challenge, verifier) = halves(bytes);
     let site = Site::new("blog", "My blog");
     let checked = grant::check_pkce(&site, true, Some(&challenge), Some("S256"));
     let uri = "https://blog.example.com/cb";
-    let request = grant::Request {
-        site: "blog".to_owned(),
-        redirect_uri: uri.to_owned(),
-        scopes: grant::Scopes::parse(&verifier),
-        state: None,
-        nonce: None,
-        code_challenge: Some(challenge.clone()),
-        response_mode: grant::ResponseMode::Query,
-        expects: None,
-    };
+    let request = asked(&challenge, &verifier);
     let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(1));
     let redeemed =
         grant::check_redemption(&request, "blog", Some(uri), Some(&verifier), until, now);
@@ -306,16 +306,7 @@ async fn set(folder: &std::path::Path) -> (SharedApp, Vec<(&'static str, String)
     let tickets = std::sync::Arc::new(Memory::new(waiting.clone()));
     let app = run::assemble(settings, world, store, tickets, waiting).await.unwrap();
     let site = app.sites.get("blog").unwrap();
-    let request = grant::Request {
-        site: "blog".to_owned(),
-        redirect_uri: "https://blog.example.com/cb".to_owned(),
-        scopes: grant::Scopes::parse("openid profile"),
-        state: Some("s".to_owned()),
-        nonce: None,
-        code_challenge: Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".to_owned()),
-        response_mode: grant::ResponseMode::Query,
-        expects: None,
-    };
+    let request = asked("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", "openid profile");
     let browser = crate::ticket::Browser {
         name: "Firefox".to_owned(),
         os: "Linux".to_owned(),

@@ -33,25 +33,27 @@ def free_port():
         return taken.getsockname()[1]
 
 
-def answers(url, patience=60):
-    """Waits until somebody answers there."""
+def answers(url, server, patience=60):
+    """Waits until the server answers there."""
     until = time.monotonic() + patience
-    while time.monotonic() < until:
+    while time.monotonic() < until and server.poll() is None:
         try:
             return urllib.request.urlopen(url, timeout=5).status
         except urllib.error.HTTPError as error:
             return error.code
         except OSError:
             time.sleep(0.05)
-    raise SystemExit(f"nobody answers at {url}")
+    raise SystemExit(f"nobody answers at {url}; what the server said stands above")
 
 
 @contextlib.contextmanager
 def saoma(limits="", profile="debug"):
-    """Starts both, yields saoma's URL and its log, and stops both."""
-    binary = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / profile / "saoma"
-    build = ["cargo", "build", "--quiet", "-p", "saoma"] + (["--release"] if profile == "release" else [])
-    subprocess.run(build, cwd=ROOT, check=True)
+    """Starts both, yields saoma's URL, WeChat's, the process and its log, and stops both. SAOMA_BINARY names one that is built already."""
+    binary = os.environ.pop("SAOMA_BINARY", None)
+    if not binary:
+        build = ["cargo", "build", "--quiet", "-p", "saoma"] + (["--release"] if profile == "release" else [])
+        subprocess.run(build, cwd=ROOT, check=True)
+        binary = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / profile / "saoma"
     with tempfile.TemporaryDirectory() as folder:
         port, admin, wechat = free_port(), free_port(), free_port()
         url, upstream = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{wechat}"
@@ -66,11 +68,14 @@ def saoma(limits="", profile="debug"):
             [binary, "pretend", "--listen", f"127.0.0.1:{wechat}", "--appid", APPID, "--secret", SECRET],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        server = subprocess.Popen([binary, "serve", "--config", settings], stdout=log, stderr=log)
+        server = subprocess.Popen([binary, "serve", "--config", settings], stdout=log, stderr=subprocess.STDOUT)
         try:
-            answers(f"{url}/healthz")
-            yield url, server, log
+            answers(f"{url}/healthz", server)
+            yield url, upstream, server, log
         finally:
+            if server.poll():
+                log.seek(0)
+                print(log.read())
             for process in (server, pretend):
                 process.terminate()
                 process.wait(timeout=30)
