@@ -102,7 +102,7 @@ pub struct Session {
 }
 
 /// `[console]`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Console {
     pub url: String,

@@ -128,7 +128,6 @@ fn names(app: &App, opener: Opener) -> (Secret, Option<Secret>, Owner) {
         Opener::Console { cookie, origin } => {
             (id, None, Owner::Browser { cookie, session: None, at: Some(origin) })
         }
-        Opener::Browser { cookie, session } => (id, None, Owner::Browser { cookie, session }),
         Opener::Device => (id, None, Owner::Device),
         Opener::Page { origin } => {
             let key = Secret::new(&app.world);
@@ -388,7 +387,7 @@ pub async fn digits_of_device(
     opening: &Opening,
     address: IpAddr,
 ) -> Result<(String, u64), Error> {
-    app.limits.of_address(What::Digits, address, app.world.now())?;
+    app.limits.of_address(limits::What::Digits, address, app.world.now())?;
     for _ in 0..TRIES {
         if let Some(drawn) = draw_digits(app, &find(app, opening.ticket.hashed()).await?).await? {
             return Ok(drawn);

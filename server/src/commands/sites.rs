@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, SELF, Site, Sites, protected_twice},
+    site::{Alg, Pkce, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };

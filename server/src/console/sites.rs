@@ -230,9 +230,8 @@ pub async fn told(
     let refused =
         |error: oidc::OauthError| Error::invalid(format!("{}: {}", error.error, error.description));
     let answer = oidc::redeem(app, site, redeem).await.map_err(refused)?;
-    let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    let id_token = app.keys.verify(text("id_token"), "JWT").map(Value::Object);
-    let access = Secret::from(text("access_token").to_owned());
+    let id_token = app.keys.verify(&answer.id_token, "JWT").map(Value::Object);
+    let access = Secret::from(answer.access_token);
     let live = oidc::bearer(app, &access).await.map_err(refused)?;
     let userinfo = oidc::claims(app, &live).map_err(refused)?;
     // It was tried out, and nobody is signed in anywhere.
@@ -242,7 +241,7 @@ pub async fn told(
     let mut entry = line(&app.world, "site.tried", by(operator), Some(&site.id), json!({}));
     entry.person = Some(live.person.id.clone());
     app.store.audit(entry).await?;
-    Ok(json!({ "scope": text("scope"), "id_token": id_token, "userinfo": userinfo }))
+    Ok(json!({ "scope": answer.scope, "id_token": id_token, "userinfo": userinfo }))
 }
 
 #[cfg(test)]

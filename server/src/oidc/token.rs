@@ -225,12 +225,12 @@ fn narrowed(granted: &Scopes, asked: Option<&str>) -> Result<Scopes, OauthError>
 /// What the token endpoint answers (RFC 6749 section 5.1, OIDC Core 3.1.3.3); never printed.
 #[derive(Serialize, JsonSchema)]
 pub struct Tokens {
-    access_token: String,
+    pub(crate) access_token: String,
     #[schemars(extend("const" = "Bearer"))]
     token_type: &'static str,
     expires_in: u64,
-    scope: String,
-    id_token: String,
+    pub(crate) scope: String,
+    pub(crate) id_token: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<String>,
 }
