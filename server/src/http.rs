@@ -168,7 +168,7 @@ pub fn to_https(public_url: &str) -> Router {
 /// What operators reach, on a listener of its own.
 pub fn operators(app: SharedApp) -> Router {
     Router::new()
-        .route("/openapi.json", get(openapi::operators))
+        .route("/openapi.json", get(openapi::for_operators))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
         .route("/metrics", get(admin::metrics))

@@ -507,7 +507,7 @@ impl Sites {
 
     /// The site of this id, if the settings name it.
     pub fn settled_site(&self, id: &str) -> Option<Arc<Site>> {
-        self.settled().get(id).filter(|site| site.id != SELF).cloned()
+        self.settled().get(id).filter(|site| !Self::is_own(&site.id)).cloned()
     }
 
     /// Whether it is saoma itself, or its console.

@@ -18,6 +18,7 @@ use crate::error::Code;
 
 mod apps;
 mod calls;
+mod operators;
 mod people;
 
 /// What the page, the phone and the golden file of the protocol say to each other.
@@ -32,7 +33,8 @@ pub fn document() -> Value {
     apps::oidc(&mut book);
     people::pages(&mut book);
     people::applications(&mut book);
-    people::monitors(&mut book);
+    people::rainbow(&mut book);
+    operators::monitors(&mut book);
     book.bound()
 }
 
@@ -40,7 +42,9 @@ pub fn document() -> Value {
 pub fn operators_document() -> Value {
     let mut book =
         Book::new("saoma, for operators", "Never on the public listener; see admin_listen.");
-    people::monitors(&mut book);
+    operators::monitors(&mut book);
+    operators::neighbours(&mut book);
+    operators::console(&mut book);
     book.bound()
 }
 
@@ -48,7 +52,7 @@ pub(super) async fn public() -> Response {
     published(document())
 }
 
-pub(super) async fn operators() -> Response {
+pub(super) async fn for_operators() -> Response {
     published(operators_document())
 }
 

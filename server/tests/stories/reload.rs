@@ -10,6 +10,9 @@ name = "A fresh site"
 redirect_uris = ["https://fresh.example.com/callback"]
 "#;
 
+/// How the log names the sites that changed.
+const FRESH: &str = r#"sites="[\"fresh\"]""#;
+
 async fn answers(saoma: &Process, site: &str) -> u16 {
     let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
     let asks = format!(
@@ -29,10 +32,10 @@ async fn sites_come_and_go_without_a_restart_and_a_waiting_page_does_not_notice(
     assert_eq!(watch.sees_state().await.unwrap(), "waiting");
     assert_eq!(answers(&saoma, "fresh").await, 400);
     saoma.is_given(&format!("{before}{WIKI}"));
-    until(|| saoma.log().contains("sites=[\"fresh\"]")).await;
+    until(|| saoma.log().contains(FRESH)).await;
     assert_eq!(answers(&saoma, "fresh").await, 200);
     saoma.is_given(&before);
-    until(|| saoma.log().matches("sites=[\"fresh\"]").count() == 2).await;
+    until(|| saoma.log().matches(FRESH).count() == 2).await;
     assert_eq!(answers(&saoma, "fresh").await, 400);
     let scene = crate::support::reads_scene(&browser, &page).await;
     saoma.phone("ann").scans(&scene, 1047).await.unwrap();

@@ -4,9 +4,10 @@ use super::Book;
 use crate::{
     error::Code::{
         ApplicationNotRegistered, InvalidRequest, LinkOver, NoCodeNow, NoSuchTicket, NotDecided,
-        NotFound, OriginNotAllowed, ProxyNotTrusted, TicketExpired, Unauthorized, UnknownSite,
+        NotFound, OriginNotAllowed, ProxyNotTrusted, RequestOver, TicketExpired, Unauthorized,
+        UnknownSite,
     },
-    http::{admin, forward, links},
+    http::{forward, links},
 };
 
 pub(super) fn pages(book: &mut Book) {
@@ -112,10 +113,24 @@ pub(super) fn applications(book: &mut Book) {
     );
 }
 
-pub(super) fn monitors(book: &mut Book) {
-    book.chapter("monitors", "What operators and their monitors ask.");
-    book.get("/healthz", "Alive").gives(200, "The process answers", &["text/plain"]);
-    book.get("/readyz", "Ready: the stores answer, and there is a token or a code to go on with")
-        .answers::<admin::Ready>(200, &[])
-        .answers::<admin::Ready>(503, &[]);
+pub(super) fn rainbow(book: &mut Book) {
+    book.chapter(
+        "rainbow",
+        "The bridge for plugins that speak the aggregate-login protocol; a site without a key has none.",
+    );
+    let fields = ["act", "appid", "appkey", "type", "redirect_uri", "state", "code"];
+    let said = "What the protocol says; `code` 0 is success";
+    book.get("/connect.php", "Begin a sign-in, or ask who has signed in").texts(&fields).gives(
+        200,
+        said,
+        &["application/json"],
+    );
+    book.post("/connect.php", "The same as a form").form_of(&fields).gives(
+        200,
+        said,
+        &["application/json"],
+    );
+    book.get("/connect/{name}", "Where act=login sends the browser")
+        .shows("The page with the code")
+        .shows_errors(&[RequestOver, UnknownSite, NoCodeNow]);
 }

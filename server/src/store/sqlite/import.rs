@@ -73,7 +73,7 @@ fn take(db: &Connection, row: &Import, now: Timestamp) -> Result<Imported, Error
             params![id, nickname],
         )?;
     }
-    let done = if id == row.newcomer.id {
+    let done = if before.is_none() && id == row.newcomer.id {
         Imported::Added
     } else if identities(db, Some(&id))? > had || before.is_none() {
         Imported::Linked
