@@ -172,7 +172,7 @@ mod of_a_process {
         let to = format!("[log]\ntraces = \"http://{}\"", listener.local_addr().unwrap());
         let router = Router::new().route("/v1/traces", collect);
         tokio::spawn(saoma::http::serve(listener, router, std::future::pending()));
-        let mut saoma = Process::starts_with("warn", &to).await;
+        let mut saoma = Process::starts_with("info", &to).await;
         let browser = saoma.browser();
         let page = browser.opens("/login").await.unwrap();
         let scene = crate::support::reads_scene(&browser, &page).await;

@@ -166,6 +166,7 @@ async fn serve(folder: &Path, level: &str, log: &Arc<Mutex<String>>) -> Running 
         .arg(folder.join("saoma.toml"))
         .env_clear()
         .envs((!level.is_empty()).then_some(("SAOMA_LOG", level)))
+        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
