@@ -11,10 +11,13 @@ if (!document.cookie.split('; ').includes(clock)) {
 
 // A one-time link: what stands behind the # is put into the form and taken out of the address and the history.
 const link = document.querySelector('[data-link] input');
-if (link && location.hash.length > 1) {
+const take = () => {
+  if (!link || location.hash.length < 2) return;
   link.value = location.hash.slice(1);
   history.replaceState(null, '', location.pathname);
-}
+};
+take();
+addEventListener('hashchange', take); // Pasted where the page is open already.
 
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.hidden = false;

@@ -32,7 +32,7 @@ for (const [device, options, colorScheme, lang] of [
     t.after(() => context.close());
     const page = await context.newPage();
     const wrong = complaints(page);
-    for (const path of ['/console/sign-in', '/console/link']) {
+    for (const path of ['/console/link', '/console/sign-in']) {
       await page.goto(busy.console + path);
       assert.deepEqual(await seriousTroubles(page), [], path);
       assert.ok(await fits(page), `${path}: nothing is wider than the screen`);

@@ -35,6 +35,7 @@ async fn a_healthy_one_is_told_so_check_by_check_in_order() {
             "tls",
             "request_domain",
             "websocket",
+            "email_domain",
             "store",
             "store_appid",
             "tickets",
