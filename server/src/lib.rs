@@ -23,6 +23,9 @@ pub mod region;
 pub mod risk;
 pub mod run;
 pub mod secret;
+#[cfg(test)]
+#[path = "../tests/servers/mod.rs"]
+mod servers;
 pub mod site;
 pub mod store;
 pub mod ticket;

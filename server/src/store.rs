@@ -21,6 +21,8 @@ use crate::{
 
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod postgres;
+mod sql;
 pub mod sqlite;
 
 /// The store cannot be reached, or holds what it should not.

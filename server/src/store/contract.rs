@@ -21,33 +21,33 @@ use crate::{
 };
 
 /// Runs every rule against a fresh store each.
-pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
-    a_decision_is_found_by_each_of_its_names(fresh()).await;
-    of_fifty_decisions_the_first_wins(Arc::new(fresh())).await;
-    of_fifty_redemptions_one_consumes_and_the_others_revoke(Arc::new(fresh())).await;
-    a_burnt_code_gives_nothing(fresh()).await;
-    a_code_nobody_knows_revokes_nothing(fresh()).await;
-    a_token_lives_as_long_as_its_time_and_its_login(fresh()).await;
-    a_person_is_found_again_and_keeps_their_sub(fresh()).await;
-    a_unionid_joins_and_changes_no_sub(fresh()).await;
-    two_who_are_one_keep_every_sub_a_group_knows(fresh()).await;
-    three_who_are_one_keep_every_sub_too(fresh()).await;
-    a_session_carries_over_for_the_same_person_alone(fresh()).await;
-    a_login_that_goes_on_is_the_same_login(fresh()).await;
-    a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh()).await;
-    a_session_ends_with_all_its_logins(fresh()).await;
-    who_is_known_with_which_browser_and_where(fresh()).await;
-    a_phone_token_has_its_time(fresh()).await;
-    a_person_shows_what_they_chose(fresh()).await;
-    who_is_forgotten_is_nowhere(fresh()).await;
-    tickets_are_parked_once(fresh()).await;
-    keys_come_oldest_first(fresh()).await;
-    a_server_secret_is_made_once(fresh()).await;
-    of_fifty_who_refresh_one_rotates(Arc::new(fresh())).await;
-    a_family_is_revoked_with_all_its_tokens(fresh()).await;
-    sites_are_kept_changed_and_forgotten_with_their_logins(fresh()).await;
-    a_logout_is_taken_by_one_and_again_only_later(fresh()).await;
-    what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
+pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
+    a_decision_is_found_by_each_of_its_names(fresh().await).await;
+    of_fifty_decisions_the_first_wins(Arc::new(fresh().await)).await;
+    of_fifty_redemptions_one_consumes_and_the_others_revoke(Arc::new(fresh().await)).await;
+    a_burnt_code_gives_nothing(fresh().await).await;
+    a_code_nobody_knows_revokes_nothing(fresh().await).await;
+    a_token_lives_as_long_as_its_time_and_its_login(fresh().await).await;
+    a_person_is_found_again_and_keeps_their_sub(fresh().await).await;
+    a_unionid_joins_and_changes_no_sub(fresh().await).await;
+    two_who_are_one_keep_every_sub_a_group_knows(fresh().await).await;
+    three_who_are_one_keep_every_sub_too(fresh().await).await;
+    a_session_carries_over_for_the_same_person_alone(fresh().await).await;
+    a_login_that_goes_on_is_the_same_login(fresh().await).await;
+    a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
+    a_session_ends_with_all_its_logins(fresh().await).await;
+    who_is_known_with_which_browser_and_where(fresh().await).await;
+    a_phone_token_has_its_time(fresh().await).await;
+    a_person_shows_what_they_chose(fresh().await).await;
+    who_is_forgotten_is_nowhere(fresh().await).await;
+    tickets_are_parked_once(fresh().await).await;
+    keys_come_oldest_first(fresh().await).await;
+    a_server_secret_is_made_once(fresh().await).await;
+    of_fifty_who_refresh_one_rotates(Arc::new(fresh().await)).await;
+    a_family_is_revoked_with_all_its_tokens(fresh().await).await;
+    sites_are_kept_changed_and_forgotten_with_their_logins(fresh().await).await;
+    a_logout_is_taken_by_one_and_again_only_later(fresh().await).await;
+    what_is_over_is_pruned_and_what_is_not_stays(fresh().await).await;
 }
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
