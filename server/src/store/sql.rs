@@ -11,10 +11,12 @@ use futures_util::future::BoxFuture;
 use super::Error;
 
 mod account;
+mod admissions;
 #[cfg(test)]
 pub(super) mod contract;
 mod keys;
 mod logins;
+mod operator;
 mod people;
 mod rows;
 mod sites;

@@ -28,7 +28,12 @@ use super::{
 };
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql"), include_str!("sqlite/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sqlite/0001.sql"),
+    include_str!("sqlite/0002.sql"),
+    include_str!("sqlite/0003.sql"),
+    include_str!("sqlite/0004.sql"),
+];
 
 /// How many readers may look at once.
 const READERS: usize = 4;
@@ -199,8 +204,7 @@ impl Db for Handle {
     async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(sql)?;
-        let columns: Arc<[String]> =
-            statement.column_names().into_iter().map(ToOwned::to_owned).collect();
+        let columns: Arc<[String]> = statement.column_names().map(ToOwned::to_owned).collect();
         let mut rows = statement.query(rusqlite::params_from_iter(params))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {

@@ -157,7 +157,8 @@ impl Redis {
             |key: String| cmd("SET").arg(key).arg(id.as_bytes()).arg("PX").arg(life).to_owned();
         let mut names = vec![index(scene_key(&ticket.scene))];
         names.extend(ticket.digits.as_deref().map(|digits| index(digits_key(digits))));
-        names.push(cmd("ZADD").arg(HELD).arg(leaves(ticket)).arg(id.as_bytes()).to_owned());
+        names
+            .push(cmd("ZADD").arg(HELD).arg(leaves(ticket).millis()).arg(id.as_bytes()).to_owned());
         self.all(&names).await
     }
 
@@ -192,7 +193,7 @@ impl Redis {
     async fn forget(&self, id: Hashed, now: Timestamp) -> Result<(), Error> {
         match self.seen(id).await? {
             Some(seen) if leaves(&seen.ticket) > now => {
-                let later = leaves(&seen.ticket);
+                let later = leaves(&seen.ticket).millis();
                 self.ask(cmd("ZADD").arg(HELD).arg("XX").arg(later).arg(id.as_bytes())).await
             }
             Some(seen) => self.take_ticket(id, Some(seen.version)).await.map(drop),
@@ -256,7 +257,7 @@ impl Tickets for Redis {
             let stays = cmd("ZADD")
                 .arg(HELD)
                 .arg("XX")
-                .arg(leaves(&next))
+                .arg(leaves(&next).millis())
                 .arg(next.id.as_bytes())
                 .to_owned();
             self.ask::<()>(&stays).await?;
@@ -417,8 +418,8 @@ fn parsed(json: &[u8]) -> Result<Ticket, Error> {
 }
 
 /// When a ticket may be forgotten.
-fn leaves(ticket: &Ticket) -> i64 {
-    (ticket.expires + AFTERLIFE).millis()
+fn leaves(ticket: &Ticket) -> Timestamp {
+    ticket.expires + AFTERLIFE
 }
 
 fn millis(span: Duration) -> i64 {

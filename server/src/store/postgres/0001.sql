@@ -165,3 +165,27 @@ CREATE INDEX audit_by_person ON audit (person) WHERE person IS NOT NULL;
 CREATE INDEX audit_by_time ON audit (at);
 -- Scans by somebody who was nobody yet: their first approval gives them a name.
 CREATE INDEX audit_of_nobody ON audit ((detail ->> 'ticket')) WHERE person IS NULL AND what = 'ticket.scanned';
+
+-- People are listed with those who came last first.
+CREATE INDEX persons_by_since ON persons (since DESC, id);
+
+-- What stands between a person and a site: asked, admitted or refused. No row: nothing has been said.
+CREATE TABLE admissions (
+    person TEXT NOT NULL REFERENCES persons (id) ON DELETE CASCADE,
+    site TEXT NOT NULL,
+    word TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    -- The browser that asked.
+    browser JSONB,
+    PRIMARY KEY (person, site)
+);
+CREATE INDEX admissions_asked ON admissions (at DESC) WHERE word = 'asked';
+
+-- One-time links that wait to be opened; only hashes of their secrets.
+CREATE TABLE links (
+    hash BYTEA PRIMARY KEY,
+    gives JSONB NOT NULL,
+    made_by TEXT NOT NULL,
+    expires BIGINT NOT NULL
+);
+CREATE INDEX links_by_end ON links (expires);

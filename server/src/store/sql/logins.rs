@@ -1,7 +1,7 @@
 //! Decisions, the logins they make, and the tokens those give.
 
 use super::{
-    Db, Held, Value, account, people,
+    Db, Held, Value, account, admissions, people,
     rows::{LOGIN, PERSON, all, decided, identity, json, login, one, parsed, person, token},
     values,
 };
@@ -24,6 +24,8 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
         Verdict::Approved { .. } => (true, "ticket.approved"),
         Verdict::Denied(Denied::ByPerson) => (false, "ticket.denied"),
         Verdict::Denied(Denied::WrongMatch) => (false, "ticket.wrong_match"),
+        Verdict::Denied(Denied::NotAdmitted) => (false, "ticket.not_admitted"),
+        Verdict::Denied(Denied::OwnerAsked) => (false, "ticket.owner_asked"),
     };
     // Before anything else: who comes second waits here until the first has committed.
     let insert = "INSERT INTO decisions (ticket, scene, code, login, body, at, claim_until)
@@ -44,10 +46,14 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
     let made = if approves { Some(open(db, decide).await?) } else { None };
     let person = match &made {
         Some(login) => Some(login.person.clone()),
+        None if decision.verdict == Verdict::Denied(Denied::OwnerAsked) => {
+            Some(admissions::ask(db, decide).await?)
+        }
         None => people::of(db, &decision.identity).await?.map(|person| person.id),
     };
+    let is_new = person.as_ref() == Some(&decide.newcomer.id);
     let entry = audit::Entry::of_decision(decision, what, person);
-    if made.as_ref().is_some_and(|login| login.person == decide.newcomer.id) {
+    if is_new {
         account::name_scans(db, &entry).await?;
     }
     write_audit(db, &entry).await?;
@@ -70,7 +76,16 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
                 .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
         }
     };
-    let person = people::settle(db, &decision.identity, newcomer, decision.at).await?;
+    let (identity, now) = (&decision.identity, decision.at);
+    people::hold(db, identity).await?;
+    let link = match decision.request.link {
+        Some(hash) => Some(admissions::take(db, hash, identity, now).await?),
+        None => None,
+    };
+    let person = people::settle(db, identity, newcomer, now).await?;
+    if let Some(link) = &link {
+        admissions::give(db, link, &person, identity, now).await?;
+    }
     let sub = people::sub(db, group, &person, &decision.identity, sub).await?;
     account::consent(db, &person, &decision.request.site, scopes, decision.at).await?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
@@ -336,7 +351,8 @@ pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
     let old = now.before(std::time::Duration::from_secs(3600));
     db.execute("DELETE FROM decisions WHERE claim_until < ?1", values![old]).await?;
     db.execute("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
-    db.execute("DELETE FROM phones WHERE expires < ?1", values![now]).await.map(drop)
+    db.execute("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
+    db.execute("DELETE FROM links WHERE expires < ?1", values![now]).await.map(drop)
 }
 
 /// The decision with this code.

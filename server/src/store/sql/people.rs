@@ -1,7 +1,7 @@
 //! People: whose an identity is, what they show, and forgetting them.
 
 use super::{
-    Db, Held, logins,
+    Db, Held, admissions, logins, operator,
     rows::{PERSON, all, one, person},
     values,
 };
@@ -43,9 +43,7 @@ pub(super) async fn settle(
     now: Timestamp,
 ) -> Result<String, Error> {
     let Identity { appid, openid, unionid } = identity;
-    let mut names = vec![Held::Identity(appid, openid)];
-    names.extend(unionid.as_deref().map(Held::Unionid));
-    db.hold(&names).await?;
+    hold(db, identity).await?;
     let (known, by_unionid) = find_and_hold(db, identity).await?;
     let mut ages = Vec::new();
     for id in known.iter().map(|known| &known.person).chain(&by_unionid) {
@@ -75,6 +73,13 @@ pub(super) async fn settle(
     )
     .await?;
     Ok(id)
+}
+
+/// Nobody else settles this identity, or another of its unionid, until the transaction ends.
+pub(super) async fn hold(db: &dyn Db, identity: &Identity) -> Result<(), Error> {
+    let mut names = vec![Held::Identity(&identity.appid, &identity.openid)];
+    names.extend(identity.unionid.as_deref().map(Held::Unionid));
+    db.hold(&names).await
 }
 
 /// Who has this identity, and who has its unionid, held: so long as they change while they are waited for, looked for anew.
@@ -116,7 +121,7 @@ async fn by_unionid(db: &dyn Db, identity: &Identity) -> Result<Option<String>, 
 
 /// Makes two people one. A group that knows both by different names goes on hearing each name from the identity it knows
 /// by it: a `sub` never changes for a site. An identity that has such a name of its own from an earlier merge keeps that.
-async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Error> {
+pub(super) async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Error> {
     let known_to_both = "s.person = ?2 AND s.appid = '' AND EXISTS
         (SELECT 1 FROM subs o WHERE o.group_name = s.group_name AND o.person = ?1 AND o.appid = '')";
     let both = values![stays, goes];
@@ -141,6 +146,12 @@ async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Error> {
         both,
     )
     .await?;
+    let mut groups = Vec::new();
+    for id in [stays, goes] {
+        groups.extend(by_id(db, id).await?.into_iter().flat_map(|person| person.groups));
+    }
+    operator::set_groups(db, stays, groups).await?;
+    admissions::merge(db, stays, goes).await?;
     // Whom the operator keeps out stays out, whichever of the two it was.
     db.execute(
         "UPDATE persons SET blocked = TRUE WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",
@@ -149,6 +160,47 @@ async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Error> {
     .await?;
     db.execute("DELETE FROM persons WHERE id = ?1", values![goes]).await?;
     Ok(())
+}
+
+/// Makes an identity this person's; who had it before becomes part of them.
+pub(super) async fn take_over(db: &dyn Db, identity: &Identity, id: &str) -> Result<(), Error> {
+    let before = known(db, identity).await?;
+    let mut names = vec![Held::Person(id)];
+    names.extend(before.iter().map(|before| Held::Person(&before.person)));
+    db.hold(&names).await?;
+    if by_id(db, id).await?.is_none() {
+        return Err(Error("the person of the link has been forgotten".to_owned()));
+    }
+    match known(db, identity).await? {
+        Some(known) if known.person == id => Ok(()),
+        Some(known) => merge(db, id, &known.person).await,
+        None => {
+            let Identity { appid, openid, unionid } = identity;
+            db.execute(
+                "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)",
+                values![appid, openid, unionid, id],
+            )
+            .await
+            .map(drop)
+        }
+    }
+}
+
+/// Of a person's identities only this one stays, and those of the same WeChat account in other mini programs. It is heard of
+/// by the name under which each group knows the person, even where the group knew it by one of its own before.
+pub(super) async fn let_go_all_but(
+    db: &dyn Db,
+    id: &str,
+    identity: &Identity,
+) -> Result<(), Error> {
+    let Identity { appid, openid, unionid } = identity;
+    db.execute(
+        "DELETE FROM identities WHERE person = ?1 AND NOT (appid = ?2 AND openid = ?3)
+         AND (CAST(?4 AS TEXT) IS NULL OR unionid IS DISTINCT FROM ?4)",
+        values![id, appid, openid, unionid],
+    )
+    .await?;
+    db.execute("DELETE FROM subs WHERE person = ?1 AND appid <> ''", values![id]).await.map(drop)
 }
 
 /// Who the person is to a group: the name it knows already, or `fresh` from now on.

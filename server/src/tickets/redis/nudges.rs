@@ -41,8 +41,11 @@ struct Heard {
     n: u64,
 }
 
-/// What XREAD answers: for each stream its entries, each an id and a flat list of names and values.
-type News = Option<Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>>;
+/// A nudge in the stream: its id, and a flat list of names and values.
+type Entry = (String, Vec<Vec<u8>>);
+
+/// What XREAD answers: for each stream that has some its entries.
+type News = Option<Vec<(String, Vec<Entry>)>>;
 
 impl Nudges {
     pub(super) fn new(ear: Link, waiting: Arc<Waiting>, world: &World) -> Self {
@@ -121,7 +124,7 @@ impl Nudges {
         let mut look = redis::pipe();
         look.cmd("GET").arg(COUNTER);
         look.cmd("XREVRANGE").arg(STREAM).arg("+").arg("-").arg("COUNT").arg(1);
-        let (n, last): (Option<u64>, Vec<(String, Vec<Vec<u8>>)>) =
+        let (n, last): (Option<u64>, Vec<Entry>) =
             within(look.query_async(&mut self.ear.clone())).await?;
         let id = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
         Ok(Heard { id, n: n.unwrap_or(0) })
