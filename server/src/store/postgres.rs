@@ -352,6 +352,22 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_spoken_to_by_tls_and_comes_back_after_a_stop() {
+        let mut server = PostgresServer::starts();
+        let url = server.database("saoma");
+        let trusted =
+            format!("{url}?sslmode=verify-full&sslrootcert={}", server.certificate().display());
+        let store = Postgres::open(&trusted).await.unwrap();
+        store.ping().await.unwrap();
+        let untrusted = Postgres::open(&format!("{url}?sslmode=verify-full")).await;
+        assert!(untrusted.is_err(), "nobody vouches for its certificate");
+        server.stops();
+        assert!(store.ping().await.is_err());
+        server.starts_again();
+        store.ping().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn nodes_that_start_together_make_one_schema() {
         let server = PostgresServer::starts();
         let url = server.database("saoma");

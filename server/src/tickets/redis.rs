@@ -533,14 +533,14 @@ mod tests {
         let server = RedisServer::starts();
         let (redis, _) = connect(&server.url(0)).await;
         let now = World::real().now();
-        let mut ticket = contract::ticket("a secret id", now);
+        let mut ticket = contract::ticket("the page's own", now);
         ticket.digits = Some("12345678".to_owned());
         let picture =
             Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"png") };
         redis.put(ticket.clone(), Some(picture)).await.unwrap();
         redis.first_claim(ticket.id, now).await.unwrap();
         redis.count("digits:wx1:ann", 1, Duration::from_secs(600), now).await.unwrap();
-        redis.keep(Hashed::of("pushed"), Bytes::from_static(b"{}"), now + CLAIM).await.unwrap();
+        redis.keep(Hashed::of("kept"), Bytes::from_static(b"{}"), now + CLAIM).await.unwrap();
         redis.nudge(ticket.id).await.unwrap();
         let keys: Vec<String> = redis.ask(cmd("KEYS").arg("*")).await.unwrap();
         assert!(keys.len() >= 9, "{keys:?}");
@@ -549,7 +549,7 @@ mod tests {
             // The stream is cut by its length, the sets by who purges, and a counter is eight bytes.
             let bounded = [HELD, KEEPING, "saoma:{nudges}", "saoma:{nudges}:n"];
             assert!(left > 0 || bounded.contains(&key.as_str()), "{key} stays for ever");
-            assert!(!key.contains("ann") && !key.contains("secret"), "{key}");
+            assert!(!key.contains("ann") && !key.contains(":kept:kept"), "{key}");
         }
     }
 }
