@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -19,7 +19,7 @@ use tokio::{
 #[derive(Clone)]
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
-    servers: Arc<Mutex<Vec<SocketAddr>>>,
+    servers: Arc<[SocketAddr]>,
     open: Arc<watch::Sender<bool>>,
 }
 
@@ -28,7 +28,7 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gate = Self {
             address: listener.local_addr().unwrap(),
-            servers: Arc::new(Mutex::new(servers.to_vec())),
+            servers: servers.into(),
             open: Arc::new(watch::Sender::new(true)),
         };
         let own = gate.clone();
@@ -51,19 +51,14 @@ impl Gate {
         self.open.send_replace(true);
     }
 
-    pub(crate) fn is_before(&self, servers: &[SocketAddr]) {
-        *self.servers.lock().unwrap() = servers.to_vec();
-    }
-
     async fn lets_through(&self, mut client: TcpStream, turn: &AtomicUsize) {
         let mut open = self.open.subscribe();
         if !*open.borrow_and_update() {
             return;
         }
-        let servers = self.servers.lock().unwrap().clone();
-        for _ in 0..servers.len() {
-            let next = turn.fetch_add(1, Ordering::Relaxed) % servers.len();
-            let Some(server) = servers.get(next) else { return };
+        for _ in 0..self.servers.len() {
+            let next = turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
+            let Some(server) = self.servers.get(next) else { return };
             if let Ok(mut server) = TcpStream::connect(server).await {
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
                 tokio::select! {

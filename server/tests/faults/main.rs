@@ -4,7 +4,14 @@
 //! The short run is everyday's. The long one, thousands of sign-ins over every fault again and again:
 //! `SAOMA_FAULTS=long cargo test -p saoma --test faults -- --nocapture`, which is `./dev faults`.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a run that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a run that cannot go on has failed, and one that ends says what it saw"
+)]
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,7 +45,7 @@ async fn what_was_acknowledged_is_never_lost_whatever_breaks() {
     }
     crowd.goes().await;
     let (persons, identities) = stage.persons().await;
-    println!("{}persons doubled in the database: {}", counts.table(long), persons - identities);
+    say(&counts.table(long), persons - identities);
     counts.hold();
     assert_eq!(persons, identities, "a person for each WeChat account");
     assert!(persons >= counts.people(), "nobody is missing");
@@ -89,4 +96,8 @@ async fn breaks_everything(stage: &mut Stage, counts: &Counts, round: usize) {
 #[expect(clippy::disallowed_methods, reason = "what is broken stays so for a while of real time")]
 async fn pause(span: Duration) {
     tokio::time::sleep(span).await;
+}
+
+fn say(table: &str, doubled: i64) {
+    println!("{table}persons doubled in the database: {doubled}");
 }

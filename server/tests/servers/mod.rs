@@ -1,9 +1,4 @@
 //! Real servers that tests start for themselves: each with files, a port and a password of its own, gone when dropped.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a server that does not start has failed the test"
-)]
 
 use std::{
     fs,
