@@ -309,10 +309,10 @@ impl Month {
             let (site, ..) = *self.pick(&SITES);
             let browser = self.browser();
             let shown = json!({ "name": browser.name, "os": browser.os, "region": browser.region });
-            let person = self
-                .store
-                .person_of(&Self::identity(usize::try_from(self.below(110)).unwrap_or(0)));
-            let person = person.await.expect("a look-up").map(|person| person.id);
+            let n_th = usize::try_from(self.below(110)).unwrap_or(0);
+            let identity = Self::identity(n_th);
+            let person = self.store.person_of(&identity).await.expect("a look-up");
+            let person = person.map(|person| person.id);
             let tag = format!("{:?}", Secret::new(&self.dice).hashed());
             let (what, detail) = match n % 9 {
                 0 => (
