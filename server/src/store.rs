@@ -25,6 +25,8 @@ use crate::{
 mod console;
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod postgres;
+mod sql;
 pub mod sqlite;
 
 pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};

@@ -247,6 +247,6 @@ mod tests {
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {
-        super::super::contract::holds(|| Memory::new(Arc::new(Waiting::default()))).await;
+        super::super::contract::holds(async || Memory::new(Arc::new(Waiting::default()))).await;
     }
 }
