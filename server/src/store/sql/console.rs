@@ -2,7 +2,7 @@
 
 use super::{
     Db, Dialect, Held, Row, Value, account, logins, operator,
-    rows::{PERSON, all, json, one, person},
+    rows::{PERSON, all, one, person},
     values,
 };
 use crate::{
