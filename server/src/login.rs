@@ -3,7 +3,12 @@
 //! Each step reads what stands, asks the pure rules of `ticket.rs`, and writes with one compare-and-swap, or for a decision
 //! with one durable insert. Who watches is nudged and looks for itself.
 
-use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::IpAddr,
+    time::Duration,
+};
 
 use serde_json::json;
 
@@ -23,6 +28,7 @@ use crate::{
         Stage, Ticket, Verdict,
     },
     tickets::{Picture, Seen},
+    waiting::Told,
     world::Timestamp,
 };
 
@@ -147,6 +153,13 @@ impl State {
     pub fn is_final(&self) -> bool {
         !matches!(self.state, "waiting" | "scanned")
     }
+
+    /// What of it is news, as a hash: not the seconds that are left. Never zero, which stands for nothing told yet.
+    pub fn news(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        (self.state, &self.number, &self.person).hash(&mut hasher);
+        u32::try_from(hasher.finish() >> 32).unwrap_or_default().max(1)
+    }
 }
 
 /// A ticket as it stands: living, or decided and not yet over.
@@ -171,6 +184,17 @@ impl Standing {
         match self {
             Self::Living(seen) => seen.ticket.expires,
             Self::Decided(decided) => decided.decision.claim_until,
+        }
+    }
+
+    /// The same, ready to be sent.
+    pub fn told(&self, now: Timestamp) -> Told {
+        let state = self.state(now);
+        Told {
+            text: serde_json::to_string(&state).unwrap_or_default(),
+            news: state.news(),
+            ends: self.ends(),
+            is_final: state.is_final(),
         }
     }
 
@@ -697,6 +721,9 @@ async fn decide(
     {
         app.store.end_login(&login.person, &login.id, now).await?;
     }
+    // A page of this node need not wait until somebody has looked.
+    let again = decided.decision.again(token, approving);
+    app.waiting.tell_final(ticket, &Standing::Decided(Box::new(decided)).told(now));
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
     if let Err(error) = app.tickets.remove(ticket).await {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
@@ -704,7 +731,7 @@ async fn decide(
     if let Err(error) = app.tickets.nudge(ticket).await {
         tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
     }
-    Ok(decided.decision.again(token, approving)?)
+    Ok(again?)
 }
 
 /// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made

@@ -262,11 +262,21 @@ fn open_store(settings: &Settings) -> Result<SharedStore, String> {
     Ok(Arc::new(store))
 }
 
+/// The folder of the database.
+fn data_folder(settings: &Settings) -> PathBuf {
+    let file = settings.store.strip_prefix("sqlite:").map(Path::new);
+    match file.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => folder.to_owned(),
+        None => PathBuf::from("."),
+    }
+}
+
 /// The backends that the settings name.
 async fn build(settings: Settings) -> Result<SharedApp, String> {
     let waiting = Arc::new(Waiting::default());
     let store = open_store(&settings)?;
-    let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
+    let tickets: SharedTickets =
+        Arc::new(Memory::new(waiting.clone()).spilling_to(data_folder(&settings)));
     assemble(settings, World::real(), store, tickets, waiting)
         .await
         .map_err(|error| error.to_string())

@@ -14,6 +14,8 @@ use crate::{secret::Hashed, ticket::Ticket, world::Timestamp};
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod memory;
+mod packed;
+mod spill;
 
 /// The short-lived store cannot be reached, or does not answer sensibly.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, Sender, channel},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread,
     time::Duration,
@@ -35,6 +36,14 @@ const READERS: usize = 4;
 
 /// How many pieces of work share one commit at most: beyond this the first would wait for the last.
 const BATCH: usize = 256;
+
+/// After how many commits the log is brought into the database. A thread of its own does it, so that nobody who waits for a
+/// commit waits for that, too.
+const COMMITS: u32 = 256;
+
+/// From how many pages on the writer itself brings in what is left, so that the log can begin anew: while it goes on writing
+/// beside the other thread, there is always something left.
+const LONG: i64 = 8192;
 
 /// A SQLite database.
 pub struct Sqlite {
@@ -92,11 +101,14 @@ impl Sqlite {
     }
 
     fn of(path: &Path, connection: Connection) -> Result<Self, Error> {
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         let (writer, jobs) = channel();
-        thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(&connection, &jobs))
-            .map_err(|error| Error(format!("cannot start the writer thread: {error}")))?;
+        let (tidy, asked) = sync_channel(1);
+        let beside = connect(path, OpenFlags::default())?;
+        let is_long = Arc::new(AtomicBool::new(false));
+        let tidied = is_long.clone();
+        run_aside("sqlite-tidier", move || tidy_all(&beside, &asked, &tidied))?;
+        run_aside("sqlite-writer", move || write_all(&connection, &jobs, &tidy, &is_long))?;
         let readers = Readers {
             path: path.to_owned(),
             idle: Mutex::default(),
@@ -122,7 +134,13 @@ impl Sqlite {
         answered.await.map_err(|_| Error("the writer has stopped".to_owned()))?
     }
 
-    /// Runs `look` on a reader's connection.
+    /// Looks up a few rows by their keys, right here: that takes some microseconds, less than the way to another thread and
+    /// back.
+    fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        self.readers.with(look)
+    }
+
+    /// Runs `look` on a reader's connection, where it may take its time.
     async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
@@ -196,31 +214,76 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
+fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| Error(format!("cannot start the thread {name}: {error}")))
+}
+
 /// The writer's life: until the last handle is dropped.
-fn write_all(connection: &Connection, jobs: &Receiver<Job>) {
+fn write_all(
+    connection: &Connection,
+    jobs: &Receiver<Job>,
+    tidy: &SyncSender<()>,
+    is_long: &AtomicBool,
+) {
+    let mut commits = 0;
     while let Ok(first) = jobs.recv() {
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
-        let inside = begun.map(|()| connection);
+        let inside = run(connection, "BEGIN IMMEDIATE").map(|()| connection);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
-        let committed =
-            inside.and_then(|_| connection.execute_batch("COMMIT").map_err(Error::from));
+        let committed = inside.and_then(|_| run(connection, "COMMIT"));
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = connection.execute_batch("ROLLBACK");
         }
+        tracing::debug!(name: "store.committed", jobs = done.len(), "what has gathered is on the disk");
         done.into_iter().for_each(|tell| tell(committed.clone()));
+        commits += 1;
+        if commits >= COMMITS {
+            commits = 0;
+            // Where one is asked for already, one is enough.
+            let _ = tidy.try_send(());
+        }
+        if is_long.swap(false, Ordering::Relaxed) {
+            bring_in(connection);
+        }
     }
+}
+
+/// Brings the log into the database beside the writer, for as long as there is one.
+fn tidy_all(connection: &Connection, asked: &Receiver<()>, is_long: &AtomicBool) {
+    while asked.recv().is_ok() {
+        if bring_in(connection) > LONG {
+            is_long.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Brings in of the log what it can without making anybody wait; returns how many pages it is long.
+fn bring_in(connection: &Connection) -> i64 {
+    let brought = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1));
+    brought.unwrap_or_else(|error| {
+        tracing::warn!(name: "store.checkpoint", %error, "the log of the database grows; is the disk full?");
+        0
+    })
+}
+
+/// Runs a statement that was parsed before.
+fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
 }
 
 fn in_savepoint<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    connection.execute_batch("SAVEPOINT job")?;
+    run(connection, "SAVEPOINT job")?;
     let result = work(connection);
-    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    connection.execute_batch(end)?;
+    if result.is_err() {
+        run(connection, "ROLLBACK TO job")?;
+    }
+    run(connection, "RELEASE job")?;
     result
 }
 
@@ -306,6 +369,24 @@ mod tests {
         let here = identity("wx1", "ann", Some("one"));
         store.decide(approval("merged", &here)).await.unwrap();
         assert!(store.person_of(&here).await.unwrap().unwrap().blocked);
+    }
+
+    #[test]
+    fn what_was_brought_in_beside_the_writer_lets_the_log_begin_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        let [writer, beside] = [(); 2].map(|()| connect(&path, OpenFlags::default()).unwrap());
+        writer.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+        let write = || {
+            for _ in 0..50 {
+                run(&writer, "UPDATE revision SET n = n + 1").unwrap();
+            }
+            std::fs::metadata(path.with_extension("db-wal")).unwrap().len()
+        };
+        let grown = write();
+        assert!(bring_in(&beside) >= 50);
+        assert_eq!(write(), grown);
     }
 
     /// Every row of every table, as text.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     account, people,
-    rows::{LOGIN, PERSON, all, decided, json, login, one, parsed, person, token},
+    rows::{LOGIN, PERSON, all, decided, json, login, one, person, token},
 };
 use crate::{
     audit,
@@ -51,6 +51,7 @@ pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided
         account::name_scans(connection, &entry)?;
     }
     write_audit(connection, &entry)?;
+    tracing::debug!(name: "decision.written", ticket = ?decision.ticket, "a decision goes with the next commit");
     Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
 }
 
@@ -318,18 +319,22 @@ pub(super) fn phone(
 pub(super) fn park(connection: &Connection, tickets: &[Parked]) -> Result<(), Error> {
     let mut insert = connection.prepare("INSERT INTO parked (body) VALUES (?1)")?;
     for parked in tickets {
-        insert.execute([json(parked)?.into_bytes()])?;
+        // With its picture each is some kilobytes, which as text would be four times as many.
+        insert.execute([postcard::to_allocvec(parked).map_err(unusable)?])?;
     }
     Ok(())
 }
 
 pub(super) fn unpark(connection: &Connection) -> Result<Vec<Parked>, Error> {
     let parked = all(connection, "SELECT body FROM parked", [], |row| {
-        let body: Vec<u8> = row.get("body")?;
-        parsed(&String::from_utf8_lossy(&body))
+        postcard::from_bytes(&row.get::<_, Vec<u8>>("body")?).map_err(unusable)
     })?;
     connection.execute("DELETE FROM parked", [])?;
     Ok(parked)
+}
+
+fn unusable(error: postcard::Error) -> Error {
+    Error(format!("a ticket cannot be written down: {error}"))
 }
 
 pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), Error> {

@@ -24,16 +24,15 @@ impl Store for Sqlite {
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(move |db| rows::decided(db, "ticket", ticket.as_bytes())).await
+        self.look(|db| rows::decided(db, "ticket", ticket.as_bytes()))
     }
 
     async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error> {
-        let scene = scene.to_owned();
-        self.read(move |db| rows::decided(db, "scene", scene)).await
+        self.look(|db| rows::decided(db, "scene", scene))
     }
 
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(move |db| logins::by_code(db, code)).await
+        self.look(|db| logins::by_code(db, code))
     }
 
     async fn redeem(
@@ -54,17 +53,15 @@ impl Store for Sqlite {
     }
 
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
-        self.read(move |db| logins::live_token(db, hash, now)).await
+        self.look(|db| logins::live_token(db, hash, now))
     }
 
     async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error> {
-        let identity = identity.clone();
-        self.read(move |db| people::of(db, &identity)).await
+        self.look(|db| people::of(db, identity))
     }
 
     async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
-        let id = id.to_owned();
-        self.read(move |db| people::by_id(db, &id)).await
+        self.look(|db| people::by_id(db, id))
     }
 
     async fn acquaintance(
@@ -73,13 +70,11 @@ impl Store for Sqlite {
         browser: Option<Hashed>,
         site: &str,
     ) -> Result<Acquaintance, Error> {
-        let (person, site) = (person.to_owned(), site.to_owned());
-        self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
+        self.look(|db| people::acquaintance(db, person, browser, site))
     }
 
     async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
-        let id = id.to_owned();
-        self.read(move |db| logins::living(db, &id)).await
+        self.look(|db| logins::living(db, id))
     }
 
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
@@ -101,7 +96,7 @@ impl Store for Sqlite {
     }
 
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.read(move |db| logins::of_session(db, session, now)).await
+        self.look(|db| logins::of_session(db, session, now))
     }
 
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
@@ -120,7 +115,7 @@ impl Store for Sqlite {
     }
 
     async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
-        self.read(move |db| logins::phone(db, token, now)).await
+        self.look(|db| logins::phone(db, token, now))
     }
 
     async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error> {
@@ -157,7 +152,7 @@ impl Store for Sqlite {
     }
 
     async fn revision(&self) -> Result<i64, Error> {
-        self.read(keys::revision).await
+        self.look(keys::revision)
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {

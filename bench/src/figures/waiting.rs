@@ -1,0 +1,162 @@
+//! 15,000 pages that wait: what they cost the server while nothing happens, how soon one of them is told, and what they
+//! take from everybody else.
+
+use std::{
+    collections::HashMap,
+    io::{Seek as _, SeekFrom, Write as _},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::task::spawn_local;
+
+use super::{Bench, pause};
+use crate::{
+    Result,
+    actors::{Book, Hands, SITE},
+    crowd::{self, Crowd},
+    measure::{Times, number, round as digits},
+    server::{Kind, Server},
+};
+
+pub(super) const PAGES: u32 = 15_000;
+/// How many of them sign in, and how many a second.
+const PUSHES: u32 = 1_000;
+const A_SECOND: u32 = 100;
+/// For how long nothing happens: a page is pinged once in it.
+const IDLE: Duration = Duration::from_secs(55);
+
+pub(super) async fn round(bench: &Bench) -> Result<Value> {
+    let mut both = serde_json::Map::new();
+    for kind in Kind::BOTH {
+        both.insert(kind.name().to_owned(), of(bench, kind).await?);
+    }
+    Ok(both.into())
+}
+
+async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
+    let setup = bench.setup(kind);
+    let server = bench.server(setup.clone()).await?;
+    let mut crowd = Crowd::default();
+    crowd.grow(server.address, PAGES + PUSHES).await?;
+    pause(1_000).await;
+    let idle = match kind {
+        Kind::Saoma => Some(idle(&server).await?),
+        // It pings nobody, so there is nothing to compare.
+        Kind::Node => None,
+    };
+    let pushed = push(&server, &mut crowd, PUSHES).await?;
+    let with = crowd::stream(server.address, SITE, Duration::from_secs(5)).await?;
+    let lost = crowd.lost();
+    drop((crowd, server));
+    let committed = match kind {
+        Kind::Saoma => Some(commit_to_frame(bench).await?),
+        // It commits nothing.
+        Kind::Node => None,
+    };
+    let disk = match kind {
+        Kind::Saoma => Some(disk(bench)?),
+        Kind::Node => None,
+    };
+    let server = bench.server(setup).await?;
+    let without = crowd::stream(server.address, SITE, Duration::from_secs(5)).await?;
+    let (with, without) =
+        (number(with.logins) / with.seconds, number(without.logins) / without.seconds);
+    Ok(json!({
+        "idle_cpu_percent": idle, "lost": lost, "disk": disk,
+        "push": { "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json(), "commit_to_frame": committed },
+        "logins_per_s_with_them": digits(with), "logins_per_s_without": digits(without),
+        "cost_percent": digits((1.0 - with / without) * 100.0),
+    }))
+}
+
+/// How much of a core the server takes while nothing happens but pings.
+async fn idle(server: &Server) -> Result<f64> {
+    let (begun, used) = (Instant::now(), server.cpu()?);
+    tokio::time::sleep(IDLE).await;
+    let used = server.cpu()?.saturating_sub(used);
+    Ok(digits(used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0))
+}
+
+struct Pushed {
+    both: Times,
+    told: Times,
+}
+
+/// Some of those that wait sign in, at a pace that makes nobody wait for another.
+async fn push(server: &Server, crowd: &mut Crowd, pushes: u32) -> Result<Pushed> {
+    let book = Rc::new(Book::default());
+    let every = Duration::from_secs(1) / A_SECOND;
+    let begun = Instant::now();
+    let mut running = Vec::new();
+    for n in 0..pushes {
+        let mut held = crowd.take().await?;
+        let (book, address) = (book.clone(), server.address);
+        running.push(spawn_local(async move {
+            let mut hands = Hands::new(address, SITE);
+            hands.finish(&held.page, &held.scene, &mut held.socket, n, &book).await
+        }));
+        tokio::time::sleep_until((begun + every * (n + 1)).into()).await;
+    }
+    let mut pushed = Pushed { both: Times::new()?, told: Times::new()? };
+    for one in running {
+        let times = one.await??;
+        pushed.both.add(times.both());
+        pushed.told.add(times.told.saturating_duration_since(times.approve));
+    }
+    book.verify(&Hands::new(server.address, SITE).keys().await?)?;
+    Ok(pushed)
+}
+
+/// From the moment a decision was safe to the moment its frame was written. Only the server sees when the disk is done: it
+/// says both in its log, which is the one difference to the run before.
+async fn commit_to_frame(bench: &Bench) -> Result<Value> {
+    let mut setup = bench.setup(Kind::Saoma);
+    setup.log = "info,saoma::store=debug,saoma::waiting=debug";
+    let server = bench.server(setup).await?;
+    let mut crowd = Crowd::default();
+    crowd.grow(server.address, PAGES + PUSHES / 2).await?;
+    push(&server, &mut crowd, PUSHES / 2).await?;
+    let mut times = Times::new()?;
+    let (mut written, mut committed) = (Vec::new(), HashMap::new());
+    for line in server.log()?.lines() {
+        let ticket = || line.split_once("ticket=").and_then(|(_, rest)| rest.split(' ').next()).map(ToOwned::to_owned);
+        let at = line.split(' ').next().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        if line.contains("a decision goes with the next commit") {
+            written.extend(ticket());
+        } else if line.contains("what has gathered is on the disk") {
+            committed.extend(written.drain(..).map(|ticket| (ticket, at)));
+        } else if line.contains("a page is told")
+            && let Some(Some(safe)) = ticket().and_then(|ticket| committed.remove(&ticket))
+            && let Some(at) = at
+        {
+            times.add(at.duration_since(safe).unsigned_abs());
+        }
+    }
+    Ok(times.json())
+}
+
+/// What the disk alone takes for as much as one decision writes: nothing durable can be faster.
+fn disk(bench: &Bench) -> Result<Value> {
+    const WRITES: usize = 500;
+    /// A decision changes about so many pages of 4 KiB.
+    const BYTES: usize = 12 * 4096;
+    let path = bench.folder("disk");
+    let mut file = std::fs::File::create(&path)?;
+    // SQLite writes its log over and over in the same place.
+    file.write_all(&vec![0; BYTES * 100])?;
+    file.sync_all()?;
+    let mut times = Times::new()?;
+    for n in 0..WRITES {
+        if n % 100 == 0 {
+            file.seek(SeekFrom::Start(0))?;
+        }
+        let begun = Instant::now();
+        file.write_all(&[1; BYTES])?;
+        file.sync_all()?;
+        times.add(begun.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    Ok(times.json())
+}
