@@ -100,8 +100,13 @@ impl Hands {
     /// The picture of a page's code, as its `<img>` asks for it.
     pub(crate) async fn picture(&mut self, page: &Page) -> Result<Vec<u8>> {
         let path = format!("/api/tickets/{}/code", page.ticket);
-        let request =
-            Request { method: "GET", path: &path, address: page.address, headers: BROWSER, body: "" };
+        let request = Request {
+            method: "GET",
+            path: &path,
+            address: page.address,
+            headers: BROWSER,
+            body: "",
+        };
         let answer = self.http.call(request).await?;
         answer.hoped(200)?;
         Ok(answer.body)
@@ -180,7 +185,9 @@ impl Hands {
     }
 
     async fn scan(&mut self, page: &Page, scene: &str, person: u32) -> Result<String> {
-        let body = json!({ "js_code": format!("p{person}-{}", page.nonce), "entry": 1047, "protocol": 1 }).to_string();
+        let body =
+            json!({ "js_code": format!("p{person}-{}", page.nonce), "entry": 1047, "protocol": 1 })
+                .to_string();
         let headers = format!("{WECHAT}content-type: application/json\r\n");
         let path = format!("/api/phone/tickets/{scene}/scan");
         let request = Request {
@@ -296,7 +303,8 @@ impl Book {
         for token in tokens.iter() {
             let header = jsonwebtoken::decode_header(token)?;
             let key = header.kid.as_deref().and_then(|kid| keys.find(kid));
-            let key = jsonwebtoken::DecodingKey::from_jwk(key.ok_or("an id_token of no known key")?)?;
+            let key =
+                jsonwebtoken::DecodingKey::from_jwk(key.ok_or("an id_token of no known key")?)?;
             let mut validation = jsonwebtoken::Validation::new(header.alg);
             validation.validate_aud = false;
             jsonwebtoken::decode::<Value>(token, &key, &validation)?;

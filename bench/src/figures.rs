@@ -1,6 +1,11 @@
 //! The figures, each measured in rounds: saoma and Node take turns in every one.
 
-use std::{cell::Cell, fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 
@@ -29,10 +34,18 @@ pub(crate) struct Figure {
 /// All of them, in the order in which they are measured.
 pub(crate) const ALL: &[Figure] = &[
     Figure { name: "start", what: "from the start of the process to the first 200", repeats: true },
-    Figure { name: "open", what: "opening a page while WeChat takes 3 s for a code", repeats: true },
+    Figure {
+        name: "open",
+        what: "opening a page while WeChat takes 3 s for a code",
+        repeats: true,
+    },
     Figure { name: "memory", what: "memory of a page that waits", repeats: true },
     Figure { name: "logins", what: "whole logins", repeats: true },
-    Figure { name: "waiting", what: "15,000 pages that wait: what they cost, and how soon one is told", repeats: true },
+    Figure {
+        name: "waiting",
+        what: "15,000 pages that wait: what they cost, and how soon one is told",
+        repeats: true,
+    },
     Figure { name: "restart", what: "15,000 pages back after a restart", repeats: true },
     Figure { name: "nodes", what: "two nodes through Redis", repeats: true },
     Figure { name: "hold", what: "96,000 pages at once", repeats: false },
@@ -44,15 +57,17 @@ pub(crate) const ALL: &[Figure] = &[
 pub(crate) struct Bench {
     pub(crate) stub: Stub,
     folder: tempfile::TempDir,
-    servers: Cell<u16>,
 }
+
+/// How many servers were started: each has a port of its own, since the one before may not be gone yet.
+static SERVERS: AtomicU16 = AtomicU16::new(0);
 
 impl Bench {
     pub(crate) async fn new() -> Result<Self> {
         // Beside the binary: /tmp may be memory, and a database there would be safe for nothing.
         let beside = std::env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default();
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
-        Ok(Self { stub: Stub::start().await?, folder, servers: Cell::new(0) })
+        Ok(Self { stub: Stub::start().await?, folder })
     }
 
     /// A setup that asks the stub.
@@ -62,7 +77,7 @@ impl Bench {
 
     /// A fresh server with files of its own.
     pub(crate) async fn server(&self, setup: Setup) -> Result<Server> {
-        let n = self.servers.replace(self.servers.get() + 1);
+        let n = SERVERS.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.path().join(n.to_string());
         let warm = setup.pool.min(256);
         let minted = self.stub.codes();
@@ -92,7 +107,8 @@ pub(crate) async fn pause(millis: u64) {
 /// Measures the named figures, writes each down, and then the page about them.
 pub(crate) async fn run(names: &[String], rounds: u32) -> Result<()> {
     if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|figure| figure.name != *name)) {
-        let known: Vec<_> = ALL.iter().map(|figure| format!("{}  {}", figure.name, figure.what)).collect();
+        let known: Vec<_> =
+            ALL.iter().map(|figure| format!("{}  {}", figure.name, figure.what)).collect();
         return Err(format!("{unknown} is no figure; there are:\n{}", known.join("\n")).into());
     }
     for figure in ALL {
@@ -100,7 +116,8 @@ pub(crate) async fn run(names: &[String], rounds: u32) -> Result<()> {
             continue;
         }
         let mut measured = Vec::new();
-        for n in 0..if figure.repeats { rounds } else { 1 } {
+        let rounds = if figure.repeats { rounds } else { 1 };
+        for n in 0..rounds {
             say(&format!("== {} ({}), round {}", figure.name, figure.what, n + 1));
             match round(figure.name).await {
                 Ok(value) => {

@@ -52,15 +52,15 @@ pub(crate) fn round(value: f64) -> f64 {
 pub(crate) fn median(rounds: &[f64]) -> f64 {
     let mut sorted = rounds.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let (low, high) = (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2));
+    let (low, high) =
+        (sorted.get(sorted.len().saturating_sub(1) / 2), sorted.get(sorted.len() / 2));
     match (low, high) {
         (Some(low), Some(high)) => low.midpoint(*high),
         _ => 0.0,
     }
 }
 
-/// A count as a number to calculate with.
-#[expect(clippy::as_conversions, reason = "counts of a benchmark are far below 2^53")]
+/// A count as a number to calculate with; counts of a benchmark are far below 2^53.
 pub(crate) fn number(count: u64) -> f64 {
     count as f64
 }

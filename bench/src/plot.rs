@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_longest_bar_fills_its_room_and_words_are_escaped() {
-        let bar = |label: &str, rounds: &[f64]| Bar { label: label.to_owned(), rounds: rounds.to_vec() };
+        let bar =
+            |label: &str, rounds: &[f64]| Bar { label: label.to_owned(), rounds: rounds.to_vec() };
         let drawn = bars("a < b", "ms", &[bar("one", &[1.0, 2.0, 3.0]), bar("two", &[4.0])]);
         assert!(drawn.contains("a &lt; b (ms)"));
         assert!(drawn.contains("width=\"340.0\"") && drawn.contains("width=\"170.0\""), "{drawn}");

@@ -172,7 +172,8 @@ pub(crate) struct Memory {
 pub(crate) fn kernel_memory() -> Result<u64> {
     let info = fs::read_to_string("/proc/meminfo")?;
     let slab = info.lines().find_map(|line| line.strip_prefix("Slab:"));
-    let kib = slab.and_then(|line| line.split_whitespace().next()).ok_or("no Slab in /proc/meminfo")?;
+    let kib =
+        slab.and_then(|line| line.split_whitespace().next()).ok_or("no Slab in /proc/meminfo")?;
     Ok(kib.parse::<u64>()? * 1024)
 }
 
@@ -189,7 +190,9 @@ async fn answers(address: SocketAddr) -> bool {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"GET /oauth2/jwks HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n").await?;
+        stream
+            .write_all(b"GET /oauth2/jwks HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")
+            .await?;
         let mut status = [0; 12];
         stream.read_exact(&mut status).await?;
         Ok::<_, std::io::Error>(status.ends_with(b" 200"))
@@ -205,7 +208,11 @@ pub(crate) fn root() -> &'static Path {
 /// saoma as it is shipped: built by `./dev bench` beside this program.
 pub(crate) fn binary() -> Result<PathBuf> {
     let binary = std::env::current_exe()?.with_file_name("saoma");
-    if binary.exists() { Ok(binary) } else { Err(format!("{} is not built; run ./dev bench", binary.display()).into()) }
+    if binary.exists() {
+        Ok(binary)
+    } else {
+        Err(format!("{} is not built; run ./dev bench", binary.display()).into())
+    }
 }
 
 /// What holds in all figures: all that guards memory and time is on. Rates are counted and not kept, because one machine

@@ -74,7 +74,8 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<()> {
     loop {
         let (head, body) = loop {
             if let Some(end) = find(&buffer, b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).into_owned();
+                let head =
+                    String::from_utf8_lossy(buffer.get(..end).unwrap_or_default()).into_owned();
                 let length = head
                     .lines()
                     .filter_map(|line| line.split_once(':'))
@@ -105,9 +106,15 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<()> {
             ("application/json", session(target).into_bytes())
         } else {
             let token = "x".repeat(136);
-            ("application/json", format!(r#"{{"access_token":"{token}","expires_in":7200}}"#).into_bytes())
+            (
+                "application/json",
+                format!(r#"{{"access_token":"{token}","expires_in":7200}}"#).into_bytes(),
+            )
         };
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", answer.len());
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+            answer.len()
+        );
         stream.write_all(&[head.as_bytes(), &answer].concat()).await?;
     }
 }

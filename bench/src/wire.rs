@@ -179,7 +179,8 @@ impl Socket {
                 match opcode {
                     0x1 => return Ok(Frame::Text(String::from_utf8(payload)?)),
                     0x8 => {
-                        let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
+                        let code =
+                            payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                         return Ok(Frame::Close(code));
                     }
                     // A pong with a mask of zeros.
@@ -211,14 +212,20 @@ impl Socket {
                 let state = state.get("state").and_then(serde_json::Value::as_str);
                 Ok(state.ok_or("a frame without a state")?.to_owned())
             }
-            Frame::Close(code) => Err(format!("the server closed a waiting page with {code}").into()),
+            Frame::Close(code) => {
+                Err(format!("the server closed a waiting page with {code}").into())
+            }
         }
     }
 
     /// The next state, which must be this one.
     pub(crate) async fn sees(&mut self, hoped: &str) -> Result<()> {
         let state = self.state().await?;
-        if state == hoped { Ok(()) } else { Err(format!("a page was told {state} and not {hoped}").into()) }
+        if state == hoped {
+            Ok(())
+        } else {
+            Err(format!("a page was told {state} and not {hoped}").into())
+        }
     }
 }
 

@@ -53,7 +53,8 @@ pub(crate) async fn hold(servers: u32, pages: u32) -> Result<Value> {
     for holder in &mut holders {
         holder.stdin.write_all(b"finish\n").await?;
         let told: Value = serde_json::from_str(&holder.line().await?)?;
-        let of = |name: &str| told.get(name).and_then(Value::as_u64).ok_or("a holder that does not say");
+        let of =
+            |name: &str| told.get(name).and_then(Value::as_u64).ok_or("a holder that does not say");
         lost += of("lost")?;
         logins += of("logins")?;
     }

@@ -72,7 +72,9 @@ async fn page_bytes(server: &crate::server::Server, picture: usize) -> Result<Va
     let mut parts = serde_json::Map::new();
     parts.insert("html".to_owned(), page.len().into());
     parts.insert("picture".to_owned(), picture.into());
-    let links = text.split('"').filter(|part| part.starts_with("/assets/") || part.starts_with("/wechat-login"));
+    let links = text
+        .split('"')
+        .filter(|part| part.starts_with("/assets/") || part.starts_with("/wechat-login"));
     for link in links.map(ToOwned::to_owned).collect::<Vec<_>>() {
         let length = get(&link).await?.len();
         parts.insert(link, length.into());

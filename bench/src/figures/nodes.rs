@@ -55,7 +55,9 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
     for one in running {
         both.add(one.await??.both());
     }
-    Ok(json!({ "saoma": { "approve_to_both": both.json(), "lost": crowd.lost(), "logins": book.logins(), "waiting": PAGES } }))
+    Ok(
+        json!({ "saoma": { "approve_to_both": both.json(), "lost": crowd.lost(), "logins": book.logins(), "waiting": PAGES } }),
+    )
 }
 
 struct Redis {
@@ -66,11 +68,22 @@ struct Redis {
 impl Redis {
     async fn start(port: u16) -> Result<Self> {
         let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
+            .args([
+                "--port",
+                &port.to_string(),
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--bind",
+                "127.0.0.1",
+            ])
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| format!("redis-server: {error}; install it (Debian: apt-get install redis-server)"))?;
+            .map_err(|error| {
+                format!("redis-server: {error}; install it (Debian: apt-get install redis-server)")
+            })?;
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return Ok(Self { url: format!("redis://127.0.0.1:{port}"), _process: process });

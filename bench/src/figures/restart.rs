@@ -29,9 +29,8 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
     let begun = Instant::now();
     let restarted = spawn_local(server.restart());
     let mut running = Vec::new();
-    let mut pages = pages.into_iter();
     let places = std::rc::Rc::new(tokio::sync::Semaphore::new(AT_ONCE));
-    for held in pages.by_ref() {
+    for held in pages {
         let places = places.clone();
         running.push(spawn_local(async move {
             let mut held = held;

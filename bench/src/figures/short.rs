@@ -58,9 +58,11 @@ pub(super) async fn open(bench: &Bench) -> Result<Value> {
 /// Whole logins, each with a code of its own, a scan, a tap, a push, a claim and a redemption.
 pub(super) async fn logins(bench: &Bench) -> Result<Value> {
     let mut all = serde_json::Map::new();
-    for (name, kind, site) in
-        [("saoma", Kind::Saoma, SITE), ("node", Kind::Node, SITE), ("saoma_rs256", Kind::Saoma, RSA_SITE)]
-    {
+    for (name, kind, site) in [
+        ("saoma", Kind::Saoma, SITE),
+        ("node", Kind::Node, SITE),
+        ("saoma_rs256", Kind::Saoma, RSA_SITE),
+    ] {
         let server = bench.server(bench.setup(kind)).await?;
         all.insert(name.to_owned(), stream(&server, site).await?);
     }

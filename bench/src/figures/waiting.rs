@@ -121,7 +121,11 @@ async fn commit_to_frame(bench: &Bench) -> Result<Value> {
     let mut times = Times::new()?;
     let (mut written, mut committed) = (Vec::new(), HashMap::new());
     for line in server.log()?.lines() {
-        let ticket = || line.split_once("ticket=").and_then(|(_, rest)| rest.split(' ').next()).map(ToOwned::to_owned);
+        let ticket = || {
+            line.split_once("ticket=")
+                .and_then(|(_, rest)| rest.split(' ').next())
+                .map(ToOwned::to_owned)
+        };
         let at = line.split(' ').next().and_then(|at| at.parse::<jiff::Timestamp>().ok());
         if line.contains("a decision goes with the next commit") {
             written.extend(ticket());

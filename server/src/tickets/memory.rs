@@ -169,7 +169,8 @@ impl Shelf {
     }
 
     fn by_scene(&self, scene: &str) -> Option<&Entry> {
-        let is_it = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.packed.scene() == scene);
+        let is_it =
+            |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.packed.scene() == scene);
         self.entry(*self.by_scene.find(self.hash(scene), is_it)?)
     }
 
@@ -188,10 +189,11 @@ impl Shelf {
             None => self.entries.push(entry),
         }
         let (by_id, by_scene) = (self.hash(ticket.id.as_bytes()), self.hash(ticket.scene.as_str()));
-        let Self { entries, hasher, .. } = self;
+        let (entries, hasher) = (&self.entries, &self.hasher);
         let named = |slot: &u32| entries.get(index(*slot)).and_then(Option::as_ref);
         self.by_id.insert_unique(by_id, slot, |slot| {
-            hasher.hash_one(named(slot).and_then(|entry| entry.packed.id()).map(|id| *id.as_bytes()).unwrap_or_default())
+            let id = named(slot).and_then(|entry| entry.packed.id());
+            hasher.hash_one(id.map(|id| *id.as_bytes()).unwrap_or_default())
         });
         self.by_scene.insert_unique(by_scene, slot, |slot| {
             hasher.hash_one(named(slot).map(|entry| entry.packed.scene()).unwrap_or_default())
@@ -428,9 +430,8 @@ mod tests {
     #[tokio::test]
     async fn memory_that_spills_keeps_it_too() {
         let folder = tempfile::tempdir().unwrap();
-        let fresh = || {
-            Memory::new(Arc::new(Waiting::default())).spilling_to(folder.path().to_owned())
-        };
+        let fresh =
+            || Memory::new(Arc::new(Waiting::default())).spilling_to(folder.path().to_owned());
         contract::holds(fresh).await;
     }
 

@@ -337,8 +337,7 @@ impl Inner {
 
     fn slot_of(&self, ticket: Hashed) -> Option<u32> {
         let hash = self.hasher.hash_one(ticket.as_bytes());
-        let is_its =
-            |slot: &u32| self.socket(*slot).is_some_and(|socket| socket.ticket == ticket);
+        let is_its = |slot: &u32| self.socket(*slot).is_some_and(|socket| socket.ticket == ticket);
         self.by_ticket.find(hash, is_its).copied()
     }
 
