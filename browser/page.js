@@ -92,11 +92,21 @@ for (const end of ['approved', 'denied']) element.addEventListener(`saoma-${end}
 
 digits?.querySelector('[data-ask]')?.addEventListener('click', showDigits);
 digits?.querySelector('[data-copy]').addEventListener('click', (event) => copyDigits(event.currentTarget));
-// The way back tells the site that the person said no, once they have; before that it gives the ticket up.
+// A no that no person said: the owner's word is missing, and the page says whose turn it is.
+element.addEventListener('saoma-denied', ({ detail }) => {
+  page.dataset.denied = '';
+  const words = detail.reason && document.querySelector(`[data-reason="${CSS.escape(detail.reason)}"]`);
+  if (words) words.hidden = false;
+});
+element.addEventListener('saoma-ready', () => {
+  delete page.dataset.denied;
+  for (const words of document.querySelectorAll('[data-reason]')) words.hidden = true;
+});
+// The way back tells the site that the person was refused, once they are; before that it gives the ticket up.
 document.querySelector('[data-back]')?.addEventListener('click', async (event) => {
   const { href } = event.currentTarget;
   const ticket = element.getAttribute('ticket');
-  if (element.dataset.state !== 'denied') {
+  if (!('denied' in page.dataset)) {
     post(ticket, 'cancel').catch(() => {});
     return;
   }

@@ -183,7 +183,7 @@ const login = (element, internals) => {
     seen = now;
     if (news) tries = 0;
     if (state === 'approved') return claim();
-    if (state === 'denied' || state === 'expired') stop(state);
+    if (state === 'denied' || state === 'expired') stop(now.reason ? 'error' : state);
     else {
       show(state);
       clearTimeout(timer);

@@ -93,7 +93,7 @@ pub struct Attempt {
     pub browser: Value,
     /// When.
     pub at: Timestamp,
-    /// approved, denied, wrong_match, refused or expired.
+    /// approved, denied, wrong_match, not_admitted, owner_asked, refused or expired.
     pub outcome: &'static str,
 }
 
@@ -107,6 +107,8 @@ pub fn attempts(lines: &[(i64, Entry)], life: Duration, now: Timestamp) -> Vec<A
             "ticket.approved" => "approved",
             "ticket.denied" => "denied",
             "ticket.wrong_match" => "wrong_match",
+            "ticket.not_admitted" => "not_admitted",
+            "ticket.owner_asked" => "owner_asked",
             "ticket.scanned" if now.since(entry.at) < life => continue,
             "ticket.scanned" if entry.detail.get("ask") == Some(&json!("refuse")) => "refused",
             "ticket.scanned" => "expired",

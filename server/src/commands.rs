@@ -1,6 +1,7 @@
 //! What the commands that change a server do: they write to the store, and running nodes see it within two seconds.
 
 pub mod keys;
+pub mod person;
 pub mod sites;
 
 /// A line for people, or why the command did nothing.

@@ -8,9 +8,10 @@ use std::{fmt::Write as _, io::Write, path::Path, time::Duration};
 use serde::Serialize;
 use wechat::Remedy;
 
-use crate::{config::Settings, store::SharedStore, world::World};
+use crate::{config::Settings, site::Site, store::SharedStore, world::World};
 
 mod here;
+mod mail;
 mod outside;
 pub mod plan;
 pub mod report;
@@ -18,6 +19,7 @@ pub mod scan;
 mod tls;
 mod upstream;
 
+pub use mail::Dns;
 pub use tls::Roots;
 
 /// How bad it is.
@@ -95,6 +97,8 @@ pub struct Doctor {
     pub store: Result<Option<SharedStore>, String>,
     /// Whose certificates count.
     pub roots: Roots,
+    /// Whose word counts on names.
+    pub dns: Dns,
     /// How long a page's silent socket is held to see whether it is cut; none: not at all.
     pub hold: Option<Duration>,
 }
@@ -108,7 +112,8 @@ impl Doctor {
     pub async fn examine(&self) -> Vec<Finding> {
         let settings = &self.settings;
         let mut found = vec![Finding::ok("settings", "can be read, and fit together")];
-        let wechat = upstream::look(settings, &self.world).await;
+        let sites = self.sites().await;
+        let wechat = upstream::look(settings, &sites, &self.world).await;
         // Without WeChat there is no page to try, and that is not the proxy's fault.
         let codes = !is_broken(&wechat);
         let outside = outside::Outside {
@@ -118,15 +123,30 @@ impl Doctor {
             hold: self.hold,
             codes,
         };
-        let (outside, here) = tokio::join!(outside.look(), here::look(settings, &self.store));
+        let (outside, mail, here) = tokio::join!(
+            outside.look(),
+            mail::look(settings, &sites, self.dns),
+            here::look(settings, &self.store)
+        );
         found.extend(wechat);
         found.extend(outside);
+        found.extend(mail);
         found.extend(here);
         found
     }
 }
 
 impl Doctor {
+    /// All sites: those of the settings, and those that commands registered.
+    async fn sites(&self) -> Vec<Site> {
+        let mut sites = self.settings.sites.clone();
+        // A database that does not answer is a finding of its own.
+        if let Ok(Some(store)) = &self.store {
+            sites.extend(store.sites().await.unwrap_or_default());
+        }
+        sites
+    }
+
     /// Waits for a real phone; see [`scan::wait`].
     ///
     /// # Errors

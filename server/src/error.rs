@@ -35,6 +35,9 @@ pub enum Code {
     JsCodeRefused,
     BlockedByWechat,
     PersonBlocked,
+    NotAdmitted,
+    OwnerAsked,
+    LinkOver,
     UpdateRequired,
     TooManyRequests,
     TooManyRenewals,
@@ -126,6 +129,12 @@ table! {
         "微信阻止了这次登录，请稍后再试或联系微信客服。" "WeChat blocked this sign-in. Try later, or ask WeChat's support."
     PersonBlocked 403 "person_blocked" "Blocked"
         "您已被本站管理员停用。请联系管理员。" "The operator of this server has blocked you. Ask them."
+    NotAdmitted 403 "not_admitted" "Not admitted"
+        "这个站点只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
+    OwnerAsked 403 "owner_asked" "The owner has been asked"
+        "已经问过站长。等站长同意以后，请再登录一次。" "The owner has been asked to let you in. Sign in again once they have said yes."
+    LinkOver 410 "link_over" "Link over"
+        "这个链接已经用过或过期了。请向给您链接的人再要一个。" "This link has been used or is too old. Ask whoever gave it to you for another."
     UpdateRequired 426 "update_required" "Update required"
         "小程序版本过旧，请关闭微信后重新打开以更新。" "This mini program is too old. Close WeChat and open it again to update."
     TooManyRequests 429 "too_many_requests" "Too many requests"
@@ -191,6 +200,8 @@ impl From<Refusal> for Error {
             Refusal::MatchRequired => Code::MatchRequired,
             Refusal::WrongMatch => Code::WrongMatch,
             Refusal::Refused => Code::Refused,
+            Refusal::NotAdmitted => Code::NotAdmitted,
+            Refusal::OwnerAsked => Code::OwnerAsked,
             Refusal::TooManyRenewals => Code::TooManyRenewals,
         })
     }

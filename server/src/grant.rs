@@ -9,6 +9,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    secret::Hashed,
     site::{Pkce, Site},
     world::Timestamp,
 };
@@ -43,6 +44,9 @@ pub struct Request {
     /// The `sub` of the one person whom the site will take, out of its `id_token_hint`.
     #[serde(default)]
     pub expects: Option<String>,
+    /// The one-time link whose gift an approval takes; only at saoma's own page.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub link: Option<Hashed>,
 }
 
 /// How the answer travels to the site.
@@ -251,6 +255,7 @@ mod tests {
             code_challenge: challenge.map(ToOwned::to_owned),
             response_mode: ResponseMode::Query,
             expects: None,
+            link: None,
         }
     }
 

@@ -18,8 +18,10 @@ mod assets;
 mod browser;
 mod caller;
 mod guard;
+mod links;
 mod logout;
 mod oidc;
+mod owner;
 mod pages;
 mod phone;
 mod reply;
@@ -70,6 +72,8 @@ pub fn public(app: SharedApp) -> Router {
             axum::routing::put(account::set_profile)
                 .layer(DefaultBodyLimit::max(account::PROFILE_BODY)),
         )
+        .route("/asks", get(owner::asks))
+        .route("/asks/{person}/{site}", post(owner::answer).layer(limited(What::Scan)))
         .route("/me", get(account::me))
         .route("/me", delete(account::forget).layer(limited(What::Scan)));
 
@@ -88,6 +92,7 @@ pub fn public(app: SharedApp) -> Router {
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
         .route("/wechat-login.js", get(assets::element))
+        .route("/wxLogin.js", get(assets::wx_login))
         .route("/assets/{name}", get(assets::asset))
         .layer(CompressionLayer::new());
 
@@ -95,6 +100,10 @@ pub fn public(app: SharedApp) -> Router {
         .merge(assets)
         .route("/", get(pages::home))
         .route("/login", get(pages::login))
+        .route("/link", get(links::page))
+        .route("/link", post(links::open).layer(limited(What::Digits)))
+        .route("/link/scan", get(links::scan))
+        .route("/link/let-in", get(links::let_in))
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))

@@ -3,6 +3,7 @@
 //! Pure rules stand in the middle (`ticket`, `person`, `grant`, `risk`, `site`), the dance around them (`login`, `oidc`),
 //! technology at the edge (`store`, `tickets`, `http`). ARCHITECTURE.md walks through a login.
 
+pub mod admission;
 pub mod app;
 pub mod audit;
 pub mod backchannel;
@@ -15,9 +16,11 @@ pub mod grant;
 pub mod http;
 pub mod keys;
 pub mod limits;
+pub mod links;
 pub mod login;
 pub mod miniprogram;
 pub mod oidc;
+pub mod owner;
 pub mod person;
 pub mod region;
 pub mod risk;

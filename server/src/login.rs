@@ -13,19 +13,21 @@ use std::{
 use serde_json::json;
 
 use crate::{
+    admission::{self, Door},
     app::App,
     audit,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     limits::What,
+    links::{self, Gives},
     person::{Identity, Newcomer, Person},
-    risk::{Ask, Entry, Level, Opened, Risk, Signals},
+    risk::{Ask, Entry, Level, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
     site::{self, Site},
     store::{Decide, Decided, Login, LoginOf, Profile},
     ticket::{
-        Approval, Browser, Decision, Face, Fresh, Kind, Owner, Presented, Refusal, Scan, Scanner,
-        Stage, Ticket, Verdict,
+        Approval, Browser, Decision, Denied, Face, Fresh, Kind, Owner, Presented, Refusal, Scan,
+        Scanner, Stage, Ticket, Verdict,
     },
     tickets::{Picture, Seen},
     waiting::Told,
@@ -143,6 +145,9 @@ pub struct State {
     /// The number to type on the phone, where one is asked for.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
+    /// Why it was denied, where it was not the person who said no: not_admitted or owner_asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// Who scanned; on the hosted page alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub person: Option<Face>,
@@ -202,10 +207,12 @@ impl Standing {
     pub fn state(&self, now: Timestamp) -> State {
         let left = self.ends().since(now).as_millis().div_ceil(1000);
         let expires_in = u64::try_from(left).unwrap_or(0);
-        let plain = |state| State { state, expires_in, number: None, person: None };
+        let plain = |state| State { state, expires_in, number: None, reason: None, person: None };
         match self {
-            Self::Decided(decided) if decided.decision.is_approved() => plain("approved"),
-            Self::Decided(_) => plain("denied"),
+            Self::Decided(decided) => match &decided.decision.verdict {
+                Verdict::Approved { .. } => plain("approved"),
+                Verdict::Denied(why) => State { reason: reason(*why), ..plain("denied") },
+            },
             Self::Living(seen) if seen.ticket.is_expired(now) => plain("expired"),
             Self::Living(seen) => match &seen.ticket.stage {
                 Stage::Waiting => plain("waiting"),
@@ -216,6 +223,15 @@ impl Standing {
                 }
             },
         }
+    }
+}
+
+/// What a page is told of a no that no person said.
+fn reason(why: Denied) -> Option<&'static str> {
+    match why {
+        Denied::ByPerson | Denied::WrongMatch => None,
+        Denied::NotAdmitted => Some("not_admitted"),
+        Denied::OwnerAsked => Some("owner_asked"),
     }
 }
 
@@ -456,6 +472,10 @@ impl System {
 
 /// A scan as the phone is answered.
 pub struct Scanned {
+    /// What the site's door is to who scanned.
+    pub door: Door,
+    /// What the ticket's one-time link gives, if it has one.
+    pub gives: Option<Gives>,
     /// The ticket.
     pub ticket: Ticket,
     /// The phone's token for it.
@@ -610,8 +630,15 @@ async fn take(
         known_browser: known.browser,
         known_site: known.site,
     };
-    let policy = app.sites.get(&ticket.request.site).map(|site| site.risk).unwrap_or_default();
-    let risk = Risk::of(signals, policy, app.settings.ticket.r#match);
+    let gives = match ticket.request.link {
+        Some(link) => Some(links::find(app, link).await?.gives),
+        None => None,
+    };
+    let grave = gives.as_ref().is_some_and(Gives::is_grave);
+    let matching = if grave { Matching::Always } else { app.settings.ticket.r#match };
+    let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
+    let door = door_of(app, &site, person.as_ref()).await?;
+    let risk = Risk::of(signals, site.risk, matching);
     let token = Secret::new(&app.world);
     let face = person.as_ref().map(face_of);
     let scanner = Scanner { identity, token: token.hashed(), risk, face };
@@ -622,6 +649,8 @@ async fn take(
         if app.tickets.swap(&seen, next.clone()).await? {
             app.tickets.nudge(next.id).await?;
             return Ok(Scanned {
+                door,
+                gives,
                 ticket: next,
                 token,
                 person,
@@ -635,6 +664,18 @@ async fn take(
         };
     }
     Err(Code::Unavailable.into())
+}
+
+/// What a site's door is to a person, or to somebody whom nobody knows yet.
+///
+/// # Errors
+/// What the store says.
+pub async fn door_of(app: &App, site: &Site, person: Option<&Person>) -> Result<Door, Error> {
+    let word = match person {
+        Some(person) => app.store.word(&person.id, &site.id).await?,
+        None => None,
+    };
+    Ok(admission::door(site, person, word))
 }
 
 /// What others may be shown of a person.
@@ -692,10 +733,14 @@ async fn decide(
         None => seen.ticket.deny(token, now)?,
     };
     let person = app.store.person_of(&decision.identity).await?;
-    if person.is_some_and(|person| person.blocked) {
+    if person.as_ref().is_some_and(|person| person.blocked) {
         return Err(Code::PersonBlocked.into());
     }
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
+    if let Some(link) = decision.request.link.filter(|_| decision.is_approved()) {
+        links::find(app, link).await?;
+    }
+    let decision = decision.turned_away(door_of(app, &site, person.as_ref()).await?.turns_away());
     let ticket = decision.ticket;
     // At saoma's own page the session is the sign-in itself, and opens nothing else.
     let remember = match &decision.verdict {
@@ -735,7 +780,8 @@ async fn decide(
 }
 
 /// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made
-/// then. What is claimed at once needs no session; the browser keeps the one it has.
+/// then. What is claimed at once needs no session; the browser keeps the one it has. None: the site lets the person in no
+/// more, and a phone has to be told so.
 ///
 /// # Errors
 /// What the store says.
@@ -746,8 +792,12 @@ pub async fn skip(
     login: &Login,
     cookie: Hashed,
     browser: Browser,
-) -> Result<Claim, Error> {
+) -> Result<Option<Claim>, Error> {
     let now = app.world.now();
+    let person = app.store.person(&login.person).await?;
+    if door_of(app, site, person.as_ref()).await? != Door::Open {
+        return Ok(None);
+    }
     let ticket = Secret::new(&app.world).hashed();
     let same_site = login.site == site.id;
     let decision = Decision {
@@ -781,7 +831,7 @@ pub async fn skip(
     app.store.decide(decide).await?;
     app.tickets.first_claim(ticket, now).await?;
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
-    Ok(Claim { request, outcome, session: None })
+    Ok(Some(Claim { request, outcome, session: None }))
 }
 
 /// What came of a ticket.
@@ -789,8 +839,8 @@ pub async fn skip(
 pub enum Outcome {
     /// The authorization code.
     Code(Secret),
-    /// The person said no.
-    Denied,
+    /// It was no.
+    Denied(Denied),
     /// The site asked for one person, and another one approved.
     OtherPerson,
 }
@@ -823,8 +873,12 @@ pub async fn claim(
         Standing::Living(_) => return Err(Refusal::NotDecided.into()),
     };
     let request = decided.decision.request.clone();
-    let Some(login) = decided.login.filter(|_| decided.decision.is_approved()) else {
-        return Ok(Claim { request, outcome: Outcome::Denied, session: None });
+    let login = match (decided.decision.verdict, decided.login) {
+        (Verdict::Approved { .. }, Some(login)) => login,
+        (Verdict::Denied(why), _) => {
+            return Ok(Claim { request, outcome: Outcome::Denied(why), session: None });
+        }
+        (Verdict::Approved { .. }, None) => return Err(Refusal::NoSuchTicket.into()),
     };
     if request.expects.as_ref().is_some_and(|sub| *sub != login.sub) {
         return Ok(Claim { request, outcome: Outcome::OtherPerson, session: None });
@@ -893,7 +947,7 @@ pub async fn end_all(app: &App, token: Hashed, js_code: wechat::JsCode) -> Resul
 }
 
 /// Who holds this phone, by its token and once more by a fresh js_code: a stolen token alone ends nothing for good.
-async fn holder_again(
+pub(crate) async fn holder_again(
     app: &App,
     token: Hashed,
     js_code: wechat::JsCode,

@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{keys, sites},
+    commands::{keys, person, sites},
     config::{self, Settings},
     doctor::{self, Doctor, plan},
     http, miniprogram,
@@ -61,6 +61,9 @@ enum Command {
     /// Register sites, show and remove them; running servers see it within two seconds.
     #[command(subcommand)]
     Site(SiteCommand),
+    /// See who signs in, and what they may: groups, owners, invitations, blocks; running servers see it at once.
+    #[command(subcommand)]
+    Person(Box<person::Command>),
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -83,6 +86,17 @@ enum SiteCommand {
     Remove {
         /// Its client_id.
         id: String,
+    },
+    /// Invite people to one: print one-time links, each for one person.
+    Invite {
+        /// Its client_id.
+        id: String,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// How long the links wait.
+        #[command(flatten)]
+        life: person::Life,
     },
     /// Make a fresh secret for one.
     Secret {
@@ -214,6 +228,12 @@ async fn run(cli: Cli) -> Result<(), String> {
             say(site(&settings, command).await?.trim_end());
             Ok(())
         }
+        Command::Person(command) => {
+            let settings = settings(cli.config.as_deref())?;
+            let (store, world) = (open_store(&settings)?, World::real());
+            say(person::run(&settings, &store, &world, *command).await?.trim_end());
+            Ok(())
+        }
         Command::Keys(command) => {
             let settings = settings(cli.config.as_deref())?;
             let (store, world) = (open_store(&settings)?, World::real());
@@ -235,6 +255,9 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::List => sites::list(settings, &store).await,
         SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
+        SiteCommand::Invite { id, count, life } => {
+            sites::invite(settings, &store, &world, &id, (count, life.time)).await
+        }
         SiteCommand::Secret { id, alone } => {
             sites::secret(settings, &store, &world, &id, alone).await
         }
@@ -297,7 +320,8 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
                 .map(|store| store.map(|store| Arc::new(store) as SharedStore))
                 .map_err(|error| error.to_string());
             let (world, hold) = (World::real(), (!args.quick).then_some(doctor::HOLD));
-            let doctor = Doctor { settings, world, store, roots: doctor::Roots::Machine, hold };
+            let (roots, dns) = (doctor::Roots::Machine, doctor::Dns::Machine);
+            let doctor = Doctor { settings, world, store, roots, dns, hold };
             let scanned = if args.scan {
                 doctor.scan(&args.picture, std::io::stdout()).await?
             } else {

@@ -17,6 +17,7 @@ use crate::{
     login::{Claim, Outcome},
     secret::Secret,
     site::Site,
+    ticket::Denied,
 };
 
 mod authorize;
@@ -99,9 +100,20 @@ pub fn answer(app: &App, claim: &Claim) -> Answer {
     let answer = Answer::to(app, &claim.request);
     match &claim.outcome {
         Outcome::Code(code) => answer.with("code", code.reveal()),
-        Outcome::Denied => answer.error("access_denied", "the person said no"),
+        Outcome::Denied(why) => answer.error("access_denied", described(*why)),
         Outcome::OtherPerson => {
             answer.error("login_required", "another person than the one of id_token_hint approved")
+        }
+    }
+}
+
+/// What a site is told of a no.
+fn described(why: Denied) -> &'static str {
+    match why {
+        Denied::ByPerson | Denied::WrongMatch => "the person said no",
+        Denied::NotAdmitted => "the owner lets only chosen people in to this site",
+        Denied::OwnerAsked => {
+            "the owner has been asked to let this person in; sign in again once they have said yes"
         }
     }
 }

@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::world::{Timestamp, World};
 
+/// The group of those who may see and change everything here. Nobody is in it by being the first who scans.
+pub const OWNER: &str = "owner";
+
+/// Whether a group can be called this: sites read the names of groups as roles.
+pub fn is_group(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (1..=40).contains(&name.len()) && name.chars().all(plain)
+}
+
 /// Who WeChat says scans: from code2Session alone, never from a request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -54,6 +63,11 @@ pub struct Person {
 }
 
 impl Person {
+    /// Whether they own this server.
+    pub fn is_owner(&self) -> bool {
+        self.groups.iter().any(|group| group == OWNER)
+    }
+
     /// What sites are told as `name`: the nickname, or a made-up guest name, never WeChat's "微信用户".
     pub fn name(&self) -> String {
         self.nickname.clone().unwrap_or_else(|| format!("guest {}", self.username))

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::{
+    admission::Admit,
     config::EnvVersion,
+    person::is_group,
     risk,
     secret::{Hashed, Secret},
 };
@@ -76,6 +78,12 @@ pub struct Site {
     /// Whether back-channel logout may reach a private address.
     #[serde(default)]
     pub backchannel_private: bool,
+    /// Whom it lets in, beside the owners.
+    #[serde(default)]
+    pub admit: Admit,
+    /// The groups of people whom it lets in.
+    #[serde(default)]
+    pub admit_groups: Vec<String>,
 }
 
 /// In the settings no version is written as an empty text.
@@ -170,6 +178,8 @@ impl Site {
             email: String::new(),
             name_claim: NameClaim::default(),
             backchannel_private: false,
+            admit: Admit::default(),
+            admit_groups: Vec::new(),
         }
     }
 
@@ -248,6 +258,16 @@ impl Site {
             faults.push(format!(
                 "site {id:?}: email = {:?} must be like {{username}}@users.example.com",
                 self.email
+            ));
+        }
+        for group in self.admit_groups.iter().filter(|group| !is_group(group)) {
+            faults.push(format!(
+                "site {id:?}: admit_groups: {group:?} is no group; use 1 to 40 letters, digits, - _ or ."
+            ));
+        }
+        if !self.admit_groups.is_empty() && self.admit == Admit::All {
+            faults.push(format!(
+                "site {id:?}: admit_groups names groups, but admit = \"all\" lets everybody in; write admit = \"named\", or leave admit_groups out"
             ));
         }
         for origin in &self.origins {

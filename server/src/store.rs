@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    admission::Word,
     audit,
     grant::{Scope, Scopes},
+    links::Link,
     person::{Identity, Newcomer, Person},
     secret::Hashed,
     site::{Alg, Site},
@@ -187,6 +189,84 @@ pub struct Acquaintance {
     pub site: bool,
 }
 
+/// Which people an operator looks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Part of a user name or nickname, or the whole of an id, an openid or a unionid; empty: everybody.
+    pub text: String,
+    /// Members of this group alone.
+    pub group: Option<String>,
+    /// Those who are kept out alone, or the others alone.
+    pub blocked: Option<bool>,
+    /// Those who come after this one: when the last of the page before was first seen, and their id.
+    pub after: Option<(Timestamp, String)>,
+    /// So many at most.
+    pub most: u32,
+}
+
+/// A person in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Who.
+    pub person: Person,
+    /// When a token of theirs was last used, or they last signed in; none if they never did.
+    pub last_seen: Option<Timestamp>,
+    /// In how many places they are signed in.
+    pub logins: u32,
+}
+
+/// What an operator does to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Puts them in a group; [`OWNER`](crate::person::OWNER) is one.
+    Join(String),
+    /// Takes them out of a group.
+    Leave(String),
+    /// Keeps them out: their logins, tokens and phones' tokens end with it.
+    Block,
+    /// Lets them in again.
+    Unblock,
+    /// Lets them in to a site.
+    Admit(String),
+    /// Keeps them out of a site: their logins there end with it.
+    Refuse(String),
+    /// Takes back what was said about them at a site.
+    Unsay(String),
+}
+
+/// What has been said about a person at a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The site's `client_id`.
+    pub site: String,
+    /// What.
+    pub word: Word,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Somebody who asks to be let in to a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// Who.
+    pub person: Person,
+    /// The site's `client_id`.
+    pub site: String,
+    /// When they last asked.
+    pub at: Timestamp,
+    /// In which browser they would sign in.
+    pub browser: Option<Browser>,
+}
+
+/// A person after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// As they are now.
+    pub person: Person,
+    /// The logins that ended with it.
+    pub ended: Vec<Login>,
+}
+
 /// A signing key as kept: the private half encrypted where `keys.secret` is set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
@@ -215,7 +295,7 @@ impl fmt::Debug for StoredKey {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes a decision, durable before this returns, with the person, identity, `sub`, login, session and audit row it
-    /// makes. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
+    /// makes, with what its one-time link gives, and with the wish of who must ask the owner first. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
     async fn decide(&self, decide: Decide) -> Result<Decided, Error>;
 
     /// The decision about the ticket of this hash.
@@ -385,6 +465,42 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
+
+    /// The person of this id or `username`.
+    async fn person_named(&self, name: &str) -> Result<Option<Person>, Error>;
+
+    /// The people that are looked for, who came last first.
+    async fn people(&self, search: &Search) -> Result<Vec<Listed>, Error>;
+
+    /// Does this to a person, and notes in the audit log who did: `by` is "command", "console", or the id of an owner. What
+    /// is so already is noted nowhere. None: there is no such person.
+    async fn change(
+        &self,
+        person: &str,
+        change: Change,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, Error>;
+
+    /// What has been said about a person at a site.
+    async fn word(&self, person: &str, site: &str) -> Result<Option<Word>, Error>;
+
+    /// What has been said about a person at all sites.
+    async fn said(&self, person: &str) -> Result<Vec<Said>, Error>;
+
+    /// Who asks to be let in, so many at most, who asked last first; nobody who is blocked.
+    async fn askers(&self, most: u32) -> Result<Vec<Asker>, Error>;
+
+    /// Keeps a one-time link, and notes in the audit log who made it. A decision whose request names it uses it up.
+    async fn put_link(&self, link: Link, now: Timestamp) -> Result<(), Error>;
+
+    /// A one-time link that waits.
+    async fn link(&self, hash: Hashed, now: Timestamp) -> Result<Option<Link>, Error>;
+
+    /// Makes two people one by an operator's word: `goes` becomes part of `stays`, with logins and the names that sites
+    /// know. False: one of them is not there.
+    async fn merge(&self, stays: &str, goes: &str, by: &str, now: Timestamp)
+    -> Result<bool, Error>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;

@@ -202,6 +202,12 @@ pub enum Refusal {
     /// Too risky to be approved at all.
     #[error("the scan came about in a way that cannot be approved")]
     Refused,
+    /// The site does not let this person in.
+    #[error("the site does not let this person in")]
+    NotAdmitted,
+    /// The owner has been asked to let this person in.
+    #[error("the owner must let this person in first")]
+    OwnerAsked,
     /// Renewed five times already.
     #[error("the page has renewed too often")]
     TooManyRenewals,
@@ -449,12 +455,25 @@ pub enum Denied {
     ByPerson,
     /// The wrong number was typed.
     WrongMatch,
+    /// The site does not let this person in.
+    NotAdmitted,
+    /// The owner must let this person in first, and has been asked.
+    OwnerAsked,
 }
 
 impl Decision {
     /// Whether it was yes.
     pub fn is_approved(&self) -> bool {
         matches!(self.verdict, Verdict::Approved { .. })
+    }
+
+    /// The same, but that the site's door ends an approval so.
+    #[must_use]
+    pub fn turned_away(self, why: Option<Denied>) -> Self {
+        match why {
+            Some(why) if self.is_approved() => Self { verdict: Verdict::Denied(why), ..self },
+            _ => self,
+        }
     }
 
     /// The same verb again, by the same token, gets the same answer (a reply may be lost); another verb is late.
@@ -466,6 +485,8 @@ impl Decision {
             _ if self.token != token => Err(Refusal::NotTheToken),
             (Verdict::Approved { .. }, true) | (Verdict::Denied(Denied::ByPerson), false) => Ok(()),
             (Verdict::Denied(Denied::WrongMatch), true) => Err(Refusal::WrongMatch),
+            (Verdict::Denied(Denied::NotAdmitted), true) => Err(Refusal::NotAdmitted),
+            (Verdict::Denied(Denied::OwnerAsked), true) => Err(Refusal::OwnerAsked),
             _ => Err(Refusal::AlreadyDecided),
         }
     }

@@ -11,6 +11,7 @@ import { render } from './render.js';
 const files = new URL('../../', import.meta.url);
 const ASSETS = {
   '/wechat-login.js': ['wechat-login.js', 'text/javascript'],
+  '/wxLogin.js': ['wxLogin.js', 'text/javascript'],
   '/assets/wechat-login.js': ['wechat-login.js', 'text/javascript'],
   '/assets/page.js': ['page.js', 'text/javascript'],
   '/assets/form-post.js': ['form-post.js', 'text/javascript'],

@@ -34,6 +34,16 @@ export interface Ask {
   ask: 'tap' | 'match' | 'refuse'
   scopes: Scope[]
   person: Person | null
+  /** What else the person should know before they tap, in their language: whose yes is missing, or what a link gives. */
+  say: string | null
+}
+
+/** Somebody who waits for an owner's yes. */
+export interface Asker {
+  person: { name: string; nickname: string | null }
+  site: { id: string; name: string }
+  browser: Browser
+  at: number
 }
 
 export interface Decision {
@@ -68,6 +78,8 @@ export interface SignedIn {
   token: string
   expires_in: number
   person: Person
+  /** To owners alone: how many people wait for a yes. */
+  asks?: number
 }
 
 /** Where the phone stands: sent with a scan, for the audit log and for `saoma doctor --scan`. */
@@ -140,6 +152,15 @@ export class Api {
 
   async withdraw(token: string, site: string): Promise<void> {
     await this.call('DELETE', `/consents/${encodeURIComponent(site)}`, undefined, token)
+  }
+
+  async asks(token: string): Promise<Asker[]> {
+    return (await this.call<{ asks: Asker[] }>('GET', '/asks', undefined, token)).asks
+  }
+
+  /** Opening a door needs a fresh js_code as well. */
+  async answer(token: string, ask: Asker, admit: boolean): Promise<void> {
+    await this.call('POST', `/asks/${ask.person.name}/${ask.site.id}`, { js_code: await this.jsCode(), admit }, token)
   }
 
   /** All that is kept about this person, as the server words it. */

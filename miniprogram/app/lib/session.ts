@@ -9,6 +9,8 @@ const MEMBER = 'saoma.member'
 
 export class Session {
   person: Person | undefined
+  /** Whether this person owns the server, and so is asked who may come in. */
+  owner: boolean | undefined
   private token: string | undefined
 
   constructor(
@@ -42,6 +44,7 @@ export class Session {
   forget(): void {
     this.token = undefined
     this.person = undefined
+    this.owner = undefined
     this.wx.removeStorageSync(MEMBER)
   }
 
@@ -49,6 +52,7 @@ export class Session {
     const signedIn = await this.api.session()
     this.token = signedIn.token
     this.person = signedIn.person
+    this.owner = signedIn.asks !== undefined
     this.wx.setStorageSync(MEMBER, true)
     return signedIn
   }

@@ -43,6 +43,7 @@ export interface AskLines {
   scopes: { name: Scope; label: string }[]
   canRemember: boolean
   person: string
+  say: string
 }
 
 /** What the login page shows. Signals warn and never reassure, so a good sign is a plain line like any other. */
@@ -72,6 +73,7 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
     scopes: ask.scopes.flatMap((name) => (name === 'openid' ? [] : [{ name, label: l.scopes[name] ?? name }])),
     canRemember: ask.kind !== 'device' && ask.risk === 'low' && ask.ask !== 'refuse',
     person: ask.person?.nickname ?? '',
+    say: ask.say ?? '',
   }
 }
 

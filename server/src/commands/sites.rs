@@ -1,10 +1,12 @@
 //! `saoma site add|list|show|remove|secret`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
-use super::Said;
+use super::{Said, person};
 use crate::{
+    admission::Admit,
     config::Settings,
+    links::Gives,
     secret::Secret,
     site::{Alg, Pkce, SELF, Site},
     store::SharedStore,
@@ -49,6 +51,12 @@ pub struct New {
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
+    /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
+    #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
+    pub admit: Admit,
+    /// A group of people whom it lets in; may be given several times.
+    #[arg(long = "admit-group", value_name = "GROUP")]
+    pub admit_groups: Vec<String>,
 }
 
 fn said(error: impl std::fmt::Display) -> String {
@@ -74,6 +82,7 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, new: N
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
+    (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
     site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
     site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
     let secret = (!new.public).then(|| Secret::new(world));
@@ -185,11 +194,57 @@ pub async fn secret(
     Ok(format!("{}\n\nIt is shown this once: only its hash is kept. {others}", fresh.reveal()))
 }
 
+/// Makes invitations to a site: one-time links, each for one person.
+///
+/// # Errors
+/// If there is no such site, or it needs none.
+pub async fn invite(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    (count, life): (u32, Duration),
+) -> Said {
+    let site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    match site.admit {
+        Admit::Invited | Admit::Ask => {}
+        Admit::All => {
+            return Err(format!("{id} lets in everybody; write admit = \"invited\" first"));
+        }
+        Admit::Named => {
+            return Err(format!(
+                "{id} lets in named people alone; write admit = \"invited\", or name them with `saoma person allow`"
+            ));
+        }
+    }
+    if !(1..=100).contains(&count) {
+        return Err("--count: 1 to 100".to_owned());
+    }
+    let mut text = String::new();
+    for _ in 0..count {
+        let gives = Gives::Site(id.to_owned());
+        let url = person::make_link(settings, store, world, gives, life).await?;
+        let _ = writeln!(text, "{url}");
+    }
+    let each = if count == 1 { "It lets" } else { "Each lets" };
+    let hours = life.as_secs().div_ceil(3600);
+    let _ = writeln!(
+        text,
+        "\n{each} one person in to {}, is good once and for {hours} hours, and is shown this once.",
+        site.name
+    );
+    Ok(text)
+}
+
 fn settled_site<'a>(settings: &'a Settings, id: &str) -> Option<&'a Site> {
     settings.sites.iter().find(|site| site.id == id)
 }
 
-async fn find(settings: &Settings, store: &SharedStore, id: &str) -> Result<Option<Site>, String> {
+pub(super) async fn find(
+    settings: &Settings,
+    store: &SharedStore,
+    id: &str,
+) -> Result<Option<Site>, String> {
     if let Some(site) = settled_site(settings, id) {
         return Ok(Some(site.clone()));
     }

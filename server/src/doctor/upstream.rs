@@ -7,6 +7,7 @@ use wechat::{Act, Api, Client, Code, Error, JsCode, Page, QrCode, Scene, Unlimit
 use super::{Finding, Todo, Verdict, todo};
 use crate::{
     config::{CodeInterface, EnvVersion, Settings},
+    site::Site,
     world::World,
 };
 
@@ -16,7 +17,7 @@ const AFTER_TOKEN: [&str; 3] = ["page", "account", "quota"];
 /// A code that nobody scans: the same every time, so that of codes A and C it counts once.
 const SCENE: &str = "saoma-doctor";
 
-pub(super) async fn look(settings: &Settings, world: &World) -> Vec<Finding> {
+pub(super) async fn look(settings: &Settings, sites: &[Site], world: &World) -> Vec<Finding> {
     // The stable token always: taking a plain one would kill the running server's.
     let client = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
         .base_url(&settings.wechat.base_url)
@@ -52,7 +53,7 @@ pub(super) async fn look(settings: &Settings, world: &World) -> Vec<Finding> {
         }
     }
     found.extend(sign_in(&client, world).await);
-    found.extend(page(&client, settings).await);
+    found.extend(page(&client, settings, sites).await);
     found.push(quota(&client, settings).await);
     found
 }
@@ -161,10 +162,10 @@ fn clock(theirs: i64, ours: i64) -> Finding {
 }
 
 /// Whether WeChat makes a code for the page, for each version of the mini program that some site opens.
-async fn page(client: &Client, settings: &Settings) -> Vec<Finding> {
+async fn page(client: &Client, settings: &Settings, sites: &[Site]) -> Vec<Finding> {
     let own = settings.wechat.env_version;
     let versions: BTreeSet<EnvVersion> =
-        settings.sites.iter().filter_map(|site| site.env_version).chain([own]).collect();
+        sites.iter().filter_map(|site| site.env_version).chain([own]).collect();
     let mut found = Vec::new();
     for version in versions {
         let checked = settings.wechat.check_path && version == EnvVersion::Release;

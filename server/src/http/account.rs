@@ -7,13 +7,17 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Piece, Sent, SentIfAny, host_of, js_code};
+use super::{
+    caller::{Caller, Piece, Sent, SentIfAny, js_code},
+    reply::site_shown,
+};
 use crate::{
     app::{App, SharedApp},
     audit,
     error::{Code, Error},
     grant::Scope,
     login::{self, face_of},
+    owner,
     person::Person,
     site,
     store::Profile,
@@ -33,8 +37,16 @@ pub(super) async fn session(
     Sent(fresh): Sent<Fresh>,
 ) -> Result<Json<Value>, Error> {
     let (token, life, person) = login::open_phone(&app, js_code(&fresh.js_code)?).await?;
-    let person = person.as_ref().map(face_of);
-    Ok(Json(json!({ "token": token.reveal(), "expires_in": life.as_secs(), "person": person })))
+    let face = person.as_ref().map(face_of);
+    let mut answer =
+        json!({ "token": token.reveal(), "expires_in": life.as_secs(), "person": face });
+    // Owners alone hear that there is something to decide.
+    if person.is_some_and(|person| person.is_owner())
+        && let Value::Object(answer) = &mut answer
+    {
+        answer.insert("asks".to_owned(), json!(app.store.askers(owner::SHOWN).await?.len()));
+    }
+    Ok(Json(answer))
 }
 
 /// The person whose mini program this is; none if they have approved nothing yet.
@@ -60,7 +72,7 @@ pub(super) async fn logins(
         .map(|login| {
             json!({
                 "id": login.id,
-                "site": site_of(&app, &login.site),
+                "site": site_shown(&app, &login.site, false),
                 "browser": { "name": login.browser.name, "os": login.browser.os, "region": login.browser.region },
                 "since": login.since.seconds(),
                 "last_seen": login.last_seen.seconds(),
@@ -68,14 +80,6 @@ pub(super) async fn logins(
         })
         .collect();
     Ok(Json(json!({ "logins": logins })))
-}
-
-/// The site as its people know it; one that is registered no more by its id.
-fn site_of(app: &App, id: &str) -> Value {
-    let site = app.sites.get(id);
-    let host = site.as_ref().and_then(|site| site.redirect_uris.first()).map(|uri| host_of(uri));
-    let name = site.as_ref().map_or_else(|| id.to_owned(), |site| site.name.clone());
-    json!({ "name": name, "host": host.unwrap_or_default() })
 }
 
 #[derive(Deserialize, Default)]
@@ -135,7 +139,7 @@ pub(super) async fn attempts(
         .map(|attempt| {
             json!({
                 "id": attempt.id.to_string(),
-                "site": site_of(&app, &attempt.site),
+                "site": site_shown(&app, &attempt.site, false),
                 "browser": attempt.browser,
                 "at": attempt.at.seconds(),
                 "outcome": attempt.outcome,
@@ -163,12 +167,8 @@ pub(super) async fn consents(
     let sites: Vec<_> = sites
         .into_iter()
         .map(|(site, (since, kinds))| {
-            let mut shown = site_of(&app, site);
             // By its id a consent is taken back.
-            if let Value::Object(shown) = &mut shown {
-                shown.insert("id".to_owned(), json!(site));
-            }
-            json!({ "site": shown, "scopes": kinds, "since": since.seconds() })
+            json!({ "site": site_shown(&app, site, true), "scopes": kinds, "since": since.seconds() })
         })
         .collect();
     Ok(Json(json!({ "consents": sites })))
@@ -259,6 +259,13 @@ pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<J
             })
         })
         .collect();
+    let said: Vec<_> = app
+        .store
+        .said(&person.id)
+        .await?
+        .iter()
+        .map(|said| json!({ "site": said.site, "word": said.word, "at": said.at.seconds() }))
+        .collect();
     let lines: Vec<_> = lines
         .iter()
         .map(|(_, line)| {
@@ -276,6 +283,8 @@ pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<J
         "identities": identities,
         "subs": subs,
         "consents": given,
+        "groups": person.groups,
+        "admissions": said,
         "logins": logins.get("logins"),
         "log": lines,
     })))

@@ -12,8 +12,16 @@ const ELEMENT: &str = include_str!("../../../browser/wechat-login.js");
 const JS: &str = "text/javascript; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
-    // A page of any origin may import it; what it may then do, the site's origins say.
-    let mut response = served(&headers, JS, ELEMENT);
+    for_everybody(&headers, ELEMENT)
+}
+
+pub(super) async fn wx_login(headers: HeaderMap) -> Response {
+    for_everybody(&headers, include_str!("../../../browser/wxLogin.js"))
+}
+
+/// A page of any origin may load it; what it may then do, the site's origins say.
+fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
+    let mut response = served(headers, JS, script);
     let everybody = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
     let cross = header::HeaderValue::from_static("cross-origin");
@@ -31,6 +39,7 @@ pub(super) async fn asset(
     let (content_type, text) = match name.as_str() {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
+        "link.js" => (JS, include_str!("../../../browser/link.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
         "page.css" => ("text/css; charset=utf-8", include_str!("../../../browser/page.css")),

@@ -101,6 +101,7 @@ pub(super) async fn open(
         code_challenge: open.code_challenge,
         response_mode: ResponseMode::Query,
         expects: None,
+        link: None,
     };
     let kind = if open.on_phone { Kind::OnPhone } else { Kind::Page };
     let opening =

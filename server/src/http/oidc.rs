@@ -85,10 +85,12 @@ async fn show(
     };
     if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie)
     {
-        let (site, browser) = (&authorize.site, caller.browser());
-        let claim =
-            login::skip(app, site, authorize.request, login, cookie.hashed(), browser).await?;
-        return Ok(pages::answered(app, caller.lang.tag(), &oidc::answer(app, &claim)));
+        let (site, request, browser) =
+            (&authorize.site, authorize.request.clone(), caller.browser());
+        let claim = login::skip(app, site, request, login, cookie.hashed(), browser).await?;
+        if let Some(claim) = claim {
+            return Ok(pages::answered(app, caller.lang.tag(), &oidc::answer(app, &claim)));
+        }
     }
     if authorize.prompt == Prompt::None {
         let answer = oidc::login_required(app, &authorize.request);

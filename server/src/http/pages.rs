@@ -12,12 +12,13 @@ use url::Url;
 use super::{
     caller::{Caller, Piece, browser_cookie, no_session_cookie},
     guard::page_policy,
-    reply::{error_page, html},
+    reply::{Lang, error_page, html},
 };
 use crate::{
-    app::SharedApp,
+    app::{App, SharedApp},
     error::{Code, Error},
     grant::{Request, ResponseMode, Scopes},
+    links::{self, Gives},
     login::{self, Opener, face_of},
     oidc::{self, Answer, Authorize, Prompt},
     secret::{Hashed, Secret},
@@ -33,6 +34,8 @@ struct LoginPage {
     lang: &'static str,
     ticket: String,
     code_url: String,
+    /// What is said in place of "Sign in to ..", where a link was opened.
+    title: Option<String>,
     site_name: String,
     site_host: String,
     site_logo: Option<String>,
@@ -49,6 +52,17 @@ pub(super) async fn show_code(
     cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<Response, Error> {
+    show_code_for(app, caller, cookies, authorize, None).await
+}
+
+/// The same, under another title than the site's.
+pub(super) async fn show_code_for(
+    app: &SharedApp,
+    caller: &Caller,
+    cookies: CookieJar,
+    authorize: Authorize,
+    title: Option<String>,
+) -> Result<Response, Error> {
     let site = authorize.site.clone();
     let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
     let own = site.id == site::SELF;
@@ -58,6 +72,7 @@ pub(super) async fn show_code(
         lang: caller.lang.tag(),
         code_url: format!("/api/tickets/{}/code", opening.ticket.reveal()),
         ticket: opening.ticket.reveal().to_owned(),
+        title,
         site_name,
         site_host: parsed
             .as_ref()
@@ -75,6 +90,19 @@ pub(super) async fn show_code(
         .filter(|url| url != "null"),
     };
     Ok((cookies, shown(app, html(&page))).into_response())
+}
+
+/// What a one-time link gives, for who is about to scan or to tap.
+pub(super) async fn offer(app: &App, lang: Lang, gives: &Gives) -> Result<String, Error> {
+    let named = links::named(app, gives).await?;
+    Ok(match (lang, gives) {
+        (Lang::Zh, Gives::Server) => format!("成为 {named} 的站长"),
+        (Lang::En, Gives::Server) => format!("Become the owner of {named}"),
+        (Lang::Zh, Gives::Site(_)) => format!("邀请你登录 {named}"),
+        (Lang::En, Gives::Site(_)) => format!("You are invited to {named}"),
+        (Lang::Zh, Gives::Person { .. }) => format!("把这个微信接到 {named}"),
+        (Lang::En, Gives::Person { .. }) => format!("Connect this WeChat to {named}"),
+    })
 }
 
 /// Opens a ticket for the hosted page, giving the browser its cookie if it has none.
@@ -249,6 +277,7 @@ pub(super) async fn login(
         code_challenge: None,
         response_mode: ResponseMode::Query,
         expects: None,
+        link: None,
     };
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
@@ -261,7 +290,7 @@ pub(super) async fn login(
 }
 
 /// A form of our own page, and nobody else's.
-fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
+pub(super) fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
     let own = caller.origin.as_deref() == Some(app.settings.public_url.as_str());
     if own { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
 }

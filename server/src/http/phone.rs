@@ -5,8 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wechat::JsCode;
 
-use super::caller::{Caller, Piece, Sent, host_of, js_code};
+use super::{
+    caller::{Caller, Piece, Sent, host_of, js_code},
+    pages,
+    reply::Lang,
+};
 use crate::{
+    admission::Door,
     app::App,
     app::SharedApp,
     error::{Code, Error},
@@ -72,6 +77,10 @@ pub(super) struct Asked {
     ask: Ask,
     scopes: Vec<Scope>,
     person: Option<Face>,
+    /// What the site's door is to who scanned: open, ask, asked or closed.
+    admission: Door,
+    /// What else they should know before they tap.
+    say: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +104,36 @@ struct SeenBrowser {
     same_network: bool,
 }
 
-fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
+/// What else the person should know before they tap: what their link gives, or whose yes is missing.
+async fn say(app: &App, lang: Lang, scanned: &Scanned) -> Result<Option<String>, Error> {
+    if let Some(gives) = &scanned.gives {
+        return Ok(Some(pages::offer(app, lang, gives).await?));
+    }
+    let (zh, en) = match scanned.door {
+        Door::Open => return Ok(None),
+        Door::Ask => (
+            "站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。",
+            "The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.",
+        ),
+        Door::Asked => (
+            "已经问过站长，还没有答复。等站长同意以后，再登录一次。",
+            "The owner has been asked and has not answered yet. Once they have said yes, sign in again.",
+        ),
+        Door::Closed => {
+            let row = Code::NotAdmitted.row();
+            (row.zh, row.en)
+        }
+    };
+    Ok(Some(
+        match lang {
+            Lang::Zh => zh,
+            Lang::En => en,
+        }
+        .to_owned(),
+    ))
+}
+
+async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error> {
     let ticket = &scanned.ticket;
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
@@ -124,6 +162,8 @@ fn asked(app: &App, scanned: &Scanned) -> Result<Asked, Error> {
         ask: scan.risk.ask,
         scopes: ticket.request.scopes.ticked().collect(),
         person: scanned.person.as_ref().map(face_of),
+        admission: scanned.door,
+        say: say(app, lang, scanned).await?,
     })
 }
 
@@ -146,7 +186,7 @@ pub(super) async fn scan(
     let opened = EntryWord::opened(scan.entry.as_ref());
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan(&app, &scene, opened, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned)?))
+    Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
 pub(super) async fn scan_digits(
@@ -157,7 +197,7 @@ pub(super) async fn scan_digits(
 ) -> Result<Json<Asked>, Error> {
     let (js_code, phone) = phone(&caller, &scan)?;
     let scanned = login::scan_digits(&app, &digits, js_code, &phone).await?;
-    Ok(Json(asked(&app, &scanned)?))
+    Ok(Json(asked(&app, caller.lang, &scanned).await?))
 }
 
 #[derive(Deserialize)]

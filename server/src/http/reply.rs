@@ -10,9 +10,13 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use url::Url;
 
-use crate::error::{Code, Error};
+use crate::{
+    app::App,
+    error::{Code, Error},
+};
 
 /// A language that saoma speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,19 @@ pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Res
     answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
     answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+/// The site as its people know it; one that is registered no more by its id.
+pub(super) fn site_shown(app: &App, id: &str, with_id: bool) -> Value {
+    let site = app.sites.get(id);
+    let uri = site.as_ref().and_then(|site| Url::parse(site.redirect_uris.first()?).ok());
+    let host = uri.as_ref().and_then(|uri| uri.host_str()).unwrap_or_default();
+    let name = site.as_ref().map_or(id, |site| &site.name);
+    let mut shown = json!({ "name": name, "host": host });
+    if let (true, Value::Object(shown)) = (with_id, &mut shown) {
+        shown.insert("id".to_owned(), json!(id));
+    }
+    shown
 }
 
 pub(super) async fn not_found() -> Error {

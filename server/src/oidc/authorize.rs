@@ -259,6 +259,7 @@ fn check(
         code_challenge: params.text("code_challenge"),
         response_mode,
         expects,
+        link: None,
     };
     Ok((request, prompt, max_age))
 }

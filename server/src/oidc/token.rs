@@ -9,6 +9,7 @@ use super::{
     claims::{self, Session, access_hash, access_token, id_token, presented},
 };
 use crate::{
+    admission::Door,
     app::App,
     audit,
     grant::{self, RedeemError, Scope, Scopes},
@@ -64,7 +65,9 @@ pub async fn redeem(app: &App, site: &Site, sent: Redeem) -> Result<Value, Oauth
         return Err(error.into());
     }
     let other_person = request.expects.as_ref().is_some_and(|sub| *sub != login.sub);
-    if login.ended.is_some() || other_person {
+    // Blocked between the tap and this moment: the block has ended what there was to end then.
+    let blocked = app.store.person(&login.person).await?.is_none_or(|person| person.blocked);
+    if login.ended.is_some() || other_person || blocked {
         return Err(unknown());
     }
     let family = Family { site, login, id: decided.decision.ticket, since: now };
@@ -105,6 +108,9 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Value, Oau
         return Err(unknown());
     }
     let scopes = narrowed(&live.token.scopes, sent.scope.as_deref())?;
+    if login::door_of(app, site, Some(&live.person)).await? != Door::Open {
+        return Err(OauthError::new("invalid_grant", "the site lets this person in no more"));
+    }
     let LiveToken { token, login, .. } = &live;
     let family = Family { site, login, id: token.family, since: token.since };
     // Both follow from the token, so that a lost answer can be given again though only hashes are kept.

@@ -20,6 +20,9 @@ use crate::{
     world::Timestamp,
 };
 
+mod admissions;
+mod people;
+
 /// Runs every rule against a fresh store each.
 pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     a_decision_is_found_by_each_of_its_names(fresh()).await;
@@ -48,6 +51,8 @@ pub(crate) async fn holds<S: Store>(fresh: impl Fn() -> S) {
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh()).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh()).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh()).await;
+    people::holds(&fresh).await;
+    admissions::holds(&fresh).await;
 }
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);

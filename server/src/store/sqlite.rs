@@ -21,15 +21,21 @@ use tokio::sync::{Semaphore, oneshot};
 use super::Error;
 
 mod account;
+mod admissions;
 mod keys;
 mod logins;
+mod operator;
 mod people;
 mod rows;
 mod sites;
 mod store;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/0001.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sqlite/0001.sql"),
+    include_str!("sqlite/0002.sql"),
+    include_str!("sqlite/0003.sql"),
+];
 
 /// How many readers may look at once.
 const READERS: usize = 4;

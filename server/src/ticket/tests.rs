@@ -24,6 +24,7 @@ fn ticket(kind: Kind) -> Ticket {
             code_challenge: None,
             response_mode: crate::grant::ResponseMode::Query,
             expects: None,
+            link: None,
         },
         kind,
         browser: Browser {

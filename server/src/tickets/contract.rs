@@ -28,6 +28,7 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
             code_challenge: None,
             response_mode: ResponseMode::Query,
             expects: None,
+            link: None,
         },
         kind: Kind::Page,
         browser: Browser {

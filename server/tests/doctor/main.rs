@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a story that cannot go on has failed")]
 
 mod here;
+mod mail;
 mod outside;
 mod scan;
 mod stage;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use saoma::{
     app::SharedApp,
     config::Settings,
-    doctor::{Doctor, Finding, Roots, Verdict},
+    doctor::{Dns, Doctor, Finding, Roots, Verdict},
     http,
     run::{self, assemble},
     store::{SharedStore, sqlite::Sqlite},
@@ -27,6 +27,7 @@ pub(crate) struct Patient {
     pub(crate) settings: Settings,
     pub(crate) app: SharedApp,
     pub(crate) roots: Roots,
+    pub(crate) dns: Dns,
     pub(crate) hold: Option<Duration>,
     folder: TempDir,
 }
@@ -80,7 +81,8 @@ impl Patient {
         let router = http::public(app.clone());
         tokio::spawn(run::run(app.clone(), listener, router, Some(admin), std::future::pending()));
         let hold = Some(Duration::from_millis(50));
-        Self { pretend, wechat, settings, app, roots: Roots::Machine, hold, folder }
+        let (roots, dns) = (Roots::Machine, Dns::At(nobody().await));
+        Self { pretend, wechat, settings, app, roots, dns, hold, folder }
     }
 
     /// The same with a setting changed that the running server need not know of.
@@ -99,6 +101,7 @@ impl Patient {
             world: World::real(),
             store,
             roots: self.roots.clone(),
+            dns: self.dns,
             hold: self.hold,
         }
     }

@@ -1,7 +1,7 @@
-import type { Consent } from '../../lib/api'
+import type { Asker, Consent } from '../../lib/api'
 import { Failure } from '../../lib/failure'
 import type { Saoma } from '../../lib/saoma'
-import type { FailureLines } from '../../lib/show'
+import { browserName, type FailureLines, moment } from '../../lib/show'
 import { fill } from '../../lib/words'
 
 const { agrees, api, arrivals, config, explain, session, t, type } = getApp<{ saoma: Saoma }>().saoma
@@ -12,7 +12,14 @@ interface Given {
   what: string
 }
 
-const GUEST = { nickname: '', avatar: '', consents: [] as Given[], exported: '' }
+interface Waiting {
+  ask: Asker
+  name: string
+  site: string
+  from: string
+}
+
+const GUEST = { nickname: '', avatar: '', owner: false, asks: [] as Waiting[], consents: [] as Given[], exported: '' }
 
 Page({
   data: {
@@ -42,12 +49,15 @@ Page({
     if (this.data.is !== 'known') this.setData({ is: 'loading', notice: '' })
     try {
       const consents = await session.with((token) => api.consents(token))
-      const { person } = session
+      const { owner = false, person } = session
+      const asks = owner ? await session.with((token) => api.asks(token)) : []
       this.setData({
         is: 'known',
         failure: null,
         nickname: person?.nickname ?? t.me.noName,
         avatar: person?.avatar ? config.server + person.avatar : '',
+        owner,
+        asks: asks.map(waiting),
         consents: consents.map(given),
       })
     } catch (thrown) {
@@ -57,6 +67,20 @@ Page({
 
   editProfile() {
     wx.navigateTo({ url: '/pages/profile/profile' })
+  },
+
+  admit(event: WechatMiniprogram.BaseEvent<object, { line: Waiting }>) {
+    const { line } = event.currentTarget.dataset
+    this.answer(fill(t.me.admitAsk, { name: line.name, site: line.site }), line, true)
+  },
+  refuse(event: WechatMiniprogram.BaseEvent<object, { line: Waiting }>) {
+    this.answer('', event.currentTarget.dataset.line, false)
+  },
+  answer(question: string, line: Waiting, admit: boolean) {
+    void this.act(question, async () => {
+      await session.with((token) => api.answer(token, line.ask, admit))
+      await this.load()
+    })
   },
 
   withdraw(event: WechatMiniprogram.BaseEvent<object, { line: Given }>) {
@@ -114,6 +138,16 @@ Page({
     this.setData({ busy: false })
   },
 })
+
+function waiting(ask: Asker): Waiting {
+  const { person, site, browser, at } = ask
+  return {
+    ask,
+    name: [person.name, person.nickname].filter(Boolean).join(' · '),
+    site: site.name,
+    from: `${moment(at)} ${browserName(browser, t)}`,
+  }
+}
 
 function given(consent: Consent): Given {
   const what = consent.scopes.filter((scope) => scope !== 'openid').map((scope) => t.login.scopes[scope] ?? scope)

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    account, people,
+    account, admissions, people,
     rows::{LOGIN, PERSON, all, decided, json, login, one, person, token},
 };
 use crate::{
@@ -23,10 +23,16 @@ pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided
     if let Some(first) = decided(connection, "ticket", decision.ticket.as_bytes())? {
         return Ok(first);
     }
+    let mut asker = None;
     let (made, what) = match &decision.verdict {
         Verdict::Approved { .. } => (Some(open(connection, decide)?), "ticket.approved"),
         Verdict::Denied(Denied::ByPerson) => (None, "ticket.denied"),
         Verdict::Denied(Denied::WrongMatch) => (None, "ticket.wrong_match"),
+        Verdict::Denied(Denied::NotAdmitted) => (None, "ticket.not_admitted"),
+        Verdict::Denied(Denied::OwnerAsked) => {
+            asker = Some(admissions::ask(connection, decide)?);
+            (None, "ticket.owner_asked")
+        }
     };
     let code = made.is_some().then_some(*decide.code.as_bytes());
     connection
@@ -42,12 +48,13 @@ pub(super) fn decide(connection: &Connection, decide: &Decide) -> Result<Decided
             decision.at.millis(),
             decision.claim_until.millis(),
         ])?;
-    let person = match &made {
-        Some(login) => Some(login.person.clone()),
+    let person = match made.as_ref().map(|login| &login.person).or(asker.as_ref()) {
+        Some(person) => Some(person.clone()),
         None => people::of(connection, &decision.identity)?.map(|person| person.id),
     };
+    let is_new = person.as_ref() == Some(&decide.newcomer.id);
     let entry = audit::Entry::of_decision(decision, what, person);
-    if made.as_ref().is_some_and(|login| login.person == decide.newcomer.id) {
+    if is_new {
         account::name_scans(connection, &entry)?;
     }
     write_audit(connection, &entry)?;
@@ -71,7 +78,13 @@ fn open(connection: &Connection, decide: &Decide) -> Result<Login, Error> {
                 .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
         }
     };
-    let person = people::settle(connection, &decision.identity, newcomer, decision.at)?;
+    let (identity, now) = (&decision.identity, decision.at);
+    let link = decision.request.link.map(|hash| admissions::take(connection, hash, identity, now));
+    let link = link.transpose()?;
+    let person = people::settle(connection, identity, newcomer, now)?;
+    if let Some(link) = &link {
+        admissions::give(connection, link, &person, identity, now)?;
+    }
     let sub = people::sub(connection, group, &person, &decision.identity, sub)?;
     account::consent(connection, &person, &decision.request.site, scopes, decision.at)?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
@@ -343,6 +356,7 @@ pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), Error
     connection.execute("DELETE FROM decisions WHERE claim_until < ?1", [old])?;
     connection.execute("DELETE FROM tokens WHERE expires < ?1", [now.millis()])?;
     connection.execute("DELETE FROM phones WHERE expires < ?1", [now.millis()])?;
+    connection.execute("DELETE FROM links WHERE expires < ?1", [now.millis()])?;
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rows::{PERSON, one, person};
+use super::{
+    admissions, operator,
+    rows::{PERSON, one, person},
+};
 use crate::{
     person::{self, Found, Identity, KnownIdentity, Newcomer, Person},
     secret::Hashed,
@@ -89,7 +92,7 @@ fn by_unionid(connection: &Connection, identity: &Identity) -> Result<Option<Str
 
 /// Makes two people one. A group that knows both by different names goes on hearing each name from the identity it knows
 /// by it: a `sub` never changes for a site. An identity that has such a name of its own from an earlier merge keeps that.
-fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> {
+pub(super) fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> {
     let known_to_both = "s.person = ?2 AND s.appid = '' AND EXISTS
         (SELECT 1 FROM subs o WHERE o.group_name = s.group_name AND o.person = ?1 AND o.appid = '')";
     connection.execute(
@@ -111,12 +114,54 @@ fn merge(connection: &Connection, stays: &str, goes: &str) -> Result<(), Error> 
     // What both gave in the same moment is there already.
     connection
         .execute("UPDATE OR IGNORE consents SET person = ?1 WHERE person = ?2", [stays, goes])?;
+    let groups =
+        |id: &str| by_id(connection, id).map(|found| found.map_or_else(Vec::new, |one| one.groups));
+    operator::set_groups(connection, stays, [groups(stays)?, groups(goes)?].concat())?;
+    admissions::merge(connection, stays, goes)?;
     // Whom the operator keeps out stays out, whichever of the two it was.
     connection.execute(
         "UPDATE persons SET blocked = 1 WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",
         [stays, goes],
     )?;
     connection.execute("DELETE FROM persons WHERE id = ?1", [goes])?;
+    Ok(())
+}
+
+/// Makes an identity this person's; who had it before becomes part of them.
+pub(super) fn take_over(
+    connection: &Connection,
+    identity: &Identity,
+    id: &str,
+) -> Result<(), Error> {
+    if by_id(connection, id)?.is_none() {
+        return Err(Error("the person of the link has been forgotten".to_owned()));
+    }
+    match known(connection, identity)? {
+        Some(known) if known.person == id => Ok(()),
+        Some(known) => merge(connection, id, &known.person),
+        None => {
+            connection.execute(
+                "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)",
+                params![identity.appid, identity.openid, identity.unionid, id],
+            )?;
+            Ok(())
+        }
+    }
+}
+
+/// Of a person's identities only this one stays, and those of the same WeChat account in other mini programs. It is heard of
+/// by the name under which each group knows the person, even where the group knew it by one of its own before.
+pub(super) fn let_go_all_but(
+    connection: &Connection,
+    id: &str,
+    identity: &Identity,
+) -> Result<(), Error> {
+    connection.execute(
+        "DELETE FROM identities WHERE person = ?1 AND NOT (appid = ?2 AND openid = ?3)
+         AND (?4 IS NULL OR unionid IS NOT ?4)",
+        params![id, identity.appid, identity.openid, identity.unionid],
+    )?;
+    connection.execute("DELETE FROM subs WHERE person = ?1 AND appid <> ''", [id])?;
     Ok(())
 }
 

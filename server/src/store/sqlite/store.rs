@@ -3,15 +3,17 @@
 use async_trait::async_trait;
 use rusqlite::params;
 
-use super::{Sqlite, account, keys, logins, people, rows, sites};
+use super::{Sqlite, account, admissions, keys, logins, operator, people, rows, sites};
 use crate::{
+    admission::Word,
     audit,
+    links::Link,
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Consent, Decide, Decided, Error, LiveToken, Login, Logout, Profile,
-        Redemption, Revoke, Store, StoredKey, Token,
+        Acquaintance, Asker, Change, Changed, Consent, Decide, Decided, Error, Listed, LiveToken,
+        Login, Logout, Profile, Redemption, Revoke, Said, Search, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -266,6 +268,60 @@ impl Store for Sqlite {
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         self.write(move |db| account::age(db, network, audit)).await
+    }
+
+    async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {
+        let name = name.to_owned();
+        self.read(move |db| operator::named(db, &name)).await
+    }
+
+    async fn people(&self, search: &Search) -> Result<Vec<Listed>, Error> {
+        let search = search.clone();
+        self.read(move |db| operator::search(db, &search)).await
+    }
+
+    async fn change(
+        &self,
+        person: &str,
+        change: Change,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<Changed>, Error> {
+        let (person, by) = (person.to_owned(), by.to_owned());
+        self.write(move |db| operator::change(db, &person, &change, &by, now)).await
+    }
+
+    async fn word(&self, person: &str, site: &str) -> Result<Option<Word>, Error> {
+        let (person, site) = (person.to_owned(), site.to_owned());
+        self.read(move |db| admissions::word(db, &person, &site)).await
+    }
+
+    async fn said(&self, person: &str) -> Result<Vec<Said>, Error> {
+        let person = person.to_owned();
+        self.read(move |db| admissions::said(db, &person)).await
+    }
+
+    async fn askers(&self, most: u32) -> Result<Vec<Asker>, Error> {
+        self.read(move |db| admissions::askers(db, most)).await
+    }
+
+    async fn put_link(&self, link: Link, now: Timestamp) -> Result<(), Error> {
+        self.write(move |db| admissions::put_link(db, &link, now)).await
+    }
+
+    async fn link(&self, hash: Hashed, now: Timestamp) -> Result<Option<Link>, Error> {
+        self.read(move |db| admissions::link(db, hash, now)).await
+    }
+
+    async fn merge(
+        &self,
+        stays: &str,
+        goes: &str,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let (stays, goes, by) = (stays.to_owned(), goes.to_owned(), by.to_owned());
+        self.write(move |db| operator::merge(db, &stays, &goes, &by, now)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
