@@ -28,12 +28,12 @@ pub(crate) fn bars(title: &str, unit: &str, bars: &[Bar]) -> String {
         let greatest = rounds.iter().copied().fold(0.0, f64::max);
         let (end, middle) = (LABEL + value * scale, y + 10.0);
         // Text never fails to be written.
-        let _ = write!(
+        let _ = writeln!(
             rows,
             "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\
              <rect class=\"bar\" x=\"{LABEL}\" y=\"{y}\" width=\"{:.1}\" height=\"20\" rx=\"3\"/>\
              <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle}\" y2=\"{middle}\"/>\
-             <text x=\"{:.1}\" y=\"{}\">{}</text>\n",
+             <text x=\"{:.1}\" y=\"{}\">{}</text>",
             LABEL - 10.0,
             y + 15.0,
             escaped(label),
