@@ -9,7 +9,7 @@ use serde_json::json;
 use wechat::{Suggestion, TextCheck, TextScene};
 
 use crate::{
-    admission::{self, Door},
+    admission::{self, Door, Word},
     app::App,
     audit,
     counts::What,
@@ -788,10 +788,17 @@ async fn decide(
         return Err(Code::PersonBlocked.into());
     }
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
+    let mut turned_away = door_of(app, &site, person.as_ref()).await?.turns_away();
     if let Some(link) = decision.request.link.filter(|_| decision.is_approved()) {
-        links::find(app, link).await?;
+        // A link is good for whoever holds it; a no was said to one person by name.
+        if let Gives::Site(to) = links::find(app, link).await?.gives
+            && let Some(person) = &person
+            && app.store.word(&person.id, &to).await? == Some(Word::Refused)
+        {
+            turned_away = Some(Denied::NotAdmitted);
+        }
     }
-    let decision = decision.turned_away(door_of(app, &site, person.as_ref()).await?.turns_away());
+    let decision = decision.turned_away(turned_away);
     let ticket = decision.ticket;
     // At saoma's own page the session is the sign-in itself, and opens nothing else.
     let remember = match &decision.verdict {
