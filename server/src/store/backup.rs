@@ -6,14 +6,14 @@ use super::{
     Error, Store as _,
     sqlite::{Sqlite, backup},
 };
-use crate::{audit, config::Location};
+use crate::audit;
 
 /// The database file of a store, as the settings name it.
 ///
 /// # Errors
 /// What to do instead, where the store has tools of its own.
-pub fn file(store: &Location) -> Result<PathBuf, String> {
-    store.after("sqlite:").map(PathBuf::from).ok_or_else(|| {
+pub fn file(store: &str) -> Result<PathBuf, String> {
+    store.strip_prefix("sqlite:").map(PathBuf::from).ok_or_else(|| {
         "PostgreSQL has tools of its own for this, which also work while it runs: \
          `pg_dump --format=custom --file=FILE URL`, and `pg_restore --clean --if-exists --dbname=URL FILE`"
             .to_owned()
