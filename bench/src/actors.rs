@@ -27,6 +27,10 @@ pub(crate) const RSA_SITE: &str = "shop-rsa";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
+/// How often one who opens pages hears that there is no code before that is an error, and how long it waits each time.
+const PATIENCE: u32 = 1_000;
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// What a browser of our day calls itself.
 const BROWSER: &str = "user-agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n";
 /// What WeChat calls itself on a phone.
@@ -52,6 +56,8 @@ pub(crate) struct Hands {
     /// Where the phone calls: another node, in the figure of two.
     phone: Http,
     site: &'static str,
+    /// How often there was no code.
+    pub(crate) asked_again: u32,
 }
 
 /// When what happened to one login.
@@ -78,7 +84,7 @@ impl Hands {
 
     /// The same with the phone at another node.
     pub(crate) fn across(server: SocketAddr, phone: SocketAddr, site: &'static str) -> Self {
-        Self { server, http: Http::new(server), phone: Http::new(phone), site }
+        Self { server, http: Http::new(server), phone: Http::new(phone), site, asked_again: 0 }
     }
 
     pub(crate) async fn open(&mut self, n: u32) -> Result<Page> {
@@ -87,7 +93,13 @@ impl Hands {
             "client_id": self.site, "redirect_uri": REDIRECT, "scope": "openid", "state": format!("s-{n:020}"),
             "nonce": nonce, "code_challenge": CHALLENGE, "code_challenge_method": "S256",
         });
-        let answer = self.post("/api/tickets", address(n), &from_page(), &body).await?;
+        let mut answer = self.post("/api/tickets", address(n), &from_page(), &body).await?;
+        // Codes are taken faster than they are made: a page asks again, as it is told to.
+        while answer.status == 503 && self.asked_again < PATIENCE {
+            self.asked_again += 1;
+            tokio::time::sleep(AGAIN).await;
+            answer = self.post("/api/tickets", address(n), &from_page(), &body).await?;
+        }
         let opened = answer.json(201)?;
         Ok(Page {
             ticket: text(&opened, "ticket")?,

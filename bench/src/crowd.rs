@@ -149,6 +149,8 @@ pub(crate) struct Stream {
     pub(crate) logins: u64,
     pub(crate) seconds: f64,
     pub(crate) approvals: Times,
+    /// How often there was no code yet.
+    pub(crate) asked_again: u32,
     /// How many signatures were verified.
     pub(crate) verified: usize,
 }
@@ -175,15 +177,19 @@ pub(crate) async fn stream(
                     let n = next.replace(next.get() + 1);
                     times.push(hands.login(n, n % PERSONS, &book).await?.both());
                 }
-                Ok::<_, crate::Error>(times)
+                Ok::<_, crate::Error>((times, hands.asked_again))
             })
         })
         .collect();
     let mut approvals = Times::new()?;
+    let mut asked_again = 0;
     for one in people {
-        one.await??.into_iter().for_each(|time| approvals.add(time));
+        let (times, again) = one.await??;
+        times.into_iter().for_each(|time| approvals.add(time));
+        asked_again += again;
     }
     let seconds = begun.elapsed().as_secs_f64();
     let keys = Hands::new(server, site).keys().await?;
-    Ok(Stream { logins: book.logins(), seconds, approvals, verified: book.verify(&keys)? })
+    let (logins, verified) = (book.logins(), book.verify(&keys)?);
+    Ok(Stream { logins, seconds, approvals, asked_again, verified })
 }

@@ -50,6 +50,9 @@ pub(super) async fn open(bench: &Bench) -> Result<Value> {
             }
             pause(20).await;
         }
+        if hands.asked_again > 0 {
+            return Err("the pool did not last".into());
+        }
         both.insert(kind.name().to_owned(), times.json());
     }
     Ok(both.into())
@@ -80,5 +83,6 @@ async fn stream(bench: &Bench, server: &Server, site: &'static str) -> Result<Va
         "logins_per_s": digits(number(stream.logins) / stream.seconds), "logins": stream.logins,
         "server_cpu_us": digits(used.as_secs_f64() * 1e6 / number(stream.logins)),
         "approve_to_both": stream.approvals.json(), "signatures_verified": stream.verified,
+        "asked_again_for_a_code": stream.asked_again,
     }))
 }
