@@ -426,7 +426,7 @@ test('names of sites and people are text, never markup', async () => {
 });
 
 test('an answer by form is posted on its own, or by a button where there is no script', async () => {
-  saoma.pages = { '/oauth2/post': { template: 'form_post.html', values: { action: `${site.origin}/callback`, fields: [['code', 'c"<1'], ['state', 'S'], ['submit', 'hides the method of this name']] } } };
+  saoma.pages = { '/oauth2/post': { template: 'form_post.html', values: { action: `${site.origin}/callback`, approved: true, fields: [['code', 'c"<1'], ['state', 'S'], ['submit', 'hides the method of this name']] } } };
   site.posts.length = 0;
   await page.goto(`${saoma.origin}/oauth2/post`);
   await page.waitForURL('**/callback');
