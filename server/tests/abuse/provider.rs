@@ -104,13 +104,17 @@ async fn saomas_own_page_is_no_client() {
     let play = Play::new().await;
     let browser = play.browser("192.0.2.1");
     let own = format!("{}/", play.at.saoma);
-    let form = request("saoma", &[("redirect_uri", &own), ("prompt", "none")]);
-    let page = browser.get(&query(&form)).await.unwrap();
-    assert_eq!((page.status.as_u16(), page.text().contains("unknown_site")), (400, true));
-    assert_eq!(posts(&browser, "/oauth2/par", &form).await.problem(), "401 invalid_client");
-    let form = [("grant_type", "authorization_code"), ("client_id", "saoma"), ("code", "x")];
-    let refused = browser.submits("/oauth2/token", &form).await.unwrap();
-    assert_eq!(refused.problem(), "401 invalid_client");
+    for id in ["saoma", "saoma-console"] {
+        let form = request(id, &[("redirect_uri", &own), ("prompt", "none")]);
+        let page = browser.get(&query(&form)).await.unwrap();
+        assert_eq!((page.status.as_u16(), page.text().contains("unknown_site")), (400, true));
+        assert_eq!(posts(&browser, "/oauth2/par", &form).await.problem(), "401 invalid_client");
+        let form = [("grant_type", "authorization_code"), ("client_id", id), ("code", "x")];
+        let refused = browser.submits("/oauth2/token", &form).await.unwrap();
+        assert_eq!(refused.problem(), "401 invalid_client");
+        let left = browser.get(&format!("/oauth2/logout?client_id={id}")).await.unwrap();
+        assert_eq!((left.status.as_u16(), left.text().contains("unknown_site")), (400, true));
+    }
     let opened = browser.posts("/api/tickets", &crate::stage::asks("saoma"), &play.at.saoma).await;
     assert_eq!(opened.unwrap().problem(), "403 origin_not_allowed");
 }
