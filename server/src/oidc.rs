@@ -198,7 +198,7 @@ pub struct ClientAuth {
     pub unencoded: Option<Secret>,
 }
 
-/// The site of this `client_id`. saoma's own page and its console are none: what is approved there opens nothing else.
+/// The site of this `client_id`. saoma's own page is none, nor is its console: what is approved there opens nothing else.
 fn client(app: &App, id: &str) -> Option<Arc<Site>> {
     app.sites.get(id).filter(|site| !Sites::is_own(&site.id))
 }

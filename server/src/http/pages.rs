@@ -107,20 +107,25 @@ pub(super) async fn offer(app: &App, lang: Lang, gives: &Gives) -> Result<String
     })
 }
 
-/// Opens a ticket for the hosted page, giving the browser its cookie if it has none.
+/// The cookie by which this browser is known, given to it if it has none.
+pub(super) fn known_by(app: &App, caller: &Caller, cookies: CookieJar) -> (CookieJar, Secret) {
+    match &caller.cookie {
+        Some(cookie) => (cookies, cookie.clone()),
+        None => {
+            let fresh = Secret::new(&app.world);
+            (cookies.add(browser_cookie(app, &fresh)), fresh)
+        }
+    }
+}
+
+/// Opens a ticket for the hosted page.
 async fn open_hosted(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<(CookieJar, login::Opening), Error> {
-    let (cookies, cookie) = match &caller.cookie {
-        Some(cookie) => (cookies, cookie.clone()),
-        None => {
-            let fresh = Secret::new(&app.world);
-            (cookies.add(browser_cookie(app, &fresh)), fresh)
-        }
-    };
+    let (cookies, cookie) = known_by(app, caller, cookies);
     let session = caller.session.as_ref().map(Secret::hashed);
     let opener = Opener::Browser { cookie: cookie.hashed(), session };
     let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };
