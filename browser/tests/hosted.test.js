@@ -157,6 +157,19 @@ for (const [reason, words] of [['owner_asked', 'Waiting for the owner’s yes'],
   });
 }
 
+test('who runs the site, and what they say of privacy, stands beside its name where the operator wrote it down', async () => {
+  await visit();
+  assert.equal(await page.locator('.operator').count(), 0);
+  saoma.site = { operator: 'Ann <b>', contact: 'ann@example.com', privacy_url: 'https://blog.example.com/privacy' };
+  try {
+    await visit();
+    assert.equal(await page.getByText(/^Run by/).textContent(), 'Run by Ann <b> · ann@example.com');
+    assert.equal(await page.getByRole('link', { name: 'Privacy policy' }).getAttribute('href'), 'https://blog.example.com/privacy');
+  } finally {
+    delete saoma.site;
+  }
+});
+
 test('a one-time link posts what stands behind its #, and takes it out of the address', async () => {
   saoma.pages = HOME;
   let posted;
