@@ -12,12 +12,10 @@ use crate::{
     admission::{self, Door},
     app::App,
     audit,
-    counts::What,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     limits,
     links::{self, Gives},
-    metrics::{Outcome as Ended, Step},
     person::{Identity, Newcomer, Person},
     risk::{Ask, Entry, Level, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -108,8 +106,7 @@ pub async fn open(
         stage: Stage::Waiting,
     };
     app.tickets.put(ticket, picture).await?;
-    app.metrics.opened(kind);
-    app.counts.add(&site.id, What::Shown, now);
+    app.metrics.sign_ins.opened(&site.id, kind, now);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -352,10 +349,8 @@ pub async fn renew(
         // Scanned or renewed in between: what stands now is for the page to see.
         return Err(Refusal::AlreadyScanned.into());
     }
-    app.metrics.renewed();
+    app.metrics.sign_ins.renewed(&site.id, seen.ticket.opened, now);
     app.tickets.nudge(id).await?;
-    app.counts.add(&site.id, What::Left, seen.ticket.opened);
-    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -423,8 +418,7 @@ pub async fn cancel(
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
         Standing::Living(seen) => {
             app.tickets.remove(id).await?;
-            app.metrics.ended(&seen.ticket.request.site, Ended::Cancelled);
-            app.counts.add(&seen.ticket.request.site, What::Left, seen.ticket.opened);
+            app.metrics.sign_ins.cancelled(&seen.ticket.request.site, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }
     }
@@ -683,16 +677,11 @@ async fn take(
         let life = app.settings.ticket.life;
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
-            app.metrics.scanned(entry, scanner.risk.ask);
+            app.metrics.sign_ins.scanned(entry, scanner.risk.ask);
             if matches!(seen.ticket.stage, Stage::Waiting) {
-                app.metrics.took(Step::Scan, now.since(seen.ticket.opened));
+                app.metrics.sign_ins.first_scanned(&next.request.site, next.opened, now);
             }
             app.tickets.nudge(next.id).await?;
-            if matches!(seen.ticket.stage, Stage::Waiting) {
-                let (site, opened) = (&next.request.site, next.opened);
-                app.counts.add(site, What::Scanned, opened);
-                app.counts.took(site, What::ToScan, opened, now.since(opened));
-            }
             return Ok(Scanned {
                 door,
                 gives,
@@ -813,16 +802,8 @@ async fn decide(
         })
         .await?;
     if decided.decision.at == now && decided.decision.token == token {
-        app.metrics.took(Step::Decide, now.since(scanned));
-        app.metrics.ended(&site.id, Ended::from(&decided.decision.verdict));
-        let what = match &decided.decision.verdict {
-            Verdict::Approved { .. } => What::Approved,
-            Verdict::Denied(Denied::ByPerson) => What::Denied,
-            Verdict::Denied(Denied::WrongMatch) => What::WrongMatch,
-            Verdict::Denied(Denied::NotAdmitted | Denied::OwnerAsked) => What::TurnedAway,
-        };
-        app.counts.add(&site.id, what, opened);
-        app.counts.took(&site.id, What::ToDecide, opened, now.since(scanned));
+        let verdict = &decided.decision.verdict;
+        app.metrics.sign_ins.decided(&site.id, verdict, [opened, scanned], now);
     }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
@@ -907,9 +888,8 @@ pub async fn skip(
         login,
     };
     app.store.decide(decide).await?;
-    app.counts.add(&site.id, What::Remembered, now);
     app.tickets.first_claim(ticket, now).await?;
-    app.metrics.ended(&site.id, Ended::Remembered);
+    app.metrics.sign_ins.remembered(&site.id, now);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Some(Claim { request, outcome, session: None }))
 }
@@ -965,7 +945,7 @@ pub async fn claim(
     }
     let now = app.world.now();
     if app.tickets.first_claim(id, now).await? == now {
-        app.metrics.took(Step::Claim, now.since(decided.decision.at));
+        app.metrics.sign_ins.claimed(decided.decision.at, now);
     }
     Ok(Claim {
         request,
