@@ -280,8 +280,8 @@ fn start_log(cli: &Cli) -> Result<(Log, Option<Settings>), String> {
             let config::Log { level, format, traces } = settings.log.clone();
             (level, format, traces, Some(settings))
         }
-        Command::Try(_) => ("warn".to_owned(), Format::Text, String::new(), None),
-        _ => ("info".to_owned(), Format::Text, String::new(), None),
+        // What they have to say they print; the log is for what goes wrong.
+        _ => ("warn".to_owned(), Format::Text, String::new(), None),
     };
     let level = cli.log.clone().unwrap_or(level);
     Ok((Log::start(&level, format, &traces)?, settings))

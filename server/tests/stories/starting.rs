@@ -155,7 +155,8 @@ async fn the_console_of_a_try_opens_by_its_link_and_the_phone_at_hand_sees_its_c
     let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
     let mut trying = Trying(command.args(try_it).stdout(Stdio::piped()).spawn().unwrap());
     let lines = BufReader::new(trying.0.stdout.take().unwrap()).lines();
-    let said: Vec<String> = lines.map_while(Result::ok).take(9).collect();
+    // To the end: what it cannot print would be the end of it.
+    let said: Vec<String> = lines.map_while(Result::ok).take(10).collect();
     let address = |what: &str| {
         let line = said.iter().find(|line| line.contains(what)).unwrap();
         line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
