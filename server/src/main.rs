@@ -327,7 +327,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Miniprogram(given) => {
             let settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
-            let next = miniprogram::write(&settings, &given.out, given.force);
+            let next = miniprogram::write(&settings, &given.out, given.force, given.lang);
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
             Ok(())
         }
