@@ -78,8 +78,8 @@ def put_to_sleep(mutants):
 
 def build(suites):
     wanted = [word for suite in suites for word in (["--lib"] if suite == "lib" else ["--test", suite])]
-    command = ["cargo", "test", "-p", "saoma", "--no-run", "--message-format=json", *wanted]
-    # The copy shares what was built of other people's crates.
+    # The copy shares what `./dev test` has built of other people's crates: so the same packages and features.
+    command = ["cargo", "test", "--workspace", "--all-features", "--no-run", "--message-format=json", *wanted]
     target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
     flags = {"CARGO_TARGET_DIR": target, "RUSTFLAGS": "", "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
     built = subprocess.run(command, cwd=TREE, env={**os.environ, **flags}, stdout=subprocess.PIPE, text=True)
@@ -92,8 +92,8 @@ def build(suites):
     found = {}
     for message in messages:
         if message.get("executable") and message["profile"]["test"]:
-            name = "lib" if "lib" in message["target"]["kind"] else message["target"]["name"]
-            found[name] = message["executable"]
+            name = message["target"]["name"]
+            found["lib" if name == "saoma" and "lib" in message["target"]["kind"] else name] = message["executable"]
     return found
 
 

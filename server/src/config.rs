@@ -39,8 +39,8 @@ pub struct Settings {
     pub public_url: String,
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
-    pub store: String,
-    pub tickets: String,
+    pub store: Location,
+    pub tickets: Location,
     pub trusted_proxies: Vec<Network>,
     pub owned_domains: Vec<String>,
     pub region_db: String,
@@ -277,6 +277,47 @@ pub enum Pictures {
     AsIs,
 }
 
+/// Where a store is: `sqlite:FILE`, `postgres://...`, `redis://...`. It may carry a password, which shows itself nowhere.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Location(String);
+
+impl Location {
+    /// All of it, for who connects.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands after `scheme`, if it begins with that.
+    pub fn after(&self, scheme: &str) -> Option<&str> {
+        self.0.strip_prefix(scheme)
+    }
+
+    /// What kind of store it is.
+    pub fn scheme(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+}
+
+impl From<String> for Location {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Without the password, and without parameters, which may hold another.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&in_force::without_password(&self.0))
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
 /// An address or a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network(pub IpNet);
@@ -348,7 +389,11 @@ impl Settings {
                 format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
             })?;
         settings.in_force = in_force;
-        let faults = settings.faults();
+        let read =
+            |site: &mut Site| site.logo.read().map_err(|why| format!("site {:?}: {why}", site.id));
+        let mut faults: Vec<_> =
+            settings.sites.iter_mut().filter_map(|site| read(site).err()).collect();
+        faults.extend(settings.faults());
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
 
@@ -465,14 +510,18 @@ impl Settings {
         if self.wechat.secret.is_empty() {
             faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());
         }
-        if !self.store.starts_with("sqlite:") {
+        if !["sqlite", "postgres", "postgresql"].contains(&self.store.scheme()) {
             faults.push(format!(
-                "store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\"",
+                "store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\", or postgres://user:password@host/database",
                 self.store
             ));
         }
-        if self.tickets != "memory" {
-            faults.push(format!("tickets = {:?}: write \"memory\"", self.tickets));
+        let kinds = ["redis", "rediss", "valkey", "valkeys"];
+        if self.tickets.reveal() != "memory" && !kinds.contains(&self.tickets.scheme()) {
+            faults.push(format!(
+                "tickets = {:?}: write \"memory\", or redis://:password@host:6379 (rediss:// by TLS)",
+                self.tickets
+            ));
         }
         if self.wechat.code != CodeInterface::Unlimited && self.wechat.pool > 0 {
             faults.push("wechat.pool must be 0 with codes \"a\" and \"c\": WeChat makes 100,000 of them for ever, too few to fetch ahead".to_owned());
@@ -848,5 +897,14 @@ mod tests {
     fn secrets_stay_out_of_debug() {
         let settings = load(&ENOUGH.replace("\"s\"", "\"hush-hush\""), &[]).unwrap();
         assert!(!format!("{settings:?}").contains("hush-hush"));
+        for url in [
+            "postgres://saoma:hush-hush@db.example.com/saoma?sslmode=verify-full",
+            "postgres://saoma@db.example.com/saoma?password=hush-hush",
+            "postgres://saoma:a@hush-hush:5432@db.example.com/saoma",
+        ] {
+            let settings = load(ENOUGH, &[("SAOMA_STORE", url)]).unwrap();
+            let shown = format!("{settings:?} {}", settings.store);
+            assert!(!shown.contains("hush") && shown.contains("db.example.com"), "{shown}");
+        }
     }
 }

@@ -36,6 +36,10 @@ pub mod reload;
 pub mod risk;
 pub mod run;
 pub mod secret;
+#[cfg(test)]
+#[path = "../tests/servers/mod.rs"]
+#[expect(dead_code, reason = "what breaks servers is for the runs of several nodes")]
+mod servers;
 pub mod site;
 pub mod store;
 pub mod ticket;

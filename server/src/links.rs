@@ -86,26 +86,31 @@ pub async fn find(app: &App, hash: Hashed) -> Result<Link, Error> {
 /// How long a browser that has posted a link's secret may take to scan, reloads included.
 const BEGUN: Duration = Duration::from_secs(600);
 
-/// Keeps which link a browser has posted, under a name that may stand in an address for a few minutes.
+/// Keeps which link the browser of this cookie has posted, under a name that may stand in an address for a few minutes.
 ///
 /// # Errors
 /// [`Code::LinkOver`].
-pub async fn begin(app: &App, secret: &Secret) -> Result<Secret, Error> {
+pub async fn begin(app: &App, secret: &Secret, cookie: &Secret) -> Result<Secret, Error> {
     let link = find(app, secret.hashed()).await?;
     let name = Secret::new(&app.world);
     let hash = Bytes::copy_from_slice(link.hash.as_bytes());
-    app.tickets.keep(name.hashed(), hash, app.world.now() + BEGUN).await?;
+    app.tickets.keep(of_browser(&name, cookie), hash, app.world.now() + BEGUN).await?;
     Ok(name)
 }
 
-/// The link that was begun under this name.
+/// The link that the browser of this cookie has begun under this name.
 ///
 /// # Errors
 /// [`Code::LinkOver`].
-pub async fn begun(app: &App, name: &Secret) -> Result<Link, Error> {
-    let kept = app.tickets.kept(name.hashed(), app.world.now()).await?;
+pub async fn begun(app: &App, name: &Secret, cookie: &Secret) -> Result<Link, Error> {
+    let kept = app.tickets.kept(of_browser(name, cookie), app.world.now()).await?;
     let hash = kept.and_then(|kept| <[u8; 32]>::try_from(kept.as_ref()).ok());
     find(app, Hashed::from_bytes(hash.ok_or(Code::LinkOver)?)).await
+}
+
+/// Who read the name in an address or a log has nothing without the cookie.
+fn of_browser(name: &Secret, cookie: &Secret) -> Hashed {
+    Hashed::of(format!("{} {}", name.reveal(), cookie.reveal()))
 }
 
 /// What a link gives, by the name that people know it by: a site's, a person's; of the server its host.

@@ -20,8 +20,8 @@ use saoma::{
     log::{Format, Log},
     metrics, miniprogram, reload,
     run::{self, assemble},
-    store::{Opens, SharedStore, sqlite::Sqlite},
-    tickets::{SharedTickets, memory::Memory},
+    store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
+    tickets::{SharedTickets, memory::Memory, redis::Redis},
     tls,
     try_it::{self, Stage},
     waiting::Waiting,
@@ -154,6 +154,13 @@ enum SiteCommand {
         /// A group of people whom it lets in; may be given several times.
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
+    },
+    /// Give one a picture, shown on the phone and beside the code.
+    Logo {
+        /// Its client_id.
+        id: String,
+        /// A square PNG or JPEG; none takes the picture away.
+        file: Option<String>,
     },
     /// Invite people to one: print one-time links, each for one person.
     Invite {
@@ -340,13 +347,13 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Person(command) => {
             let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings)?, World::real());
+            let (store, world) = (open_store(&settings).await?, World::real());
             say(person::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
         Command::Keys(command) => {
             let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings)?, World::real());
+            let (store, world) = (open_store(&settings).await?, World::real());
             let text = match command {
                 KeysCommand::List { json } => keys::list(&store, &world, json).await?,
                 KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
@@ -356,7 +363,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Import(given) => {
             let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings)?, World::real());
+            let (store, world) = (open_store(&settings).await?, World::real());
             say(&import::people(&settings, &store, &world, &given).await?);
             Ok(())
         }
@@ -378,7 +385,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Console(ConsoleCommand::Link) => {
             let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings)?, World::real());
+            let (store, world) = (open_store(&settings).await?, World::real());
             let link = access::make_link(&settings, &store, &world, Opens::Console).await;
             let link = link.map_err(|error| error.to_string())?;
             say(&format!(
@@ -396,7 +403,7 @@ async fn run(cli: Cli) -> Result<(), String> {
 }
 
 async fn site(settings: &Settings, command: SiteCommand) -> Result<String, String> {
-    let (store, world) = (open_store(settings)?, World::real());
+    let (store, world) = (open_store(settings).await?, World::real());
     match command {
         SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
         SiteCommand::List { json } => sites::list(settings, &store, json).await,
@@ -404,6 +411,9 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Admit { id, whom, groups } => {
             sites::admit(settings, &store, &world, &id, (whom, groups)).await
+        }
+        SiteCommand::Logo { id, file } => {
+            sites::logo(settings, &store, &world, &id, file.as_deref()).await
         }
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await
@@ -436,21 +446,47 @@ fn settings_from(
 }
 
 /// The store that the settings name.
-fn open_store(settings: &Settings) -> Result<SharedStore, String> {
-    let file = settings.store.strip_prefix("sqlite:").unwrap_or_default();
-    let store = Sqlite::open(Path::new(file))
-        .map_err(|error| format!("store = {:?}: {error}", settings.store))?;
-    Ok(Arc::new(store))
+async fn open_store(settings: &Settings) -> Result<SharedStore, String> {
+    let place = &settings.store;
+    let opened: Result<SharedStore, _> = match place.after("sqlite:") {
+        Some(file) => Sqlite::open(Path::new(file)).map(|store| Arc::new(store) as _),
+        None => Postgres::open(place.reveal()).await.map(|store| Arc::new(store) as _),
+    };
+    opened.map_err(|error| format!("store = {place:?}: {error}"))
+}
+
+/// The short-lived store that the settings name.
+async fn open_tickets(
+    settings: &Settings,
+    waiting: Arc<Waiting>,
+    world: &World,
+) -> Result<SharedTickets, String> {
+    let place = &settings.tickets;
+    if place.reveal() == "memory" {
+        return Ok(Arc::new(Memory::new(waiting)));
+    }
+    let redis = Redis::connect(place.reveal(), waiting, world).await;
+    Ok(Arc::new(redis.map_err(|error| format!("tickets = {place:?}: {error}"))?))
+}
+
+/// The store beside a server that may be running on it, changing nothing; none where there is none yet.
+async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String> {
+    let place = &settings.store;
+    let opened: Result<Option<SharedStore>, _> = match place.after("sqlite:") {
+        Some(file) => {
+            Sqlite::beside(Path::new(file)).map(|store| store.map(|store| Arc::new(store) as _))
+        }
+        None => Postgres::beside(place.reveal()).await.map(|store| Some(Arc::new(store) as _)),
+    };
+    opened.map_err(|error| error.to_string())
 }
 
 /// The backends that the settings name.
 async fn build(settings: Settings) -> Result<SharedApp, String> {
     let waiting = Arc::new(Waiting::default());
-    let store = open_store(&settings)?;
-    let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
-    assemble(settings, World::real(), store, tickets, waiting)
-        .await
-        .map_err(|error| error.to_string())
+    let (world, store) = (World::real(), open_store(&settings).await?);
+    let tickets = open_tickets(&settings, waiting.clone(), &world).await?;
+    assemble(settings, world, store, tickets, waiting).await.map_err(|error| error.to_string())
 }
 
 async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> {
@@ -462,10 +498,7 @@ async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> 
     let (settings, found, scanned) = match Settings::load(file, std::env::vars()) {
         Err(faults) => (None, doctor::unusable(&faults.0), Vec::new()),
         Ok(settings) => {
-            let path = settings.store.strip_prefix("sqlite:").unwrap_or_default();
-            let store = Sqlite::beside(Path::new(path))
-                .map(|store| store.map(|store| Arc::new(store) as SharedStore))
-                .map_err(|error| error.to_string());
+            let store = store_beside(&settings).await;
             let (world, hold) = (World::real(), (!args.quick).then_some(doctor::HOLD));
             let (roots, dns) = (doctor::Roots::Machine, doctor::Dns::Machine);
             let doctor = Doctor { settings, world, store, roots, dns, hold };

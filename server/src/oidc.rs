@@ -16,7 +16,7 @@ use crate::{
     keys,
     login::{Claim, Outcome},
     secret::Secret,
-    site::{self, Site},
+    site::{Site, Sites},
     ticket::Denied,
 };
 
@@ -198,9 +198,9 @@ pub struct ClientAuth {
     pub unencoded: Option<Secret>,
 }
 
-/// The site of this `client_id`. saoma's own page is none: what is approved there opens nothing else.
+/// The site of this `client_id`. saoma's own page is none, nor is its console: what is approved there opens nothing else.
 fn client(app: &App, id: &str) -> Option<Arc<Site>> {
-    app.sites.get(id).filter(|site| site.id != site::SELF)
+    app.sites.get(id).filter(|site| !Sites::is_own(&site.id))
 }
 
 /// The site that this proves.

@@ -71,8 +71,11 @@ pub async fn assemble(
     let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
         .base_url(&settings.wechat.base_url)
         .token_endpoint(endpoint)
-        .on_call(move |call| heard.called(call))
-        .build()?;
+        .on_call(move |call| heard.called(call));
+    let wechat = match tickets.token_store() {
+        Some(shared) => wechat.token_store(shared).build()?,
+        None => wechat.build()?,
+    };
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
@@ -165,7 +168,7 @@ pub async fn run_behind(
     Ok(())
 }
 
-/// What goes on by itself: codes fetched ahead, and what is over forgotten.
+/// What goes on by itself: other nodes heard, codes fetched ahead, and what is over forgotten.
 async fn work(app: SharedApp) {
     #[cfg(target_os = "linux")]
     let attending = http::attend(app.clone());
@@ -173,6 +176,7 @@ async fn work(app: SharedApp) {
     let attending = std::future::ready(());
     tokio::join!(
         attending,
+        app.tickets.attend(&app.world),
         app.codes.keep_full(&app.world),
         forget(&app),
         look_again(&app),

@@ -28,6 +28,8 @@ mod console;
 #[cfg(test)]
 pub(crate) mod contract;
 mod import;
+pub mod postgres;
+mod sql;
 pub mod sqlite;
 
 pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};
@@ -484,6 +486,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         dry: bool,
     ) -> Result<Vec<Imported>, Error>;
+
     /// Keeps a one-time link into the console.
     async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error>;
 

@@ -9,11 +9,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{secret::Hashed, ticket::Ticket, world::Timestamp};
+use crate::{
+    secret::Hashed,
+    ticket::{Stage, Ticket},
+    world::{Timestamp, World},
+};
 
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod memory;
+pub mod redis;
 
 /// The short-lived store cannot be reached, or does not answer sensibly.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +59,16 @@ pub struct Expired {
     pub unscanned: u64,
     /// Somebody had, and did not decide.
     pub undecided: u64,
+}
+
+impl Expired {
+    /// Counts one more.
+    fn count(&mut self, ticket: &Ticket) {
+        match ticket.stage {
+            Stage::Waiting => self.unscanned += 1,
+            Stage::Scanned(_) => self.undecided += 1,
+        }
+    }
 }
 
 /// The short-lived store, as `login.rs` uses it.
@@ -130,6 +145,18 @@ pub trait Tickets: Send + Sync + 'static {
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// What goes on for as long as it is polled: hears which tickets other nodes have changed, and keeps this node's clock
+    /// with theirs. Nothing where there are no others.
+    async fn attend(&self, world: &World) {
+        let _ = world;
+        std::future::pending().await
+    }
+
+    /// Where nodes share the access token of WeChat; none where each has its own.
+    fn token_store(&self) -> Option<Arc<dyn wechat::token::TokenStore>> {
+        None
+    }
 }
 
 /// The short-lived store behind its trait.

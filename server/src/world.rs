@@ -6,7 +6,10 @@
 use std::{
     fmt,
     ops::Add,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -88,7 +91,8 @@ pub struct World {
 }
 
 enum Clock {
-    Real,
+    /// The machine's, so many milliseconds ahead.
+    Real(AtomicI64),
     /// Stands still until a test moves it; sleepers wake as it passes them.
     Held(watch::Sender<Timestamp>),
 }
@@ -101,7 +105,7 @@ enum Dice {
 impl World {
     /// The machine's clock and the system's randomness.
     pub fn real() -> Self {
-        Self { clock: Clock::Real, dice: Dice::Real }
+        Self { clock: Clock::Real(AtomicI64::new(0)), dice: Dice::Real }
     }
 
     /// A clock that stands at `now` until [`World::advance`] moves it, and dice that fall the same way for the same `seed`.
@@ -115,8 +119,31 @@ impl World {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         match &self.clock {
-            Clock::Real => real_now(),
+            Clock::Real(_) => Timestamp(self.machine_now().0.saturating_add(self.ahead())),
             Clock::Held(now) => *now.borrow(),
+        }
+    }
+
+    /// What this machine's own clock says.
+    pub fn machine_now(&self) -> Timestamp {
+        match &self.clock {
+            Clock::Real(_) => real_now(),
+            Clock::Held(now) => *now.borrow(),
+        }
+    }
+
+    /// How many milliseconds the clock runs ahead of this machine's own; behind, where negative.
+    pub fn ahead(&self) -> i64 {
+        match &self.clock {
+            Clock::Real(ahead) => ahead.load(Ordering::Relaxed),
+            Clock::Held(_) => 0,
+        }
+    }
+
+    /// Lets the clock run so many milliseconds ahead of this machine's own, as nodes do that share one. A held one stands.
+    pub fn run_ahead(&self, millis: i64) {
+        if let Clock::Real(ahead) = &self.clock {
+            ahead.store(millis, Ordering::Relaxed);
         }
     }
 
@@ -130,7 +157,7 @@ impl World {
     /// Returns once the clock has reached `moment`.
     pub async fn sleep_until(&self, moment: Timestamp) {
         match &self.clock {
-            Clock::Real => sleep_real(moment.since(real_now())).await,
+            Clock::Real(_) => sleep_real(moment.since(self.now())).await,
             Clock::Held(now) => {
                 // The sender lives as long as this world, so waiting cannot fail while anybody awaits us.
                 let _ = now.subscribe().wait_for(|now| *now >= moment).await;

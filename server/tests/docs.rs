@@ -155,7 +155,10 @@ fn mentioned(text: &str) -> Vec<String> {
 
 /// The words of a command line of saoma's; none if it is another's.
 fn words(line: &str) -> Option<Vec<String>> {
-    let rest = line.trim_start_matches("./").strip_prefix("saoma ").or_else(|| line.strip_prefix("cargo run -- "))?;
+    let rest = line
+        .trim_start_matches("./")
+        .strip_prefix("saoma ")
+        .or_else(|| line.strip_prefix("cargo run -- "))?;
     let before = rest.split([';', '|', '&', '>', '<', '#', '…']).next().unwrap_or_default();
     Some(shlex::split(before.trim().trim_end_matches("...")).unwrap())
 }

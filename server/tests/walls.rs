@@ -83,7 +83,7 @@ const BACKENDS: [&str; 4] = [
     "crate::store::postgres",
     "crate::tickets::redis",
 ];
-const DRIVERS: [&str; 3] = ["rusqlite", "sqlx", "redis"];
+const DRIVERS: [&str; 3] = ["rusqlite", "tokio_postgres", "redis"];
 
 #[test]
 fn wechat_knows_nothing_of_the_server_and_its_two_sides_nothing_of_each_other() {

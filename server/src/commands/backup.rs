@@ -17,7 +17,7 @@ fn said(error: impl std::fmt::Display) -> String {
 /// # Errors
 /// If there is no database, or no place for the copy.
 pub async fn make(settings: &Settings, world: &World, to: &Path) -> Said {
-    let from = backup::file(&settings.store)?;
+    let from = backup::file(settings.store.reveal())?;
     let (of, into) = (from.clone(), to.to_owned());
     let copying = tokio::task::spawn_blocking(move || backup::copy(&of, &into));
     let how_far = || Some(backup::progress(&from, to));
@@ -35,7 +35,7 @@ pub async fn make(settings: &Settings, world: &World, to: &Path) -> Said {
 /// # Errors
 /// If it is no whole database of saoma's, or a server runs.
 pub async fn restore(settings: &Settings, world: &World, from: &Path) -> Said {
-    let to = backup::file(&settings.store)?;
+    let to = backup::file(settings.store.reveal())?;
     let (of, into) = (from.to_owned(), to.clone());
     let copying = tokio::task::spawn_blocking(move || backup::restore(&of, &into));
     let how_far = || Some(backup::progress(from, &to));

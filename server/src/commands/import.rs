@@ -10,9 +10,12 @@ use crate::{
     config::Settings,
     person::{Identity, Newcomer},
     site::{self, Sites},
-    store::{Import, Imported, SharedStore},
+    store::{Error, Import, Imported, SharedStore},
     world::World,
 };
+
+/// How many rows go in one step: who signs in meanwhile waits for it.
+const AT_ONCE: usize = 200;
 
 /// Which people, and whether in earnest.
 #[derive(Args)]
@@ -59,9 +62,16 @@ pub async fn people(
     let ready: Vec<Result<Import, &'static str>> =
         rows.iter().map(|row| row.ready(settings, &sites, world)).collect();
     let good: Vec<Import> = ready.iter().filter_map(|row| row.as_ref().ok()).cloned().collect();
-    let work = store.import(good, world.now(), given.dry_run);
-    let done =
-        during(world, "importing", || None, work).await.map_err(|error| error.to_string())?;
+    let work = async {
+        let mut done = Vec::with_capacity(good.len());
+        for rows in good.chunks(AT_ONCE) {
+            done.extend(store.import(rows.to_vec(), world.now(), given.dry_run).await?);
+        }
+        Ok::<_, Error>(done)
+    };
+    let done = during(world, "importing", || None, work).await.map_err(|error| {
+        format!("{error}; what was taken by then stays, and the whole file can be imported again")
+    })?;
     let mut done = done.into_iter();
     let outcomes: Vec<Imported> = ready
         .into_iter()

@@ -97,13 +97,18 @@ fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-/// The same address without the password in it: `postgres://saoma:hush@host/db` holds one.
-fn without_password(text: &str) -> String {
+/// The same address without the password in it: `postgres://saoma:hush@host/db` holds one, and what follows a `?` may.
+pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (rest, asked) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?…"));
     // A password may hold an @ of its own; the last one ends it.
-    let Some((who, place)) = rest.rsplit_once('@') else { return text.to_owned() };
-    let user = who.split(':').next().unwrap_or_default();
-    format!("{scheme}://{user}:••••@{place}")
+    match rest.rsplit_once('@') {
+        Some((who, place)) => {
+            let user = who.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:••••@{place}{asked}")
+        }
+        None => format!("{scheme}://{rest}{asked}"),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +135,10 @@ mod tests {
         assert_eq!(
             shown("store", &text("postgres://saoma:h@sh@db/saoma")),
             "\"postgres://saoma:••••@db/saoma\""
+        );
+        assert_eq!(
+            shown("store", &text("postgres://saoma@db/saoma?password=hush")),
+            "\"postgres://saoma:••••@db/saoma?…\""
         );
         assert_eq!(shown("tickets", &text("redis://:hush@cache")), "\"redis://:••••@cache\"");
         assert_eq!(shown("store", &text("sqlite:saoma.db")), "\"sqlite:saoma.db\"");

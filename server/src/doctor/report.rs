@@ -19,7 +19,7 @@ pub fn markdown(settings: Option<&Settings>, found: &[Finding], scan: &[String])
             (host, "HOST"),
             (settings.wechat.appid.clone(), "APPID"),
             (settings.wechat.secret.reveal().to_owned(), "SECRET"),
-            (settings.store.clone(), "STORE"),
+            (settings.store.to_string(), "STORE"),
         ]);
         // The longest first: a name may hold another.
         hidden.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
@@ -47,8 +47,8 @@ pub fn markdown(settings: Option<&Settings>, found: &[Finding], scan: &[String])
 /// The settings that decide how it goes, none of which is the owner's alone.
 fn how(settings: &Settings) -> String {
     let wechat = &settings.wechat;
-    let store = settings.store.split(':').next().unwrap_or_default();
-    let tickets = settings.tickets.split(':').next().unwrap_or_default();
+    let store = settings.store.scheme();
+    let tickets = settings.tickets.scheme();
     format!(
         "token {:?}, code {:?}, env_version {:?}, check_path {}, pool {}, store {store}, tickets {tickets}, sites {}, trusted proxies {}\n",
         wechat.token,

@@ -34,6 +34,9 @@ const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remo
 /// How long a sign-in may take from its beginning; a ticket can be renewed for about as long.
 const TO_SIGN_IN: i64 = 15 * 60;
 
+/// How many sign-ins a browser may have begun at one host. Each is a cookie, and who carries too many is answered by nobody.
+const BEGUN_AT_ONCE: usize = 3;
+
 /// The longest address within the application to come back to; who comes from a longer one is led to its front page.
 const LONGEST: usize = 1500;
 
@@ -82,6 +85,19 @@ impl Forwarded {
         Ok(Self { site, origin, uri: uri.to_owned(), navigates, cookie })
     }
 
+    /// Who asks; for a browser that goes there and is nobody's, the proxy's way to say where to begin.
+    async fn answer(
+        &self,
+        app: &App,
+        leads: impl FnOnce(String) -> Response,
+    ) -> Result<Response, Error> {
+        Ok(no_store(match self.visitor(app).await? {
+            Some(visitor) => known(&visitor),
+            None if self.navigates => leads(self.start()),
+            None => StatusCode::UNAUTHORIZED.into_response(),
+        }))
+    }
+
     async fn visitor(&self, app: &App) -> Result<Option<Visitor>, Error> {
         match &self.cookie {
             Some(cookie) => oidc::visitor(app, &self.site, &self.origin, cookie).await,
@@ -128,12 +144,7 @@ pub(super) async fn check(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
 ) -> Result<Response, Error> {
-    let asked = asked?;
-    Ok(no_store(match asked.visitor(&app).await? {
-        Some(visitor) => known(&visitor),
-        None if asked.navigates => Redirect::to(&asked.start()).into_response(),
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }))
+    asked?.answer(&app, |start| Redirect::to(&start).into_response()).await
 }
 
 /// For nginx, whose `auth_request` takes 401 alone for "not signed in": where to begin stands in `Location`.
@@ -141,14 +152,8 @@ pub(super) async fn check_for_nginx(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
 ) -> Result<Response, Error> {
-    let asked = asked?;
-    Ok(no_store(match asked.visitor(&app).await? {
-        Some(visitor) => known(&visitor),
-        None if asked.navigates => {
-            (StatusCode::UNAUTHORIZED, [(header::LOCATION, asked.start())]).into_response()
-        }
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }))
+    let unauthorized = |start| (StatusCode::UNAUTHORIZED, [(header::LOCATION, start)]);
+    asked?.answer(&app, |start| unauthorized(start).into_response()).await
 }
 
 fn known(visitor: &Visitor) -> Response {
@@ -178,10 +183,15 @@ pub(super) struct Start {
 pub(super) async fn start(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
-    cookies: CookieJar,
+    headers: HeaderMap,
+    mut cookies: CookieJar,
     query: Result<Asked<Start>, Error>,
 ) -> Result<Response, Error> {
     let (asked, Asked(Start { to })) = (asked?, query?);
+    let before = begun_before(&headers, &asked.origin);
+    for name in before.iter().rev().skip(BEGUN_AT_ONCE - 1) {
+        cookies = cookies.add(cookie(&asked.origin, name.clone(), String::new(), 0));
+    }
     let begun = oidc::begin(&app, &asked.site, &asked.origin);
     let to = URL_SAFE_NO_PAD.encode(own_path(to.as_deref().unwrap_or("/")));
     // One for each tab that begins.
@@ -317,6 +327,15 @@ fn start_name(origin: &str, state: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
     let tab: String = state.chars().take(8).filter(plain).collect();
     cookie_name(origin, &format!("start-{tab}"))
+}
+
+/// The sign-ins that a browser has begun: the oldest comes first (RFC 6265 section 5.4).
+fn begun_before(headers: &HeaderMap, origin: &str) -> Vec<String> {
+    let start = cookie_name(origin, "start-");
+    let sent = headers.get_all(header::COOKIE).into_iter().filter_map(|sent| sent.to_str().ok());
+    let names = sent.flat_map(|sent| sent.split(';')).filter_map(|one| one.trim().split_once('='));
+    let names = names.map(|(name, _)| name).filter(|name| name.starts_with(&start));
+    names.map(ToOwned::to_owned).collect()
 }
 
 fn cookie(origin: &str, name: String, value: String, seconds: i64) -> Cookie<'static> {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::SharedApp,
     error::{Code, Error},
-    grant::{Request, ResponseMode, Scopes},
+    grant::Request,
     links::{self, Gives},
     oidc::{Authorize, Prompt},
     secret::Secret,
@@ -58,21 +58,26 @@ pub(super) struct Typed {
     code: String,
 }
 
-/// The secret came by POST. It is kept here for a few minutes, and the browser goes on by a name that stands for it.
+/// The secret came by POST. It is kept here for a few minutes, and this browser alone goes on by a name that stands for it.
 pub(super) async fn open(
     State(app): State<SharedApp>,
     caller: Caller,
+    cookies: CookieJar,
     form: Result<Form<Typed>, FormRejection>,
 ) -> Response {
+    let (cookies, cookie) = pages::known_by(&app, &caller, cookies);
     let kept = async {
         pages::check_own(&app, &caller)?;
         let Form(typed) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
         // Whole addresses are pasted too.
         let code = typed.code.trim().rsplit('#').next().unwrap_or_default().to_owned();
-        links::begin(&app, &Secret::from(code)).await
+        links::begin(&app, &Secret::from(code), &cookie).await
     };
     match kept.await {
-        Ok(name) => Redirect::to(&format!("/link/scan?kept={}", name.reveal())).into_response(),
+        Ok(name) => {
+            let next = format!("/link/scan?kept={}", name.reveal());
+            (cookies, Redirect::to(&next)).into_response()
+        }
         Err(error) => error_page(caller.lang, &error),
     }
 }
@@ -91,23 +96,15 @@ pub(super) async fn scan(
 ) -> Response {
     let shown = async {
         let Asked(begun) = asked?;
-        let link = links::begun(&app, &Secret::from(begun.kept)).await?;
+        let cookie = caller.cookie.as_ref().ok_or(Code::LinkOver)?;
+        let link = links::begun(&app, &Secret::from(begun.kept), cookie).await?;
         let site = app.sites.get(site::SELF).ok_or(Code::UnknownSite)?;
         let own = &app.settings.public_url;
-        let request = Request {
-            site: site::SELF.to_owned(),
-            redirect_uri: match &link.gives {
-                Gives::Site(id) => format!("{own}/link/let-in?site={id}"),
-                Gives::Server | Gives::Person { .. } => format!("{own}/"),
-            },
-            scopes: Scopes::parse("openid"),
-            state: None,
-            nonce: None,
-            code_challenge: None,
-            response_mode: ResponseMode::Query,
-            expects: None,
-            link: Some(link.hash),
+        let back = match &link.gives {
+            Gives::Site(id) => format!("{own}/link/let-in?site={id}"),
+            Gives::Server | Gives::Person { .. } => format!("{own}/"),
         };
+        let request = Request { link: Some(link.hash), ..Request::bare(site::SELF, back) };
         let authorize =
             Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
         let title = pages::offer(&app, caller.lang, &link.gives).await?;

@@ -7,32 +7,29 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use async_trait::async_trait;
+use futures_util::{FutureExt as _, future::BoxFuture};
+use rusqlite::{
+    Connection, OpenFlags, ToSql,
+    types::{ToSqlOutput, ValueRef},
+};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument as _;
 
-use super::Error;
+use super::{
+    Error,
+    sql::{Database, Db, Dialect, Held, Row, Value},
+};
 use crate::{metrics::Times, world::Stopwatch};
 
-mod account;
-mod admissions;
 pub mod backup;
-mod console;
-mod import;
-mod keys;
-mod logins;
-mod operator;
-mod people;
-mod rows;
-mod sites;
-mod store;
 #[cfg(test)]
 mod upgrade;
 
@@ -42,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0002.sql"),
     include_str!("sqlite/0003.sql"),
     include_str!("sqlite/0004.sql"),
+    include_str!("sqlite/0005.sql"),
 ];
 
 /// How many readers may look at once.
@@ -59,12 +57,15 @@ pub struct Sqlite {
 
 struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Handle>>,
     free: Semaphore,
 }
 
+/// A connection as statements see it. One piece of work has it at a time; the lock only lets it be named by a future.
+struct Handle(Mutex<Connection>);
+
 /// A piece of work inside the writer's transaction, and what to do once that is committed or lost.
-type Job = Box<dyn FnOnce(Result<&Connection, Error>) -> Done + Send>;
+type Job = Box<dyn FnOnce(Result<&Handle, Error>) -> Done + Send>;
 type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 impl From<rusqlite::Error> for Error {
@@ -110,7 +111,7 @@ impl Sqlite {
         let (writer, jobs) = channel();
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(&connection, &jobs))
+            .spawn(move || write_all(&Handle(Mutex::new(connection)), &jobs))
             .map_err(|error| Error(format!("cannot start the writer thread: {error}")))?;
         let readers = Readers {
             path: path.to_owned(),
@@ -119,16 +120,23 @@ impl Sqlite {
         };
         Ok(Self { writer, readers: Arc::new(readers), times: Times::default() })
     }
+}
 
-    /// Runs `work` in the writer's transaction; what it wrote is on the disk when this returns, or none of it is.
-    async fn write<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+#[async_trait]
+impl Database for Sqlite {
+    fn times(&self) -> &Times {
+        &self.times
+    }
+
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
         let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = connection.and_then(|connection| in_savepoint(connection, work));
+        let job: Job = Box::new(move |handle| {
+            let result = handle.and_then(|handle| handle.in_savepoint(work));
             Box::new(move |committed| {
                 // Who asked may have gone away; the work stands all the same.
                 let _ = answer.send(committed.and(result));
@@ -144,11 +152,11 @@ impl Sqlite {
         answer
     }
 
-    /// Runs `look` on a reader's connection.
-    async fn read<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+    async fn read<T, W>(&self, look: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
         let watch = Stopwatch::start();
         let readers = self.readers.clone();
         let stopped = |_| Error("the readers have stopped".to_owned());
@@ -161,19 +169,98 @@ impl Sqlite {
 }
 
 impl Readers {
-    fn with<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+    fn with<T>(
+        &self,
+        look: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<T, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => connect(
-                &self.path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?,
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let handle = match idle {
+            Some(handle) => handle,
+            None => Handle(Mutex::new(connect(&self.path, flags)?)),
         };
-        let result = look(&connection);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        let result = at_once(look(&handle));
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         result
     }
+}
+
+/// SQLite answers where it is asked: work on it never waits.
+fn at_once<T>(work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
+    work.now_or_never().unwrap_or_else(|| Err(Error("work on SQLite waited".to_owned())))
+}
+
+impl Handle {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn batch(&self, sql: &str) -> Result<(), Error> {
+        Ok(self.connection().execute_batch(sql)?)
+    }
+
+    fn in_savepoint<T>(
+        &self,
+        work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.batch("SAVEPOINT job")?;
+        let result = at_once(work(self));
+        self.batch(if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        result
+    }
+}
+
+#[async_trait]
+impl Db for Handle {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+        let connection = self.connection();
+        let touched =
+            connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(params))?;
+        Ok(u64::try_from(touched).unwrap_or(u64::MAX))
+    }
+
+    async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(sql)?;
+        let columns: Arc<[String]> = statement.column_names().map(ToOwned::to_owned).collect();
+        let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let values = (0..columns.len()).map(|at| value(row.get_ref(at)?));
+            found.push(Row::new(columns.clone(), values.collect::<Result<_, _>>()?));
+        }
+        Ok(found)
+    }
+
+    /// The one writer has everything to itself.
+    async fn hold(&self, _: &[Held<'_>]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(n) => ValueRef::Integer(*n),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn value(column: ValueRef<'_>) -> Result<Value, Error> {
+    Ok(match column {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(n) => Value::Integer(n),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        ValueRef::Real(_) => return Err(Error("no column holds a broken number".to_owned())),
+    })
 }
 
 /// Makes the file readable to its owner alone before anything is in it: it holds signing keys.
@@ -212,7 +299,7 @@ fn stay_in_the_folders_hands(path: &Path) {
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
     // NORMAL may lose the last commits in a power cut; a phone has been told of them.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
@@ -240,49 +327,35 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
 }
 
 /// The writer's life: until the last handle is dropped.
-fn write_all(connection: &Connection, jobs: &Receiver<Job>) {
+fn write_all(handle: &Handle, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(Error::from);
-        let inside = begun.map(|()| connection);
+        let inside = handle.batch("BEGIN IMMEDIATE").map(|()| handle);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
-        let committed =
-            inside.and_then(|_| connection.execute_batch("COMMIT").map_err(Error::from));
+        let committed = inside.and_then(|_| handle.batch("COMMIT"));
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = handle.batch("ROLLBACK");
         }
         done.into_iter().for_each(|tell| tell(committed.clone()));
     }
 }
 
-fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> Result<T, Error>,
-) -> Result<T, Error> {
-    connection.execute_batch("SAVEPOINT job")?;
-    let result = work(connection);
-    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    connection.execute_batch(end)?;
-    result
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::{
-        super::{
-            Store as _,
-            contract::{self, NOW, a_life, approval, identity},
-        },
+        super::sql::{contract, values},
         *,
     };
 
     #[tokio::test(flavor = "multi_thread")]
     async fn sqlite_keeps_the_contract() {
         let folder = tempfile::tempdir().unwrap();
-        let n = std::sync::atomic::AtomicU32::new(0);
-        contract::holds(|| {
-            let n = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let n = AtomicU32::new(0);
+        contract::holds(async || {
+            let n = n.fetch_add(1, Ordering::Relaxed);
             Sqlite::open(&folder.path().join(format!("{n}.db"))).unwrap()
         })
         .await;
@@ -293,96 +366,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
         let insert = |name: &'static str| {
-            store.write(move |connection| {
-                connection.execute("INSERT INTO server_secrets VALUES (?1, x'00')", [name])?;
-                if name == "bad" { Err(Error("on purpose".to_owned())) } else { Ok(()) }
+            store.write(move |db| {
+                Box::pin(async move {
+                    let insert = "INSERT INTO server_secrets VALUES (?1, x'00')";
+                    db.execute(insert, values![name]).await?;
+                    if name == "bad" { Err(Error("on purpose".to_owned())) } else { Ok(()) }
+                })
             })
         };
         let (good, bad, fine) = tokio::join!(insert("good"), insert("bad"), insert("fine"));
         assert!(good.is_ok() && bad.is_err() && fine.is_ok());
-        let names = store.read(|connection| {
-            let mut names = connection.prepare("SELECT name FROM server_secrets ORDER BY name")?;
-            let names = names.query_map([], |row| row.get::<_, String>(0))?;
-            Ok(names.collect::<Result<Vec<_>, _>>()?)
+        let names = store.read(|db| {
+            Box::pin(db.rows("SELECT name FROM server_secrets ORDER BY name", values![]))
         });
-        assert_eq!(names.await.unwrap(), ["fine", "good"]);
-    }
-
-    #[tokio::test]
-    async fn no_row_of_any_table_names_who_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
-        let ann = a_life(&store, "ann").await;
-        let traces = [ann.id.as_str(), ann.username.as_str(), "ann", "192.0.2.1"];
-        let before = everything(&store).await;
-        for trace in traces {
-            assert!(before.contains(trace), "{trace} was never there: {before}");
-        }
-        store.forget(&ann.id, NOW).await.unwrap();
-        // Sites are told that the logins ended by the names that they know; after that those are gone too.
-        let later = NOW + Duration::from_secs(60);
-        for logout in store.take_logouts(NOW, later).await.unwrap() {
-            store.settle_logout(logout.id, None).await.unwrap();
-        }
-        let after = everything(&store).await;
-        for trace in traces {
-            assert!(!after.contains(trace), "{trace} is still there: {after}");
-        }
-        assert!(
-            after.contains("ticket.approved"),
-            "that something happened stays in the audit log"
-        );
-    }
-
-    #[tokio::test]
-    async fn who_is_kept_out_stays_out_when_two_turn_out_to_be_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
-        let (here, there) = (identity("wx1", "ann", None), identity("wx2", "ann", Some("one")));
-        for (name, identity) in [("older", &here), ("younger", &there)] {
-            store.decide(approval(name, identity)).await.unwrap();
-        }
-        let block = |db: &Connection| {
-            Ok(db.execute("UPDATE persons SET blocked = 1 WHERE id = 'person of younger'", [])?)
-        };
-        assert_eq!(store.write(block).await.unwrap(), 1);
-        let here = identity("wx1", "ann", Some("one"));
-        store.decide(approval("merged", &here)).await.unwrap();
-        assert!(store.person_of(&here).await.unwrap().unwrap().blocked);
-    }
-
-    /// Every row of every table, as text.
-    async fn everything(store: &Sqlite) -> String {
-        let read = store.read(|connection| {
-            let mut tables =
-                connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
-            let tables =
-                tables.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-            let mut text = String::new();
-            for table in tables {
-                let mut rows = connection.prepare(&format!("SELECT * FROM {table}"))?;
-                let columns = rows.column_count();
-                let mut rows = rows.query([])?;
-                while let Some(row) = rows.next()? {
-                    text.push_str(&table);
-                    for column in 0..columns {
-                        use rusqlite::types::ValueRef::{Blob, Integer, Null, Real, Text};
-                        let value = match row.get_ref(column)? {
-                            Text(bytes) | Blob(bytes) => {
-                                String::from_utf8_lossy(bytes).into_owned()
-                            }
-                            Integer(n) => n.to_string(),
-                            Real(n) => n.to_string(),
-                            Null => String::new(),
-                        };
-                        text.extend([" | ", &value]);
-                    }
-                    text.push('\n');
-                }
-            }
-            Ok(text)
-        });
-        read.await.unwrap()
+        let names: Vec<String> =
+            names.await.unwrap().iter().map(|row| row.get("name").unwrap()).collect();
+        assert_eq!(names, ["fine", "good"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Picture, Seen, Tickets};
 use crate::{
-    grant::{Request, ResponseMode, Scopes},
+    grant::Request,
     secret::Hashed,
     ticket::{Browser, Kind, Owner, Stage, Ticket},
     world::Timestamp,
@@ -20,15 +20,8 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
         scene: format!("scene-{name}"),
         owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
-            site: "blog".to_owned(),
-            redirect_uri: "https://blog.example.com/cb".to_owned(),
-            scopes: Scopes::parse("openid"),
             state: Some("state".to_owned()),
-            nonce: None,
-            code_challenge: None,
-            response_mode: ResponseMode::Query,
-            expects: None,
-            link: None,
+            ..Request::bare("blog", "https://blog.example.com/cb")
         },
         kind: Kind::Page,
         browser: Browser {
@@ -49,15 +42,17 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
 ///
 /// # Panics
 /// Where the store breaks one.
-pub(crate) async fn holds<T: Tickets>(fresh: impl Fn() -> T) {
-    a_ticket_is_found_by_each_of_its_names(fresh()).await;
-    of_fifty_who_write_one_wins(Arc::new(fresh())).await;
-    a_renewed_ticket_takes_the_old_ones_place(fresh()).await;
-    digits_belong_to_one_ticket(fresh()).await;
-    a_counter_forgets(fresh()).await;
-    the_first_claim_is_remembered(fresh()).await;
-    what_is_over_is_forgotten(fresh()).await;
-    what_is_kept_can_be_read_until_it_is_taken_or_over(fresh()).await;
+pub(crate) async fn holds<T: Tickets>(fresh: impl AsyncFn() -> T) {
+    a_ticket_is_found_by_each_of_its_names(fresh().await).await;
+    of_fifty_who_write_one_wins(Arc::new(fresh().await)).await;
+    a_renewed_ticket_takes_the_old_ones_place(fresh().await).await;
+    digits_belong_to_one_ticket(fresh().await).await;
+    a_counter_forgets(fresh().await).await;
+    the_first_claim_is_remembered(fresh().await).await;
+    what_is_over_is_forgotten(fresh().await).await;
+    what_is_kept_can_be_read_until_it_is_taken_or_over(fresh().await).await;
+    of_fifty_who_take_one_gets_it(Arc::new(fresh().await)).await;
+    as_many_are_held_as_there_are(fresh().await).await;
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -168,4 +163,35 @@ async fn what_is_kept_can_be_read_until_it_is_taken_or_over(store: impl Tickets)
     assert_eq!(store.kept(name, until).await.unwrap(), None);
     assert!(store.take(name, NOW).await.unwrap().is_some());
     assert_eq!(store.take(name, NOW).await.unwrap(), None);
+}
+
+async fn of_fifty_who_take_one_gets_it<T: Tickets>(store: Arc<T>) {
+    let name = Hashed::of("name");
+    store.keep(name, Bytes::from_static(b"once"), NOW + Duration::from_secs(60)).await.unwrap();
+    let mut racers = JoinSet::new();
+    for _ in 0..50 {
+        let store = store.clone();
+        racers.spawn(async move { store.take(name, NOW).await.unwrap() });
+    }
+    assert_eq!(racers.join_all().await.into_iter().flatten().count(), 1);
+}
+
+async fn as_many_are_held_as_there_are(store: impl Tickets) {
+    let one = put(&store, "one").await;
+    put(&store, "two").await;
+    assert_eq!(store.how_many().await.unwrap(), 2);
+    assert!(store.replace(&one, ticket("three", NOW), None).await.unwrap());
+    assert_eq!(store.how_many().await.unwrap(), 2);
+    store.remove(Hashed::of("two")).await.unwrap();
+    assert_eq!(store.how_many().await.unwrap(), 1);
+    // A scan makes it live longer.
+    let three = seen(&store, "three").await.unwrap();
+    let longer = Ticket { expires: NOW + Duration::from_secs(400), ..three.ticket.clone() };
+    assert!(store.swap(&three, longer).await.unwrap());
+    store.purge(NOW + Duration::from_secs(500)).await.unwrap();
+    assert_eq!(store.how_many().await.unwrap(), 1);
+    assert!(seen(&store, "three").await.is_some());
+    store.purge(NOW + Duration::from_secs(521)).await.unwrap();
+    assert_eq!(store.how_many().await.unwrap(), 0);
+    assert!(seen(&store, "three").await.is_none());
 }

@@ -10,12 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Error, Expired, Parked, Picture, Seen, Tickets};
-use crate::{
-    secret::Hashed,
-    ticket::{Stage, Ticket},
-    waiting::Waiting,
-    world::Timestamp,
-};
+use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
 const AFTERLIFE: Duration = Duration::from_secs(120);
@@ -238,11 +233,7 @@ impl Tickets for Memory {
                 Some(later) if later > now => {
                     held.leaving.push_back((later.min(now + LOOK + AFTERLIFE), id));
                 }
-                Some(_) => match held.remove(id).map(|entry| entry.ticket.stage) {
-                    Some(Stage::Waiting) => expired.unscanned += 1,
-                    Some(Stage::Scanned(_)) => expired.undecided += 1,
-                    None => {}
-                },
+                Some(_) => held.remove(id).iter().for_each(|entry| expired.count(&entry.ticket)),
                 None => {}
             }
         }
@@ -291,6 +282,6 @@ mod tests {
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {
-        super::super::contract::holds(|| Memory::new(Arc::new(Waiting::default()))).await;
+        super::super::contract::holds(async || Memory::new(Arc::new(Waiting::default()))).await;
     }
 }

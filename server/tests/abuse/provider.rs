@@ -103,16 +103,24 @@ async fn a_pushed_request_is_its_sites_alone_and_says_nothing_by_itself() {
 async fn saomas_own_page_is_no_client() {
     let play = Play::new().await;
     let browser = play.browser("192.0.2.1");
-    let own = format!("{}/", play.at.saoma);
-    let form = request("saoma", &[("redirect_uri", &own), ("prompt", "none")]);
-    let page = browser.get(&query(&form)).await.unwrap();
-    assert_eq!((page.status.as_u16(), page.text().contains("unknown_site")), (400, true));
-    assert_eq!(posts(&browser, "/oauth2/par", &form).await.problem(), "401 invalid_client");
-    let form = [("grant_type", "authorization_code"), ("client_id", "saoma"), ("code", "x")];
-    let refused = browser.submits("/oauth2/token", &form).await.unwrap();
-    assert_eq!(refused.problem(), "401 invalid_client");
-    let opened = browser.posts("/api/tickets", &crate::stage::asks("saoma"), &play.at.saoma).await;
-    assert_eq!(opened.unwrap().problem(), "403 origin_not_allowed");
+    for (own, path) in [("saoma", "/"), ("saoma-console", "/console")] {
+        let uri = format!("{}{path}", play.at.saoma);
+        let form = request(own, &[("redirect_uri", &uri), ("prompt", "none")]);
+        let page = browser.get(&query(&form)).await.unwrap();
+        assert_eq!((page.status.as_u16(), page.text().contains("unknown_site")), (400, true));
+        assert_eq!(posts(&browser, "/oauth2/par", &form).await.problem(), "401 invalid_client");
+        let form = [("grant_type", "authorization_code"), ("client_id", own), ("code", "x")];
+        let refused = browser.submits("/oauth2/token", &form).await.unwrap();
+        assert_eq!(refused.problem(), "401 invalid_client");
+        let form = [("client_id", own), ("scope", "openid")];
+        let device = browser.submits("/oauth2/device_authorization", &form).await.unwrap();
+        assert_eq!(device.problem(), "401 invalid_client");
+        let left = browser.get(&format!("/oauth2/logout?client_id={own}")).await.unwrap();
+        assert_eq!((left.status.as_u16(), left.text().contains("unknown_site")), (400, true));
+        let asked = crate::stage::asks(own);
+        let opened = browser.posts("/api/tickets", &asked, &play.at.saoma).await.unwrap();
+        assert_eq!(opened.problem(), "403 origin_not_allowed");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::stage::{Patient, nobody};
 async fn a_database_that_cannot_be_opened() {
     let mut patient = Patient::healthy().await;
     let folder = format!("sqlite:{}", patient.folder().display());
-    patient.with(|settings| settings.store = folder);
+    patient.with(|settings| settings.store = folder.into());
     assert!(patient.broken("store").await.todo.unwrap().en.contains("belong to the user"));
 }
 
@@ -23,7 +23,7 @@ async fn no_database_yet_is_no_fault_and_none_is_made_by_looking() {
     let mut patient = Patient::healthy().await;
     let path = patient.folder().join("none.db");
     let store = format!("sqlite:{}", path.display());
-    patient.with(|settings| settings.store = store);
+    patient.with(|settings| settings.store = store.into());
     let found = patient.findings().await;
     assert!(!is_broken(&found), "{}", text(&found));
     assert!(!path.exists());

@@ -97,7 +97,7 @@ async fn a_refusal_is_an_answer_too_and_without_a_database_there_is_nothing_to_r
     let lines = waiting.await.unwrap().unwrap();
     assert!(lines.last().unwrap().ends_with("the page sees: denied"), "{lines:#?}");
 
-    patient.with(|settings| settings.store = "sqlite:/nowhere/none.db".to_owned());
+    patient.with(|settings| settings.store = "sqlite:/nowhere/none.db".to_owned().into());
     let refused = patient.doctor().scan(&patient.folder().join("x.png"), Vec::new()).await;
     assert!(refused.unwrap_err().contains("no database yet"));
 }

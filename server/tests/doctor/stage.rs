@@ -92,7 +92,7 @@ impl Patient {
     }
 
     pub(crate) fn doctor(&self) -> Doctor {
-        let path = self.settings.store.strip_prefix("sqlite:").unwrap();
+        let path = self.settings.store.after("sqlite:").unwrap();
         let store = Sqlite::beside(path.as_ref())
             .map(|store| store.map(|store| Arc::new(store) as SharedStore))
             .map_err(|error| error.to_string());

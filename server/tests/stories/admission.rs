@@ -299,6 +299,26 @@ async fn an_invitation_lets_one_person_in_once() {
 }
 
 #[tokio::test]
+async fn who_was_refused_does_not_come_in_with_somebody_elses_invitation() {
+    let saoma = Saoma::starts().await;
+    let (party, ann, bob) = (saoma.site("party"), saoma.phone("ann"), saoma.phone("bob"));
+    let person = saoma.knows(&ann).await;
+    saoma.changes(&person, Change::Refuse("party".to_owned())).await;
+    let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
+    let life = person::Life::default().time;
+    let invited = sites::invite(settings, store, world, "party", (1, life)).await.unwrap();
+    let link = invited.lines().find(|line| line.contains("/link#")).unwrap();
+    let (browser, page) = saoma.begins_link(link).await.unwrap();
+    let asked = ann.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    assert_eq!(ann.approves(&asked).await.unwrap_err(), "403 not_admitted");
+    let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
+    assert_eq!((&state["state"], &state["reason"]), (&json!("denied"), &json!("not_admitted")));
+    assert_eq!(tries(&saoma, &party, &ann).await.3.unwrap_err(), "403 not_admitted");
+    saoma.opens_link(link, &bob).await.unwrap();
+    assert!(tries(&saoma, &party, &bob).await.3.is_ok(), "and it was not used up");
+}
+
+#[tokio::test]
 async fn of_two_who_have_begun_with_one_link_the_first_to_approve_gets_what_it_gives() {
     let saoma = Saoma::starts().await;
     let said = saoma.runs(person::Command::Owner(person::Life::default())).await.unwrap();
@@ -338,6 +358,13 @@ async fn a_link_is_nothing_without_its_secret_and_stands_in_no_address() {
     assert_eq!(begun.status, 303, "a whole address may be pasted");
     assert!(!begun.header("location").contains(&secret));
     assert_eq!(browser.get("/link/scan?kept=made-up").await.unwrap().status, 410);
+    let other = saoma.browser();
+    other.opens(&saoma.site("blog").asks()).await.unwrap();
+    for (reader, what) in [(saoma.browser(), "without a cookie"), (other, "with another one")] {
+        let seen = reader.get(begun.header("location")).await.unwrap();
+        assert_eq!(seen.status, 410, "an address that was seen is nothing {what}");
+    }
+    assert_eq!(browser.get(begun.header("location")).await.unwrap().status, 200);
     saoma.passes(600);
     assert_eq!(
         browser.get(begun.header("location")).await.unwrap().status,

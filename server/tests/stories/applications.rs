@@ -309,6 +309,21 @@ async fn two_tabs_sign_in_side_by_side() {
 }
 
 #[tokio::test]
+async fn who_begins_again_and_again_carries_no_more_than_a_few_cookies() {
+    let saoma = starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let mut intranet = Host::at(&saoma, "https://intranet.example.com");
+    let uri = format!("/{}", "a".repeat(1400));
+    for _ in 0..9 {
+        intranet.begins(&uri).await;
+    }
+    let sent: usize = intranet.cookies.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(sent < 7_000, "proxies take 8 KiB: {sent}");
+    let at = intranet.signs_in(&browser, &phone, &json!({})).await;
+    assert_eq!(at, "https://intranet.example.com/page?a=1&b=2", "the latest goes on");
+}
+
+#[tokio::test]
 async fn nobody_is_led_out_of_the_application() {
     let saoma = starts().await;
     let (browser, phone) = (saoma.browser(), saoma.phone("ann"));

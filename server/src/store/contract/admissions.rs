@@ -16,17 +16,17 @@ use crate::{
     world::Timestamp,
 };
 
-pub(super) async fn holds<S: Store>(fresh: impl Fn() -> S) {
-    who_asks_is_known_and_waits(fresh()).await;
-    what_was_said_is_not_taken_back_by_asking_again(fresh()).await;
-    who_is_refused_is_signed_in_there_no_more(fresh()).await;
-    of_two_who_are_one_the_stronger_word_stays(fresh()).await;
-    a_site_that_goes_takes_along_what_was_said_there(fresh()).await;
-    a_link_gives_once_and_in_its_time(fresh()).await;
-    of_fifty_who_take_a_link_one_gets_what_it_gives(Arc::new(fresh())).await;
-    a_second_wechat_is_joined(fresh()).await;
-    a_wechat_that_stands_in_lets_the_others_go(fresh()).await;
-    people_are_made_one_by_an_operators_word(fresh()).await;
+pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
+    who_asks_is_known_and_waits(fresh().await).await;
+    what_was_said_is_not_taken_back_by_asking_again(fresh().await).await;
+    who_is_refused_is_signed_in_there_no_more(fresh().await).await;
+    of_two_who_are_one_the_stronger_word_stays(fresh().await).await;
+    a_site_that_goes_takes_along_what_was_said_there(fresh().await).await;
+    a_link_gives_once_and_in_its_time(fresh().await).await;
+    of_fifty_who_take_a_link_one_gets_what_it_gives(Arc::new(fresh().await)).await;
+    a_second_wechat_is_joined(fresh().await).await;
+    a_wechat_that_stands_in_lets_the_others_go(fresh().await).await;
+    people_are_made_one_by_an_operators_word(fresh().await).await;
 }
 
 /// An approval that has to ask the owner.

@@ -14,13 +14,13 @@ use crate::{
     world::Timestamp,
 };
 
-pub(super) async fn holds<S: Store>(fresh: &impl Fn() -> S) {
-    of_fifty_who_use_a_link_one_comes_in(Arc::new(fresh())).await;
-    of_many_who_claim_the_first_owns(fresh()).await;
-    a_session_lives_as_long_as_its_time_its_use_and_its_person(fresh()).await;
-    a_session_of_a_link_is_nobodys(fresh()).await;
-    counts_are_added_and_added_up(fresh()).await;
-    the_audit_log_is_filtered_and_turned(fresh()).await;
+pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
+    of_fifty_who_use_a_link_one_comes_in(Arc::new(fresh().await)).await;
+    of_many_who_claim_the_first_owns(fresh().await).await;
+    a_session_lives_as_long_as_its_time_its_use_and_its_person(fresh().await).await;
+    a_session_of_a_link_is_nobodys(fresh().await).await;
+    counts_are_added_and_added_up(fresh().await).await;
+    the_audit_log_is_filtered_and_turned(fresh().await).await;
 }
 
 fn link(name: &str, opens: Opens) -> ConsoleLink {

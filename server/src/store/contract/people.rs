@@ -12,14 +12,14 @@ use crate::{
     world::Timestamp,
 };
 
-pub(super) async fn holds<S: Store>(fresh: impl Fn() -> S) {
-    people_are_found_by_what_an_operator_knows_of_them(fresh()).await;
-    a_long_list_comes_in_pages(fresh()).await;
-    of_fifty_groups_none_is_lost(Arc::new(fresh())).await;
-    who_leaves_a_group_is_in_the_others(fresh()).await;
-    a_block_ends_everything_at_once(fresh()).await;
-    a_change_is_noted_once_with_who_made_it(fresh()).await;
-    two_who_are_one_are_in_the_groups_of_both(fresh()).await;
+pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
+    people_are_found_by_what_an_operator_knows_of_them(fresh().await).await;
+    a_long_list_comes_in_pages(fresh().await).await;
+    of_fifty_groups_none_is_lost(Arc::new(fresh().await)).await;
+    who_leaves_a_group_is_in_the_others(fresh().await).await;
+    a_block_ends_everything_at_once(fresh().await).await;
+    a_change_is_noted_once_with_who_made_it(fresh().await).await;
+    two_who_are_one_are_in_the_groups_of_both(fresh().await).await;
 }
 
 /// Somebody who signed in for the first time so many seconds after [`NOW`].

@@ -61,23 +61,45 @@ fn vacuum(from: &Path, to: &Path) -> Result<(), Error> {
 /// If `from` is no whole database of saoma's, or a server runs on `to`.
 pub fn restore(from: &Path, to: &Path) -> Result<Option<PathBuf>, Error> {
     check(from)?;
-    let aside = if to.exists() {
-        let _alone = alone(to)?;
-        let aside = (1..).map(|n: u32| beside(to, &format!("before-restore-{n}")));
-        aside.into_iter().find(|path| !path.exists())
-    } else {
-        None
-    };
+    if fs::metadata(with(from, LOG)).is_ok_and(|log| log.len() > 0) {
+        let why = "has a -wal beside it, so it was copied out of a running database: take one that `saoma backup` made";
+        return Err(Error(format!("{} {why}", from.display())));
+    }
+    if to.exists() {
+        drop(alone(to)?);
+    }
+    let mut places = (1..).map(|n: u32| beside(to, &format!("before-restore-{n}")));
+    let aside = places.find(|path| !path.exists() && !with(path, LOG).exists());
+    let aside =
+        aside.ok_or_else(|| Error("there is no name left for what stands there".to_owned()))?;
     let part = beside(to, "part");
     keep_private(&part)?;
     let copied = fs::copy(from, &part).map(drop);
     // The copy takes its source's permissions along.
     copied.and_then(|()| private(&part)).map_err(|error| failed(&part, &error))?;
-    if let Some(aside) = &aside {
-        fs::rename(to, aside).map_err(|error| failed(aside, &error))?;
+    shut_doors(&part)?;
+    // A log that a crash or a damaged database left behind would be played into the copy.
+    for end in ["", LOG, "-shm"] {
+        let (from, to) = (with(to, end), with(&aside, end));
+        if from.exists() {
+            fs::rename(from, &to).map_err(|error| failed(&to, &error))?;
+        }
     }
     settle(&part, to).map_err(|error| failed(to, &error))?;
-    Ok(aside)
+    Ok(aside.exists().then_some(aside))
+}
+
+/// One-time links that were used, and operators' sessions that were ended, since the copy was made stay so.
+fn shut_doors(path: &Path) -> Result<(), Error> {
+    let connection = Connection::open(path)?;
+    for table in ["links", "console_links", "console_sessions"] {
+        // An older saoma had none of them.
+        let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+        if connection.query_row(is_there, [table], |row| row.get::<_, u32>(0))? > 0 {
+            connection.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether this is a whole database of this saoma or an older one: its schema.
@@ -144,6 +166,15 @@ fn private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// SQLite's write-ahead log stands beside its database under this name.
+const LOG: &str = "-wal";
+
+fn with(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
@@ -163,10 +194,14 @@ mod tests {
     };
 
     use super::*;
-    use crate::store::{
-        Store as _,
-        contract::{NOW, a_life, identity},
-        sqlite::Sqlite,
+    use crate::{
+        links::{Gives, Link},
+        secret::Hashed,
+        store::{
+            ConsoleLink, ConsoleSession, Opens, Store as _,
+            contract::{NOW, a_life, identity},
+            sqlite::Sqlite,
+        },
     };
 
     #[tokio::test(flavor = "multi_thread")]
@@ -218,6 +253,53 @@ mod tests {
         let store = Sqlite::open(&path).unwrap();
         let back = store.person_of(&identity("wx1", "ann", None)).await.unwrap();
         assert_eq!(back.map(|person| person.id), Some(ann.id));
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_left_behind_is_not_played_into_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copied) = (folder.path().join("saoma.db"), folder.path().join("copy.db"));
+        let store = Sqlite::open(&path).unwrap();
+        let ann = a_life(&store, "ann").await;
+        copy(&path, &copied).unwrap();
+        store.forget(&ann.id, NOW).await.unwrap();
+        let log = fs::read(with(&path, LOG)).unwrap();
+        assert!(!log.is_empty());
+        let others = folder.path().join("others");
+        fs::create_dir(&others).unwrap();
+        let path = others.join("saoma.db");
+        fs::write(with(&path, LOG), log).unwrap();
+
+        assert_eq!(restore(&copied, &path).unwrap(), None, "there was no database");
+        assert!(with(&beside(&path, "before-restore-1"), LOG).exists());
+        let back = Sqlite::open(&path).unwrap();
+        assert!(back.person(&ann.id).await.unwrap().is_some(), "as the copy has it");
+        let running = folder.path().join("saoma.db");
+        assert!(restore(&running, &path).unwrap_err().0.contains("saoma backup"));
+    }
+
+    #[tokio::test]
+    async fn doors_that_were_open_when_the_copy_was_made_are_shut() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copied) = (folder.path().join("saoma.db"), folder.path().join("copy.db"));
+        let hash = Hashed::of("secret");
+        let (store, until) = (Sqlite::open(&path).unwrap(), NOW + Duration::from_secs(60));
+        let link = Link { hash, gives: Gives::Server, by: "command".to_owned(), expires: until };
+        store.put_link(link, NOW).await.unwrap();
+        store
+            .keep_console_link(ConsoleLink { hash, opens: Opens::Ownership, until })
+            .await
+            .unwrap();
+        let session = ConsoleSession { hash, login: None, made: NOW, seen: NOW, until };
+        store.open_console(session).await.unwrap();
+        copy(&path, &copied).unwrap();
+        let path = folder.path().join("restored.db");
+        restore(&copied, &path).unwrap();
+        let store = Sqlite::open(&path).unwrap();
+        assert_eq!(store.link(hash, NOW).await.unwrap(), None);
+        assert!(!store.console_link_stands(hash, Opens::Ownership, NOW).await.unwrap());
+        let before = NOW.before(Duration::from_secs(60));
+        assert!(store.operator(hash, NOW, before).await.unwrap().is_none());
     }
 
     #[test]

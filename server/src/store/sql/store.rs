@@ -1,10 +1,10 @@
 //! Which piece of SQL answers which call of the trait.
 
 use async_trait::async_trait;
-use rusqlite::params;
 
 use super::{
-    Sqlite, account, admissions, console, import, keys, logins, operator, people, rows, sites,
+    Database, account, admissions, console, import, keys, logins, operator, people, rows, sites,
+    values,
 };
 use crate::{
     admission::Word,
@@ -24,23 +24,30 @@ use crate::{
     world::Timestamp,
 };
 
+/// A piece of work as a database runs it: it owns what it needs, and waits for the database alone.
+macro_rules! with {
+    ($db:ident => $work:expr) => {
+        move |$db| Box::pin(async move { $work.await })
+    };
+}
+
 #[async_trait]
-impl Store for Sqlite {
+impl<D: Database> Store for D {
     async fn decide(&self, decide: Decide) -> Result<Decided, Error> {
-        self.write(move |db| logins::decide(db, &decide)).await
+        self.write(with!(db => logins::decide(db, &decide))).await
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(move |db| rows::decided(db, "ticket", ticket.as_bytes())).await
+        self.read(with!(db => rows::decided(db, "ticket", ticket))).await
     }
 
     async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error> {
         let scene = scene.to_owned();
-        self.read(move |db| rows::decided(db, "scene", scene)).await
+        self.read(with!(db => rows::decided(db, "scene", scene))).await
     }
 
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(move |db| logins::by_code(db, code)).await
+        self.read(with!(db => logins::by_code(db, code))).await
     }
 
     async fn redeem(
@@ -49,29 +56,29 @@ impl Store for Sqlite {
         tokens: Vec<Token>,
         now: Timestamp,
     ) -> Result<Redemption, Error> {
-        self.write(move |db| logins::redeem(db, code, &tokens, now)).await
+        self.write(with!(db => logins::redeem(db, code, &tokens, now))).await
     }
 
     async fn rotate(&self, old: Hashed, given: Vec<Token>, now: Timestamp) -> Result<bool, Error> {
-        self.write(move |db| logins::rotate(db, old, &given, now)).await
+        self.write(with!(db => logins::rotate(db, old, &given, now))).await
     }
 
     async fn revoke(&self, what: Revoke) -> Result<(), Error> {
-        self.write(move |db| logins::revoke(db, what)).await
+        self.write(with!(db => logins::revoke(db, what))).await
     }
 
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
-        self.read(move |db| logins::live_token(db, hash, now)).await
+        self.read(with!(db => logins::live_token(db, hash, now))).await
     }
 
     async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error> {
         let identity = identity.clone();
-        self.read(move |db| people::of(db, &identity)).await
+        self.read(with!(db => people::of(db, &identity))).await
     }
 
     async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
         let id = id.to_owned();
-        self.read(move |db| people::by_id(db, &id)).await
+        self.read(with!(db => people::by_id(db, &id))).await
     }
 
     async fn acquaintance(
@@ -81,17 +88,17 @@ impl Store for Sqlite {
         site: &str,
     ) -> Result<Acquaintance, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
-        self.read(move |db| people::acquaintance(db, &person, browser, &site)).await
+        self.read(with!(db => people::acquaintance(db, &person, browser, &site))).await
     }
 
     async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
         let id = id.to_owned();
-        self.read(move |db| logins::living(db, &id)).await
+        self.read(with!(db => logins::living(db, &id))).await
     }
 
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
         let person = person.to_owned();
-        self.read(move |db| logins::of_person(db, &person)).await
+        self.read(with!(db => logins::of_person(db, &person))).await
     }
 
     async fn end_login(
@@ -101,19 +108,18 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Option<Login>, Error> {
         let (person, login) = (person.to_owned(), login.to_owned());
-        let ended = self.write(move |db| {
-            logins::end(db, "l.id = ?1 AND l.person = ?2", params![login, person], now)
-        });
-        Ok(ended.await?.pop())
+        let which = "l.id = ?1 AND l.person = ?2";
+        let ended =
+            self.write(with!(db => logins::end(db, which, values![login, person], now))).await?;
+        Ok(ended.into_iter().next())
     }
 
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.read(move |db| logins::of_session(db, session, now)).await
+        self.read(with!(db => logins::of_session(db, session, now))).await
     }
 
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.write(move |db| logins::end(db, "l.session = ?1", params![session.as_bytes()], now))
-            .await
+        self.write(with!(db => logins::end(db, "l.session = ?1", values![session], now))).await
     }
 
     async fn open_phone(
@@ -123,99 +129,94 @@ impl Store for Sqlite {
         expires: Timestamp,
     ) -> Result<(), Error> {
         let identity = identity.clone();
-        self.write(move |db| logins::open_phone(db, token, &identity, expires)).await
+        self.write(with!(db => logins::open_phone(db, token, &identity, expires))).await
     }
 
     async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
-        self.read(move |db| logins::phone(db, token, now)).await
+        self.read(with!(db => logins::phone(db, token, now))).await
     }
 
     async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error> {
         let person = person.to_owned();
-        self.write(move |db| people::set_profile(db, &person, &profile)).await
+        self.write(with!(db => people::set_profile(db, &person, &profile))).await
     }
 
     async fn avatar(&self, username: &str) -> Result<Option<(String, Vec<u8>)>, Error> {
         let username = username.to_owned();
-        self.read(move |db| people::avatar(db, &username)).await
+        self.read(with!(db => people::avatar(db, &username))).await
     }
 
     async fn forget(&self, person: &str, now: Timestamp) -> Result<Vec<Login>, Error> {
         let person = person.to_owned();
-        self.write(move |db| {
-            let ended = logins::end(db, "l.person = ?1", params![person], now)?;
-            people::forget(db, &person)?;
-            Ok(ended)
-        })
-        .await
+        self.write(with!(db => people::forget(db, &person, now))).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, Error> {
-        self.read(keys::all_keys).await
+        self.read(with!(db => keys::all_keys(db))).await
     }
 
     async fn put_key(&self, key: StoredKey) -> Result<(), Error> {
-        self.write(move |db| keys::put(db, &key)).await
+        self.write(with!(db => keys::put(db, &key))).await
     }
 
     async fn drop_key(&self, kid: &str) -> Result<(), Error> {
         let kid = kid.to_owned();
-        self.write(move |db| keys::forget(db, &kid)).await
+        self.write(with!(db => keys::forget(db, &kid))).await
     }
 
     async fn revision(&self) -> Result<i64, Error> {
-        self.read(keys::revision).await
+        self.read(with!(db => keys::revision(db))).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {
-        self.read(sites::every).await
+        self.read(with!(db => sites::every(db))).await
     }
 
     async fn put_site(&self, site: &Site) -> Result<(), Error> {
         let site = site.clone();
-        self.write(move |db| sites::put(db, &site)).await
+        self.write(with!(db => sites::put(db, &site))).await
     }
 
     async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
         let id = id.to_owned();
-        self.write(move |db| sites::remove(db, &id, now)).await
+        self.write(with!(db => sites::remove(db, &id, now))).await
     }
 
     async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error> {
-        self.write(move |db| sites::take_logouts(db, now, again)).await
+        self.write(with!(db => sites::take_logouts(db, now, again))).await
     }
 
     async fn settle_logout(&self, id: i64, again: Option<Timestamp>) -> Result<(), Error> {
-        self.write(move |db| sites::settle_logout(db, id, again)).await
+        self.write(with!(db => sites::settle_logout(db, id, again))).await
     }
 
     async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
         let name = name.to_owned();
-        self.write(move |db| keys::server_secret(db, &name, &fresh)).await
+        self.write(with!(db => keys::server_secret(db, &name, &fresh))).await
     }
 
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {
-        self.write(move |db| logins::write_audit(db, &entry)).await
+        self.write(with!(db => logins::write_audit(db, &entry))).await
     }
 
     async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error> {
-        self.read(move |db| account::audit_since(db, since, most)).await
+        self.read(with!(db => account::audit_since(db, since, most))).await
     }
 
     async fn appids(&self) -> Result<Vec<String>, Error> {
-        self.read(people::appids).await
+        self.read(with!(db => people::appids(db))).await
     }
 
     async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error> {
-        self.write(move |db| logins::park(db, &tickets)).await
+        self.write(with!(db => logins::park(db, &tickets))).await
     }
 
     async fn unpark(&self) -> Result<Vec<Parked>, Error> {
-        self.write(logins::unpark).await
+        self.write(with!(db => logins::unpark(db))).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
-        self.write(move |db| logins::prune(db, now)).await
+        self.write(with!(db => logins::prune(db, now))).await
     }
 
     async fn end_browser(
@@ -225,7 +226,7 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Vec<Login>, Error> {
         let (person, login) = (person.to_owned(), login.to_owned());
-        self.write(move |db| account::end_browser(db, &person, &login, now)).await
+        self.write(with!(db => account::end_browser(db, &person, &login, now))).await
     }
 
     async fn end_all(
@@ -235,25 +236,21 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Vec<Login>, Error> {
         let person = person.to_owned();
-        self.write(move |db| account::end_all(db, &person, phone, now)).await
+        self.write(with!(db => account::end_all(db, &person, phone, now))).await
     }
 
     async fn close_phone(&self, token: Hashed) -> Result<(), Error> {
-        self.write(move |db| {
-            db.execute("DELETE FROM phones WHERE token = ?1", [token.as_bytes()])?;
-            Ok(())
-        })
-        .await
+        self.write(with!(db => logins::close_phone(db, token))).await
     }
 
     async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error> {
         let person = person.to_owned();
-        self.read(move |db| account::audit_of(db, &person, most)).await
+        self.read(with!(db => account::audit_of(db, &person, most))).await
     }
 
     async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error> {
         let person = person.to_owned();
-        self.read(move |db| account::consents(db, &person)).await
+        self.read(with!(db => account::consents(db, &person))).await
     }
 
     async fn withdraw(
@@ -263,21 +260,21 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Vec<Login>, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
-        self.write(move |db| account::withdraw(db, &person, &site, now)).await
+        self.write(with!(db => account::withdraw(db, &person, &site, now))).await
     }
 
     async fn identities(&self, person: &str) -> Result<Vec<Identity>, Error> {
         let person = person.to_owned();
-        self.read(move |db| account::identities(db, &person)).await
+        self.read(with!(db => account::identities(db, &person))).await
     }
 
     async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error> {
         let person = person.to_owned();
-        self.read(move |db| account::subs(db, &person)).await
+        self.read(with!(db => account::subs(db, &person))).await
     }
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
-        self.write(move |db| account::age(db, network, audit)).await
+        self.write(with!(db => account::age(db, network, audit))).await
     }
 
     async fn import(
@@ -286,15 +283,15 @@ impl Store for Sqlite {
         now: Timestamp,
         dry: bool,
     ) -> Result<Vec<Imported>, Error> {
-        self.write(move |db| import::all(db, &people, now, dry)).await
+        self.write(with!(db => import::all(db, &people, now, dry))).await
     }
 
     fn times(&self) -> &Times {
-        &self.times
+        Database::times(self)
     }
 
     async fn keep_console_link(&self, link: ConsoleLink) -> Result<(), Error> {
-        self.write(move |db| console::keep_console_link(db, &link)).await
+        self.write(with!(db => console::keep_link(db, &link))).await
     }
 
     async fn console_link_stands(
@@ -303,7 +300,7 @@ impl Store for Sqlite {
         opens: Opens,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.read(move |db| console::console_link_stands(db, link, opens, now)).await
+        self.read(with!(db => console::link_stands(db, link, opens, now))).await
     }
 
     async fn take_console_link(
@@ -312,11 +309,11 @@ impl Store for Sqlite {
         opens: Opens,
         now: Timestamp,
     ) -> Result<bool, Error> {
-        self.write(move |db| console::take_console_link(db, link, opens, now)).await
+        self.write(with!(db => console::take_link(db, link, opens, now))).await
     }
 
     async fn has_owner(&self) -> Result<bool, Error> {
-        self.read(console::has_owner).await
+        self.read(with!(db => console::has_owner(db))).await
     }
 
     async fn claim_ownership(
@@ -326,11 +323,11 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let person = person.to_owned();
-        self.write(move |db| console::claim_ownership(db, link, &person, now)).await
+        self.write(with!(db => console::claim_ownership(db, link, &person, now))).await
     }
 
     async fn open_console(&self, session: ConsoleSession) -> Result<(), Error> {
-        self.write(move |db| console::open(db, &session)).await
+        self.write(with!(db => console::open(db, &session))).await
     }
 
     async fn operator(
@@ -339,43 +336,43 @@ impl Store for Sqlite {
         now: Timestamp,
         idle_since: Timestamp,
     ) -> Result<Option<Operator>, Error> {
-        self.read(move |db| console::operator(db, session, now, idle_since)).await
+        self.read(with!(db => console::operator(db, session, now, idle_since))).await
     }
 
     async fn operator_seen(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
-        self.write(move |db| console::seen(db, session, now)).await
+        self.write(with!(db => console::seen(db, session, now))).await
     }
 
     async fn close_console(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {
-        self.write(move |db| console::close(db, session, now)).await
+        self.write(with!(db => console::close(db, session, now))).await
     }
 
     async fn add_counts(&self, counts: Vec<Count>) -> Result<(), Error> {
-        self.write(move |db| console::add_counts(db, &counts)).await
+        self.write(with!(db => console::add_counts(db, &counts))).await
     }
 
     async fn counts(&self, asked: &Counted) -> Result<Vec<Count>, Error> {
         let asked = asked.clone();
-        self.read(move |db| console::counts(db, &asked)).await
+        self.read(with!(db => console::counts(db, &asked))).await
     }
 
     async fn forget_counts(&self, before: i64) -> Result<(), Error> {
-        self.write(move |db| console::forget_counts(db, before)).await
+        self.write(with!(db => console::forget_counts(db, before))).await
     }
 
     async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {
         let asked = asked.clone();
-        self.read(move |db| console::lines(db, &asked)).await
+        self.read(with!(db => console::lines(db, &asked))).await
     }
 
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {
         let name = name.to_owned();
-        self.read(move |db| operator::named(db, &name)).await
+        self.read(with!(db => operator::named(db, &name))).await
     }
 
     async fn people(&self, search: &Search) -> Result<Vec<Listed>, Error> {
         let search = search.clone();
-        self.read(move |db| operator::search(db, &search)).await
+        self.read(with!(db => operator::search(db, &search))).await
     }
 
     async fn change(
@@ -386,29 +383,29 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<Option<Changed>, Error> {
         let (person, by) = (person.to_owned(), by.to_owned());
-        self.write(move |db| operator::change(db, &person, &change, &by, now)).await
+        self.write(with!(db => operator::change(db, &person, &change, &by, now))).await
     }
 
     async fn word(&self, person: &str, site: &str) -> Result<Option<Word>, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
-        self.read(move |db| admissions::word(db, &person, &site)).await
+        self.read(with!(db => admissions::word(db, &person, &site))).await
     }
 
     async fn said(&self, person: &str) -> Result<Vec<Said>, Error> {
         let person = person.to_owned();
-        self.read(move |db| admissions::said(db, &person)).await
+        self.read(with!(db => admissions::said(db, &person))).await
     }
 
     async fn askers(&self, most: u32) -> Result<Vec<Asker>, Error> {
-        self.read(move |db| admissions::askers(db, most)).await
+        self.read(with!(db => admissions::askers(db, most))).await
     }
 
     async fn put_link(&self, link: Link, now: Timestamp) -> Result<(), Error> {
-        self.write(move |db| admissions::put_link(db, &link, now)).await
+        self.write(with!(db => admissions::put_link(db, &link, now))).await
     }
 
     async fn link(&self, hash: Hashed, now: Timestamp) -> Result<Option<Link>, Error> {
-        self.read(move |db| admissions::link(db, hash, now)).await
+        self.read(with!(db => admissions::link(db, hash, now))).await
     }
 
     async fn merge(
@@ -419,10 +416,10 @@ impl Store for Sqlite {
         now: Timestamp,
     ) -> Result<bool, Error> {
         let (stays, goes, by) = (stays.to_owned(), goes.to_owned(), by.to_owned());
-        self.write(move |db| operator::merge(db, &stays, &goes, &by, now)).await
+        self.write(with!(db => operator::merge(db, &stays, &goes, &by, now))).await
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.read(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        self.read(with!(db => rows::answers(db))).await
     }
 }

@@ -1,0 +1,187 @@
+//! The person says yes or no, once and for ever; or a browser that they have let in before needs to ask nobody.
+
+use std::collections::BTreeSet;
+
+use super::{Claim, Outcome, door_of};
+use crate::{
+    admission::{Door, Word},
+    app::App,
+    error::{Code, Error},
+    grant::{CODE_LIFE, Request},
+    links::{self, Gives},
+    person::Newcomer,
+    risk::{Ask, Level, Risk},
+    secret::{Hashed, Secret},
+    site::{self, Site},
+    store::{Decide, Login, LoginOf},
+    ticket::{Approval, Browser, Decision, Denied, Kind, Owner, Refusal, Verdict},
+};
+
+/// The person says yes, with what they typed and ticked. Durable before this returns.
+///
+/// # Errors
+/// [`Code::Unauthorized`], [`Code::TicketExpired`], [`Code::MatchRequired`], [`Code::WrongMatch`], [`Code::Refused`],
+/// [`Code::AlreadyDecided`], [`Code::NoSuchTicket`].
+pub async fn approve(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Approval,
+) -> Result<(), Error> {
+    decide(app, scene, token, Some(approval)).await
+}
+
+/// The person says no. Durable before this returns.
+///
+/// # Errors
+/// As [`approve`].
+pub async fn deny(app: &App, scene: &str, token: Hashed) -> Result<(), Error> {
+    decide(app, scene, token, None).await
+}
+
+async fn decide(
+    app: &App,
+    scene: &str,
+    token: Hashed,
+    approval: Option<Approval>,
+) -> Result<(), Error> {
+    let approving = approval.is_some();
+    let Some(seen) = app.tickets.by_scene(scene).await? else {
+        let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
+        return answered(app, &decided.decision, token, approving).await;
+    };
+    let now = app.world.now();
+    let (opened, scanned) =
+        (seen.ticket.opened, seen.ticket.expires.before(app.settings.ticket.life));
+    let decision = match &approval {
+        Some(approval) => seen.ticket.approve(token, approval, now)?,
+        None => seen.ticket.deny(token, now)?,
+    };
+    let person = app.store.person_of(&decision.identity).await?;
+    if person.as_ref().is_some_and(|person| person.blocked) {
+        return Err(Code::PersonBlocked.into());
+    }
+    let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
+    let mut turned_away = door_of(app, &site, person.as_ref()).await?.turns_away();
+    if let Some(link) = decision.request.link.filter(|_| decision.is_approved()) {
+        // A link is good for whoever holds it; a no was said to one person by name.
+        if let Gives::Site(to) = links::find(app, link).await?.gives
+            && let Some(person) = &person
+            && app.store.word(&person.id, &to).await? == Some(Word::Refused)
+        {
+            turned_away = Some(Denied::NotAdmitted);
+        }
+    }
+    let decision = decision.turned_away(turned_away);
+    let ticket = decision.ticket;
+    // At saoma's own page the session is the sign-in itself, and opens nothing else.
+    let remember = match &decision.verdict {
+        Verdict::Approved { .. } if site.id == site::CONSOLE => false,
+        Verdict::Approved { remember, .. } => *remember || site.id == site::SELF,
+        Verdict::Denied(_) => false,
+    };
+    let session = app.keys.derive("session", ticket).hashed();
+    let decided = app
+        .store
+        .decide(Decide {
+            decision,
+            code: app.keys.derive("code", ticket).hashed(),
+            session: remember.then(|| (session, now + app.settings.session.life)),
+            group: site.group().to_owned(),
+            newcomer: Newcomer::new(&app.world),
+            sub: app.world.base62(22),
+            login: LoginOf::New { id: app.world.base62(22), since: now },
+        })
+        .await?;
+    if decided.decision.at == now && decided.decision.token == token {
+        let verdict = &decided.decision.verdict;
+        app.metrics.sign_ins.decided(&site.id, verdict, [opened, scanned], now);
+    }
+    // The site asked for one person and this is another: it gets no code, and nothing stays open.
+    if let Some(login) = &decided.login
+        && decided.decision.request.expects.as_ref().is_some_and(|sub| *sub != login.sub)
+    {
+        app.store.end_login(&login.person, &login.id, now).await?;
+    }
+    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
+    if let Err(error) = app.tickets.remove(ticket).await {
+        tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
+    }
+    if let Err(error) = app.tickets.nudge(ticket).await {
+        tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
+    }
+    answered(app, &decided.decision, token, approving).await
+}
+
+/// What a phone is told of the decision that stands. Who had to ask the owner hears the name under which the owner sees them.
+async fn answered(
+    app: &App,
+    decision: &Decision,
+    token: Hashed,
+    approving: bool,
+) -> Result<(), Error> {
+    match decision.again(token, approving) {
+        Err(Refusal::OwnerAsked) => {
+            let person = app.store.person_of(&decision.identity).await?;
+            let hint = person.map(|person| person.username);
+            Err(Error { hint, ..Error::from(Code::OwnerAsked) })
+        }
+        answer => Ok(answer?),
+    }
+}
+
+/// A browser that a phone has approved skips the scan: the same as an approval by that phone, made now, of a sign-in made
+/// then. What is claimed at once needs no session; the browser keeps the one it has. None: the site lets the person in no
+/// more, and a phone has to be told so.
+///
+/// # Errors
+/// What the store says.
+pub async fn skip(
+    app: &App,
+    site: &Site,
+    request: Request,
+    login: &Login,
+    cookie: Hashed,
+    browser: Browser,
+) -> Result<Option<Claim>, Error> {
+    let now = app.world.now();
+    let person = app.store.person(&login.person).await?;
+    if door_of(app, site, person.as_ref()).await? != Door::Open {
+        return Ok(None);
+    }
+    let ticket = Secret::new(&app.world).hashed();
+    let same_site = login.site == site.id;
+    let decision = Decision {
+        ticket,
+        scene: app.world.base62(22),
+        owner: Owner::Browser { cookie, session: None, at: None },
+        kind: Kind::Page,
+        browser,
+        identity: login.identity.clone(),
+        token: Secret::new(&app.world).hashed(),
+        risk: Risk { ask: Ask::Tap, level: Level::Low, why: BTreeSet::new() },
+        verdict: Verdict::Approved { scopes: request.scopes.clone(), remember: true },
+        at: now,
+        claim_until: now + CODE_LIFE,
+        request: request.clone(),
+    };
+    let login = if same_site {
+        LoginOf::Again(login.id.clone())
+    } else {
+        LoginOf::New { id: app.world.base62(22), since: login.since }
+    };
+    let decide = Decide {
+        decision,
+        code: app.keys.derive("code", ticket).hashed(),
+        session: None,
+        group: site.group().to_owned(),
+        newcomer: Newcomer::new(&app.world),
+        sub: app.world.base62(22),
+        login,
+    };
+    app.store.decide(decide).await?;
+    app.tickets.first_claim(ticket, now).await?;
+    app.metrics.sign_ins.remembered(&site.id, now);
+    let outcome = Outcome::Code(app.keys.derive("code", ticket));
+    Ok(Some(Claim { request, outcome, session: None }))
+}

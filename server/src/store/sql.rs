@@ -1,0 +1,86 @@
+//! What a store keeps, in SQL: every statement stands here once, and SQLite and PostgreSQL run it.
+//!
+//! Statements are written in what both understand: `?1` for a parameter, `->>` for a field of JSON, TRUE and FALSE. Where
+//! they differ, [`Dialect`] tells which it is. SQLite has one writer; in PostgreSQL several transactions go on at once and
+//! each statement sees what was committed before it began, so that what may happen only once is a statement that names the
+//! state it expects, and what must not meet another of its kind asks [`Db::hold`] first.
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use super::Error;
+use crate::metrics::Times;
+
+mod account;
+mod admissions;
+mod console;
+#[cfg(test)]
+pub(super) mod contract;
+mod import;
+mod keys;
+mod logins;
+mod operator;
+mod people;
+mod rows;
+mod sites;
+mod store;
+mod value;
+
+pub(super) use value::{Row, Value, values};
+
+/// Which database it is, where their words differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// A conversation with a database: a writer's transaction, or a reader's look.
+#[async_trait]
+pub(super) trait Db: Send + Sync {
+    fn dialect(&self) -> Dialect;
+
+    /// Runs a statement, and says how many rows it touched.
+    async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error>;
+
+    /// Runs a statement that gives rows.
+    async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error>;
+
+    /// Waits until no other transaction holds any of these names, and holds them until this one ends. Who holds some
+    /// already may ask for more only of a kind that sorts after them: [`Held`] says the order.
+    async fn hold(&self, names: &[Held<'_>]) -> Result<(), Error>;
+}
+
+/// What a transaction can keep others away from. Held in this order, so that no two wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Held<'a> {
+    /// Who the first owner is.
+    Ownership,
+    /// Everything under one unionid.
+    Unionid(&'a str),
+    /// One identity: appid and openid.
+    Identity(&'a str, &'a str),
+    /// One person, by id.
+    Person(&'a str),
+    /// All tokens that came of one code.
+    Family(&'a [u8]),
+}
+
+/// A database that runs the statements of this room.
+#[async_trait]
+pub(super) trait Database: Send + Sync + 'static {
+    /// Runs `work` in a transaction; what it wrote is durable when this returns, or none of it is there.
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static;
+
+    /// How long its work takes.
+    fn times(&self) -> &Times;
+
+    /// Runs `look`, which changes nothing.
+    async fn read<T, W>(&self, look: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static;
+}

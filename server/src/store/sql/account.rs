@@ -1,0 +1,197 @@
+//! What a person may see, take back and end; and what becomes of it with age.
+
+use super::{
+    Db, Dialect, Row, logins,
+    rows::{all, identity, parsed},
+    values,
+};
+use crate::{
+    audit,
+    grant::{CONSENT_TEXT, Scopes},
+    person::Identity,
+    secret::Hashed,
+    store::{Consent, Error, Login},
+    world::Timestamp,
+};
+
+/// Notes what a person lets a site know; what stands already keeps its time.
+pub(super) async fn consent(
+    db: &dyn Db,
+    person: &str,
+    site: &str,
+    scopes: &Scopes,
+    at: Timestamp,
+) -> Result<(), Error> {
+    let insert = "INSERT INTO consents (person, site, kind, text, given)
+         SELECT ?1, ?2, ?3, ?4, CAST(?5 AS BIGINT) WHERE NOT EXISTS
+         (SELECT 1 FROM consents WHERE person = ?1 AND site = ?2 AND kind = ?3 AND text = ?4 AND withdrawn IS NULL)";
+    for scope in scopes.iter() {
+        db.execute(insert, values![person, site, scope.as_str(), CONSENT_TEXT, at]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn consents(db: &dyn Db, person: &str) -> Result<Vec<Consent>, Error> {
+    let sql = "SELECT site, kind, text, given, withdrawn FROM consents WHERE person = ?1 ORDER BY given, site";
+    all(db, sql, values![person], |row| {
+        let kind: String = row.get("kind")?;
+        Ok(Consent {
+            site: row.get("site")?,
+            kind: parsed(&format!("\"{kind}\""))?,
+            text: row.get("text")?,
+            given: row.get("given")?,
+            withdrawn: row.get("withdrawn")?,
+        })
+    })
+    .await
+}
+
+pub(super) async fn withdraw(
+    db: &dyn Db,
+    person: &str,
+    site: &str,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    // Before the logins end: they tell the group.
+    db.execute(
+        "UPDATE logins SET session = NULL WHERE person = ?1 AND session IS NOT NULL AND group_name IN
+         (SELECT group_name FROM logins WHERE person = ?1 AND site = ?2)",
+        values![person, site],
+    )
+    .await?;
+    let ended =
+        logins::end(db, "l.person = ?1 AND l.site = ?2", values![person, site], now).await?;
+    let withdrawn =
+        "UPDATE consents SET withdrawn = ?3 WHERE person = ?1 AND site = ?2 AND withdrawn IS NULL";
+    if db.execute(withdrawn, values![person, site, now]).await? > 0 {
+        note(db, "consent.withdrawn", person, Some(site), now).await?;
+    }
+    Ok(ended)
+}
+
+pub(super) async fn end_browser(
+    db: &dyn Db,
+    person: &str,
+    login: &str,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    let same = "l.person = ?1 AND EXISTS (SELECT 1 FROM logins o WHERE o.id = ?2 AND o.person = ?1 AND o.ended IS NULL
+                AND (o.id = l.id OR o.cookie = l.cookie OR o.session = l.session))";
+    let ended = logins::end(db, same, values![person, login], now).await?;
+    if !ended.is_empty() {
+        note(db, "login.not_me", person, None, now).await?;
+    }
+    Ok(ended)
+}
+
+pub(super) async fn end_all(
+    db: &dyn Db,
+    person: &str,
+    phone: Hashed,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    db.execute(
+        "DELETE FROM phones WHERE token <> ?2 AND (appid, openid) IN
+         (SELECT appid, openid FROM identities WHERE person = ?1)",
+        values![person, phone],
+    )
+    .await?;
+    note(db, "login.all_ended", person, None, now).await?;
+    logins::end(db, "l.person = ?1", values![person], now).await
+}
+
+/// The scans of this ticket were somebody's who had no name then: what is kept of a person must be found by it.
+pub(super) async fn name_scans(db: &dyn Db, decision: &audit::Entry) -> Result<(), Error> {
+    let ticket = decision.detail.get("ticket").and_then(serde_json::Value::as_str);
+    db.execute(
+        "UPDATE audit SET person = ?1
+         WHERE person IS NULL AND what = 'ticket.scanned' AND detail ->> 'ticket' = ?2",
+        values![&decision.person, ticket],
+    )
+    .await
+    .map(drop)
+}
+
+async fn note(
+    db: &dyn Db,
+    what: &str,
+    person: &str,
+    site: Option<&str>,
+    at: Timestamp,
+) -> Result<(), Error> {
+    let entry = audit::Entry {
+        at,
+        what: what.to_owned(),
+        person: Some(person.to_owned()),
+        site: site.map(ToOwned::to_owned),
+        address: None,
+        detail: serde_json::json!({}),
+    };
+    logins::write_audit(db, &entry).await
+}
+
+pub(super) async fn audit_of(
+    db: &dyn Db,
+    person: &str,
+    most: u32,
+) -> Result<Vec<(i64, audit::Entry)>, Error> {
+    let sql = "SELECT id, at, what, person, site, address, detail FROM audit WHERE person = ?1 ORDER BY id DESC LIMIT ?2";
+    all(db, sql, values![person, most], |row| Ok((row.get("id")?, line(row)?))).await
+}
+
+pub(super) async fn audit_since(
+    db: &dyn Db,
+    since: Timestamp,
+    most: u32,
+) -> Result<Vec<audit::Entry>, Error> {
+    let sql = "SELECT at, what, person, site, address, detail FROM audit WHERE at >= ?1 ORDER BY id LIMIT ?2";
+    all(db, sql, values![since, most], line).await
+}
+
+pub(super) fn line(row: &Row) -> Result<audit::Entry, Error> {
+    Ok(audit::Entry {
+        at: row.get("at")?,
+        what: row.get("what")?,
+        person: row.get("person")?,
+        site: row.get("site")?,
+        address: row.get("address")?,
+        detail: parsed(&row.get::<String>("detail")?)?,
+    })
+}
+
+pub(super) async fn identities(db: &dyn Db, person: &str) -> Result<Vec<Identity>, Error> {
+    let sql =
+        "SELECT appid, openid, unionid FROM identities WHERE person = ?1 ORDER BY appid, openid";
+    all(db, sql, values![person], identity).await
+}
+
+pub(super) async fn subs(db: &dyn Db, person: &str) -> Result<Vec<(String, String)>, Error> {
+    let sql = "SELECT group_name, sub FROM subs WHERE person = ?1 ORDER BY group_name, sub";
+    all(db, sql, values![person], |row| Ok((row.get("group_name")?, row.get("sub")?))).await
+}
+
+pub(super) async fn age(db: &dyn Db, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
+    // An address of noughts is none.
+    let logins = match db.dialect() {
+        Dialect::Sqlite => {
+            "UPDATE logins SET browser = json_set(browser, '$.address', '0.0.0.0')
+             WHERE since < ?1 AND browser ->> 'address' <> '0.0.0.0'"
+        }
+        Dialect::Postgres => {
+            "UPDATE logins SET browser = jsonb_set(browser, '{address}', '\"0.0.0.0\"')
+             WHERE since < ?1 AND browser ->> 'address' <> '0.0.0.0'"
+        }
+    };
+    let addresses = "UPDATE audit SET address = NULL WHERE at < ?1 AND address IS NOT NULL";
+    for sql in [addresses, logins] {
+        db.execute(sql, values![network]).await?;
+    }
+    for sql in [
+        "DELETE FROM audit WHERE at < ?1",
+        "DELETE FROM consents WHERE withdrawn < ?1",
+        "DELETE FROM logins WHERE ended < ?1",
+    ] {
+        db.execute(sql, values![audit]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Signing keys and the server's own secrets.
+
+use super::{
+    Db,
+    rows::{all, one},
+    values,
+};
+use crate::{
+    site::Alg,
+    store::{Error, StoredKey},
+};
+
+pub(super) async fn all_keys(db: &dyn Db) -> Result<Vec<StoredKey>, Error> {
+    let sql =
+        "SELECT kid, alg, made, signs_from, private FROM signing_keys ORDER BY signs_from, kid";
+    all(db, sql, values![], |row| {
+        let alg: String = row.get("alg")?;
+        Ok(StoredKey {
+            kid: row.get("kid")?,
+            alg: match alg.as_str() {
+                "RS256" => Alg::RS256,
+                "ES256" => Alg::ES256,
+                other => {
+                    return Err(Error(format!("a signing key is of no known kind: {other}")));
+                }
+            },
+            made: row.get("made")?,
+            signs_from: row.get("signs_from")?,
+            private: row.get("private")?,
+        })
+    })
+    .await
+}
+
+pub(super) async fn put(db: &dyn Db, key: &StoredKey) -> Result<(), Error> {
+    let alg = match key.alg {
+        Alg::RS256 => "RS256",
+        Alg::ES256 => "ES256",
+    };
+    let known = "UPDATE signing_keys SET signs_from = ?2 WHERE kid = ?1";
+    if db.execute(known, values![&key.kid, key.signs_from]).await? == 0 {
+        db.execute(
+            "INSERT INTO signing_keys (kid, alg, made, signs_from, private) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (alg, signs_from) DO NOTHING",
+            values![&key.kid, alg, key.made, key.signs_from, &key.private],
+        )
+        .await?;
+    }
+    changed(db).await
+}
+
+pub(super) async fn forget(db: &dyn Db, kid: &str) -> Result<(), Error> {
+    db.execute("DELETE FROM signing_keys WHERE kid = ?1", values![kid]).await?;
+    changed(db).await
+}
+
+/// Running nodes look again when this number has grown.
+pub(super) async fn changed(db: &dyn Db) -> Result<(), Error> {
+    db.execute("UPDATE revision SET n = n + 1", values![]).await.map(drop)
+}
+
+pub(super) async fn revision(db: &dyn Db) -> Result<i64, Error> {
+    let revision = one(db, "SELECT n FROM revision", values![], |row| row.get("n")).await?;
+    revision.ok_or_else(|| Error("the revision is gone".to_owned()))
+}
+
+pub(super) async fn server_secret(db: &dyn Db, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Error> {
+    let insert =
+        "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+    db.execute(insert, values![name, fresh]).await?;
+    let kept = "SELECT secret FROM server_secrets WHERE name = ?1";
+    one(db, kept, values![name], |row| row.get("secret"))
+        .await?
+        .ok_or_else(|| Error(format!("the secret {name} was written and is not there")))
+}

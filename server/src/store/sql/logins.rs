@@ -1,0 +1,363 @@
+//! Decisions, the logins they make, and the tokens those give.
+
+use super::{
+    Db, Held, Value, account, admissions, console, people,
+    rows::{LOGIN, PERSON, all, decided, identity, json, login, one, parsed, person, token},
+    values,
+};
+use crate::{
+    audit,
+    person::Identity,
+    secret::Hashed,
+    store::{
+        Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke, Token, TokenKind,
+    },
+    ticket::{Denied, Verdict},
+    tickets::Parked,
+    world::Timestamp,
+};
+
+pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Error> {
+    let decision = &decide.decision;
+    let (LoginOf::New { id: login, .. } | LoginOf::Again(login)) = &decide.login;
+    let (approves, what) = match &decision.verdict {
+        Verdict::Approved { .. } => (true, "ticket.approved"),
+        Verdict::Denied(Denied::ByPerson) => (false, "ticket.denied"),
+        Verdict::Denied(Denied::WrongMatch) => (false, "ticket.wrong_match"),
+        Verdict::Denied(Denied::NotAdmitted) => (false, "ticket.not_admitted"),
+        Verdict::Denied(Denied::OwnerAsked) => (false, "ticket.owner_asked"),
+    };
+    // Before anything else: who comes second waits here until the first has committed.
+    let insert = "INSERT INTO decisions (ticket, scene, code, login, body, at, claim_until)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (ticket) DO NOTHING";
+    let params = values![
+        decision.ticket,
+        &decision.scene,
+        approves.then_some(decide.code),
+        approves.then_some(login),
+        json(decision)?,
+        decision.at,
+        decision.claim_until,
+    ];
+    if db.execute(insert, params).await? == 0 {
+        let first = decided(db, "ticket", decision.ticket).await?;
+        return first.ok_or_else(|| Error("a decision stands and is not there".to_owned()));
+    }
+    let made = if approves { Some(open(db, decide).await?) } else { None };
+    let person = match &made {
+        Some(login) => Some(login.person.clone()),
+        None if decision.verdict == Verdict::Denied(Denied::OwnerAsked) => {
+            Some(admissions::ask(db, decide).await?)
+        }
+        None => people::of(db, &decision.identity).await?.map(|person| person.id),
+    };
+    let is_new = person.as_ref() == Some(&decide.newcomer.id);
+    let entry = audit::Entry::of_decision(decision, what, person);
+    if is_new {
+        account::name_scans(db, &entry).await?;
+    }
+    write_audit(db, &entry).await?;
+    Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
+}
+
+/// The login that an approval makes or goes on with.
+async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
+    let Decide { decision, session, group, newcomer, sub, .. } = decide;
+    let Verdict::Approved { scopes, .. } = &decision.verdict else {
+        return Err(Error("only an approval opens a login".to_owned()));
+    };
+    let (id, since) = match &decide.login {
+        LoginOf::New { id, since } => (id, *since),
+        LoginOf::Again(id) => {
+            let again = "UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL";
+            db.execute(again, values![id, decision.at]).await?;
+            return living(db, id)
+                .await?
+                .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
+        }
+    };
+    let (identity, now) = (&decision.identity, decision.at);
+    people::hold(db, identity).await?;
+    let link = match decision.request.link {
+        Some(hash) => Some(admissions::take(db, hash, identity, now).await?),
+        None => None,
+    };
+    let person = people::settle(db, identity, newcomer, now).await?;
+    if let Some(link) = &link {
+        admissions::give(db, link, &person, identity, now).await?;
+    }
+    let sub = people::sub(db, group, &person, &decision.identity, sub).await?;
+    account::consent(db, &person, &decision.request.site, scopes, decision.at).await?;
+    if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
+        (session, &decision.owner)
+    {
+        // The same person again: what other sites this browser may enter goes along; somebody else's does not.
+        db.execute(
+            "UPDATE logins SET session = ?1, session_until = ?2 WHERE session = ?3 AND person = ?4 AND ended IS NULL",
+            values![*new, *until, *old, &person],
+        )
+        .await?;
+    }
+    let login = Login {
+        id: id.clone(),
+        person,
+        site: decision.request.site.clone(),
+        sub,
+        scopes: scopes.clone(),
+        identity: decision.identity.clone(),
+        browser: decision.browser.clone(),
+        since,
+        last_seen: decision.at,
+        session: session.map(|(hash, _)| hash),
+        ended: None,
+    };
+    db.execute(
+        "INSERT INTO logins (id, person, site, group_name, sub, scopes, appid, openid, browser, cookie, session,
+         session_until, since, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        values![
+            &login.id,
+            &login.person,
+            &login.site,
+            group,
+            &login.sub,
+            login.scopes.to_string(),
+            &decision.identity.appid,
+            &decision.identity.openid,
+            json(&login.browser)?,
+            decision.owner.browser(),
+            login.session,
+            session.map(|(_, until)| until),
+            login.since,
+            login.last_seen,
+        ],
+    )
+    .await?;
+    Ok(login)
+}
+
+pub(super) async fn redeem(
+    db: &dyn Db,
+    code: Hashed,
+    tokens: &[Token],
+    now: Timestamp,
+) -> Result<Redemption, Error> {
+    let consume = "UPDATE decisions SET redeemed = ?2 WHERE code = ?1 AND redeemed IS NULL";
+    if db.execute(consume, values![code, now]).await? == 0 {
+        let family = "SELECT ticket FROM decisions WHERE code = ?1";
+        let family = one(db, family, values![code], |row| row.get("ticket")).await?;
+        if let Some(family) = family {
+            revoke(db, Revoke::Family(family)).await?;
+        }
+        return Ok(Redemption::Reused);
+    }
+    for token in tokens {
+        add_token(db, token).await?;
+    }
+    Ok(Redemption::Consumed)
+}
+
+async fn add_token(db: &dyn Db, token: &Token) -> Result<(), Error> {
+    let kind = match token.kind {
+        TokenKind::Access => "access",
+        TokenKind::Refresh => "refresh",
+        TokenKind::Application => "application",
+    };
+    db.execute(
+        "INSERT INTO tokens (hash, kind, login, scopes, family, since, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        values![
+            token.hash,
+            kind,
+            &token.login,
+            token.scopes.to_string(),
+            token.family,
+            token.since,
+            token.made,
+            token.expires,
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+pub(super) async fn rotate(
+    db: &dyn Db,
+    old: Hashed,
+    given: &[Token],
+    now: Timestamp,
+) -> Result<bool, Error> {
+    // Who revokes the family meanwhile must find what this gives.
+    for token in given {
+        db.hold(&[Held::Family(token.family.as_bytes())]).await?;
+    }
+    let use_up = "UPDATE tokens SET used = ?2 WHERE hash = ?1 AND used IS NULL";
+    if db.execute(use_up, values![old, now]).await? == 0 {
+        return Ok(false);
+    }
+    for token in given {
+        add_token(db, token).await?;
+        let seen = "UPDATE logins SET last_seen = ?2 WHERE id = ?1";
+        db.execute(seen, values![&token.login, now]).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn revoke(db: &dyn Db, what: Revoke) -> Result<(), Error> {
+    let (sql, hash) = match &what {
+        Revoke::Token(hash) => ("DELETE FROM tokens WHERE hash = ?1", *hash),
+        Revoke::Family(family) => {
+            db.hold(&[Held::Family(family.as_bytes())]).await?;
+            ("DELETE FROM tokens WHERE family = ?1", *family)
+        }
+    };
+    db.execute(sql, values![hash]).await.map(drop)
+}
+
+pub(super) async fn living(db: &dyn Db, id: &str) -> Result<Option<Login>, Error> {
+    let sql = format!("SELECT {LOGIN} FROM logins l WHERE l.id = ?1 AND l.ended IS NULL");
+    one(db, &sql, values![id], login).await
+}
+
+pub(super) async fn live_token(
+    db: &dyn Db,
+    hash: Hashed,
+    now: Timestamp,
+) -> Result<Option<LiveToken>, Error> {
+    let sql = format!(
+        "SELECT t.hash, t.kind, t.scopes, t.family, t.since AS family_since, t.made, t.expires, t.used, {LOGIN}, {PERSON}
+         FROM tokens t JOIN logins l ON l.id = t.login JOIN persons p ON p.id = l.person
+         WHERE t.hash = ?1 AND t.expires > ?2 AND l.ended IS NULL AND NOT p.blocked"
+    );
+    one(db, &sql, values![hash, now], |row| {
+        Ok(LiveToken { token: token(row)?, login: login(row)?, person: person(row)? })
+    })
+    .await
+}
+
+pub(super) async fn of_person(db: &dyn Db, person: &str) -> Result<Vec<Login>, Error> {
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l WHERE l.person = ?1 AND l.ended IS NULL ORDER BY l.since DESC"
+    );
+    all(db, &sql, values![person], login).await
+}
+
+pub(super) async fn of_session(
+    db: &dyn Db,
+    session: Hashed,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l JOIN persons p ON p.id = l.person
+         WHERE l.session = ?1 AND l.session_until > ?2 AND l.ended IS NULL AND NOT p.blocked ORDER BY l.since DESC"
+    );
+    all(db, &sql, values![session, now], login).await
+}
+
+/// Ends logins with their tokens; the sessions they held lose them.
+pub(super) async fn end(
+    db: &dyn Db,
+    by: &str,
+    params: &[Value],
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    // In one order, so that two who end the same do not wait for each other.
+    let sql = format!("SELECT {LOGIN} FROM logins l WHERE {by} AND l.ended IS NULL ORDER BY l.id");
+    let mut ended = Vec::new();
+    for login in all(db, &sql, params, login).await? {
+        let end = "UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1 AND ended IS NULL";
+        if db.execute(end, values![&login.id, now]).await? == 0 {
+            // Somebody else ended it while this waited for the row.
+            continue;
+        }
+        db.execute("DELETE FROM tokens WHERE login = ?1", values![&login.id]).await?;
+        db.execute(
+            "INSERT INTO logouts (login, site, sub, ended, next) VALUES (?1, ?2, ?3, ?4, ?4)",
+            values![&login.id, &login.site, &login.sub, now],
+        )
+        .await?;
+        let entry = audit::Entry {
+            at: now,
+            what: "login.ended".to_owned(),
+            person: Some(login.person.clone()),
+            site: Some(login.site.clone()),
+            address: None,
+            detail: serde_json::json!({ "login": login.id }),
+        };
+        write_audit(db, &entry).await?;
+        ended.push(login);
+    }
+    Ok(ended)
+}
+
+pub(super) async fn write_audit(db: &dyn Db, entry: &audit::Entry) -> Result<(), Error> {
+    db.execute(
+        "INSERT INTO audit (at, what, person, site, address, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        values![
+            entry.at,
+            &entry.what,
+            &entry.person,
+            &entry.site,
+            &entry.address,
+            entry.detail.to_string(),
+        ],
+    )
+    .await
+    .map(drop)
+}
+
+pub(super) async fn open_phone(
+    db: &dyn Db,
+    token: Hashed,
+    identity: &Identity,
+    expires: Timestamp,
+) -> Result<(), Error> {
+    db.execute(
+        "INSERT INTO phones (token, appid, openid, unionid, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+        values![token, &identity.appid, &identity.openid, &identity.unionid, expires],
+    )
+    .await
+    .map(drop)
+}
+
+pub(super) async fn phone(
+    db: &dyn Db,
+    token: Hashed,
+    now: Timestamp,
+) -> Result<Option<Identity>, Error> {
+    let sql = "SELECT appid, openid, unionid FROM phones WHERE token = ?1 AND expires > ?2";
+    one(db, sql, values![token, now], identity).await
+}
+
+pub(super) async fn close_phone(db: &dyn Db, token: Hashed) -> Result<(), Error> {
+    db.execute("DELETE FROM phones WHERE token = ?1", values![token]).await.map(drop)
+}
+
+pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
+    for parked in tickets {
+        let insert = "INSERT INTO parked (body) VALUES (?1)";
+        db.execute(insert, values![json(parked)?.into_bytes()]).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
+    all(db, "DELETE FROM parked RETURNING body", values![], |row| {
+        let body: Vec<u8> = row.get("body")?;
+        parsed(&String::from_utf8_lossy(&body))
+    })
+    .await
+}
+
+pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
+    // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
+    let old = now.before(std::time::Duration::from_secs(3600));
+    db.execute("DELETE FROM decisions WHERE claim_until < ?1", values![old]).await?;
+    db.execute("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
+    db.execute("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
+    db.execute("DELETE FROM links WHERE expires < ?1", values![now]).await?;
+    console::prune(db, now).await
+}
+
+/// The decision with this code.
+pub(super) async fn by_code(db: &dyn Db, code: Hashed) -> Result<Option<Decided>, Error> {
+    decided(db, "code", code).await
+}

@@ -1,0 +1,163 @@
+//! What an operator sees of people, and does to them.
+
+use super::{
+    Db, Dialect, Held, admissions, logins, people,
+    rows::{PERSON, all, json, one, person},
+    values,
+};
+use crate::{
+    admission::Word,
+    audit,
+    person::Person,
+    store::{Change, Changed, Error, Listed, Login, Search},
+    world::Timestamp,
+};
+
+pub(super) async fn named(db: &dyn Db, name: &str) -> Result<Option<Person>, Error> {
+    let sql = format!("SELECT {PERSON} FROM persons p WHERE p.id = ?1 OR p.username = ?1");
+    one(db, &sql, values![name], person).await
+}
+
+pub(super) async fn search(db: &dyn Db, search: &Search) -> Result<Vec<Listed>, Error> {
+    let each_group = match db.dialect() {
+        Dialect::Sqlite => "json_each(p.groups)",
+        Dialect::Postgres => "jsonb_array_elements_text(p.groups) AS g (value)",
+    };
+    // What is taken out of a text and changes it was in it.
+    let sql = format!(
+        "SELECT {PERSON},
+         (SELECT max(last_seen) FROM logins l WHERE l.person = p.id) AS last_seen,
+         (SELECT count(*) FROM logins l WHERE l.person = p.id AND l.ended IS NULL) AS logins
+         FROM persons p
+         WHERE (?1 = '' OR replace(p.username, lower(?1), '') <> p.username
+             OR replace(lower(p.nickname), lower(?1), '') <> lower(p.nickname) OR p.id = ?1 OR EXISTS
+             (SELECT 1 FROM identities i WHERE i.person = p.id AND (i.openid = ?1 OR i.unionid = ?1)))
+         AND (CAST(?2 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM {each_group} WHERE value = ?2))
+         AND (CAST(?3 AS BOOLEAN) IS NULL OR p.blocked = ?3)
+         AND (CAST(?4 AS BIGINT) IS NULL OR p.since < ?4 OR (p.since = ?4 AND p.id > ?5))
+         ORDER BY p.since DESC, p.id LIMIT ?6"
+    );
+    let (since, id) = search.after.as_ref().map(|(since, id)| (*since, id)).unzip();
+    let params = values![&search.text, &search.group, search.blocked, since, id, search.most];
+    all(db, &sql, params, |row| {
+        Ok(Listed {
+            person: person(row)?,
+            last_seen: row.get("last_seen")?,
+            logins: row.get("logins")?,
+        })
+    })
+    .await
+}
+
+pub(super) async fn change(
+    db: &dyn Db,
+    id: &str,
+    change: &Change,
+    by: &str,
+    now: Timestamp,
+) -> Result<Option<Changed>, Error> {
+    db.hold(&[Held::Person(id)]).await?;
+    let Some(before) = people::by_id(db, id).await? else { return Ok(None) };
+    let mut ended = Vec::new();
+    let mut said = false;
+    let set = async |site, word| admissions::set(db, id, site, word, now).await;
+    match change {
+        Change::Join(group) => join(db, id, group).await?,
+        Change::Leave(group) => {
+            let groups = before.groups.iter().filter(|one| *one != group).cloned();
+            set_groups(db, id, groups.collect()).await?;
+        }
+        Change::Block => {
+            db.execute("UPDATE persons SET blocked = TRUE WHERE id = ?1", values![id]).await?;
+            ended = end_everything(db, id, now).await?;
+        }
+        Change::Unblock => {
+            db.execute("UPDATE persons SET blocked = FALSE WHERE id = ?1", values![id]).await?;
+        }
+        Change::Admit(site) => said = set(site, Some(Word::Admitted)).await?,
+        Change::Refuse(site) => {
+            said = set(site, Some(Word::Refused)).await?;
+            ended = admissions::end_at(db, id, site, now).await?;
+        }
+        Change::Unsay(site) => said = set(site, None).await?,
+    }
+    let Some(person) = people::by_id(db, id).await? else { return Ok(None) };
+    if said || person != before {
+        let (what, group, site) = match change {
+            Change::Join(group) => ("person.joined", Some(group), None),
+            Change::Leave(group) => ("person.left", Some(group), None),
+            Change::Block => ("person.blocked", None, None),
+            Change::Unblock => ("person.unblocked", None, None),
+            Change::Admit(site) => ("person.admitted", None, Some(site)),
+            Change::Refuse(site) => ("person.refused", None, Some(site)),
+            Change::Unsay(site) => ("person.unsaid", None, Some(site)),
+        };
+        let entry = audit::Entry {
+            at: now,
+            what: what.to_owned(),
+            person: Some(id.to_owned()),
+            site: site.cloned(),
+            address: None,
+            detail: serde_json::json!({ "by": by, "group": group }),
+        };
+        logins::write_audit(db, &entry).await?;
+    }
+    Ok(Some(Changed { person, ended }))
+}
+
+pub(super) async fn join(db: &dyn Db, id: &str, group: &str) -> Result<(), Error> {
+    let known = people::by_id(db, id).await?.map_or_else(Vec::new, |person| person.groups);
+    set_groups(db, id, [known, vec![group.to_owned()]].concat()).await
+}
+
+/// Each group once, in the order of the alphabet: sites compare what they are told. Whoever changes groups holds the person.
+pub(super) async fn set_groups(
+    db: &dyn Db,
+    id: &str,
+    mut groups: Vec<String>,
+) -> Result<(), Error> {
+    groups.sort();
+    groups.dedup();
+    let set = "UPDATE persons SET groups = ?2 WHERE id = ?1";
+    db.execute(set, values![id, json(&groups)?]).await.map(drop)
+}
+
+/// Ends a person's logins with all their tokens, and their phones' tokens.
+pub(super) async fn end_everything(
+    db: &dyn Db,
+    id: &str,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    db.execute(
+        "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
+        values![id],
+    )
+    .await?;
+    logins::end(db, "l.person = ?1", values![id], now).await
+}
+
+pub(super) async fn merge(
+    db: &dyn Db,
+    stays: &str,
+    goes: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    db.hold(&[Held::Person(stays), Held::Person(goes)]).await?;
+    let (stay, go) = (people::by_id(db, stays).await?, people::by_id(db, goes).await?);
+    let (Some(_), Some(gone)) = (stay, go) else { return Ok(false) };
+    if stays == goes {
+        return Ok(true);
+    }
+    people::merge(db, stays, goes).await?;
+    let entry = audit::Entry {
+        at: now,
+        what: "person.linked".to_owned(),
+        person: Some(stays.to_owned()),
+        site: None,
+        address: None,
+        detail: serde_json::json!({ "by": by, "was": gone.username }),
+    };
+    logins::write_audit(db, &entry).await?;
+    Ok(true)
+}

@@ -1,0 +1,78 @@
+//! Sites that commands registered, and the logouts that sites are still to be told of.
+
+use super::{
+    Db,
+    keys::changed,
+    logins,
+    rows::{all, json, parsed},
+    values,
+};
+use crate::{
+    site::Site,
+    store::{Error, Logout},
+    world::Timestamp,
+};
+
+/// How many logouts one round tells: more wait for the next, so that one slow site holds up nobody for long.
+const ROUND: i64 = 64;
+
+pub(super) async fn every(db: &dyn Db) -> Result<Vec<Site>, Error> {
+    all(db, "SELECT body FROM sites ORDER BY id", values![], |row| {
+        parsed(&row.get::<String>("body")?)
+    })
+    .await
+}
+
+pub(super) async fn put(db: &dyn Db, site: &Site) -> Result<(), Error> {
+    db.execute(
+        "INSERT INTO sites (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        values![&site.id, json(site)?],
+    )
+    .await?;
+    changed(db).await
+}
+
+pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool, Error> {
+    let removed = db.execute("DELETE FROM sites WHERE id = ?1", values![id]).await? > 0;
+    if removed {
+        // Who registers the same id again starts with a clean door.
+        db.execute("DELETE FROM admissions WHERE site = ?1", values![id]).await?;
+        logins::end(db, "l.site = ?1", values![id], now).await?;
+        changed(db).await?;
+    }
+    Ok(removed)
+}
+
+pub(super) async fn take_logouts(
+    db: &dyn Db,
+    now: Timestamp,
+    again: Timestamp,
+) -> Result<Vec<Logout>, Error> {
+    // `next` is asked again at the row: another node may have taken it while this one waited for it.
+    let sql = "UPDATE logouts SET next = ?2, tries = tries + 1
+               WHERE next <= ?1 AND id IN (SELECT id FROM logouts WHERE next <= ?1 ORDER BY next, id LIMIT ?3)
+               RETURNING id, login, site, sub, ended, tries - 1 AS tries";
+    all(db, sql, values![now, again, ROUND], |row| {
+        Ok(Logout {
+            id: row.get("id")?,
+            login: row.get("login")?,
+            site: row.get("site")?,
+            sub: row.get("sub")?,
+            ended: row.get("ended")?,
+            tries: row.get("tries")?,
+        })
+    })
+    .await
+}
+
+pub(super) async fn settle_logout(
+    db: &dyn Db,
+    id: i64,
+    again: Option<Timestamp>,
+) -> Result<(), Error> {
+    let settled = match again {
+        None => db.execute("DELETE FROM logouts WHERE id = ?1", values![id]).await,
+        Some(at) => db.execute("UPDATE logouts SET next = ?2 WHERE id = ?1", values![id, at]).await,
+    };
+    settled.map(drop)
+}

@@ -1,0 +1,591 @@
+//! Tickets in Redis or Valkey, where several nodes share them.
+//!
+//! A ticket is a hash under its id's hash: its JSON and the number of its writes. Every write is one small script on that
+//! one key, so that of many writers one wins; the names that lead to it (scene, digits) are keys of their own, written
+//! after it and believed only if it says so too. All keys of a ticket carry `{id}` and live in one slot of a cluster.
+//! Everything has a life, so that nothing stays: a Redis that comes back empty has lost what waited and no decision.
+//!
+//! Only hashes of secrets are in it, but for WeChat's access_token (`token.rs`). `nudges.rs` tells other nodes' pages.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use redis::{Cmd, FromRedisValue, Pipeline, Script, cmd, pipe};
+use tokio::time::timeout;
+
+use super::{Error, Expired, Parked, Picture, Seen, Tickets};
+use crate::{
+    secret::Hashed,
+    ticket::Ticket,
+    waiting::Waiting,
+    world::{Timestamp, World},
+};
+
+mod clock;
+mod link;
+mod nudges;
+mod token;
+
+use link::Link;
+use nudges::Nudges;
+
+/// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
+const AFTERLIFE: Duration = Duration::from_secs(120);
+
+/// How long a claim is remembered: it is asked for within ten minutes of the decision and redeemed within one.
+const CLAIM: Duration = Duration::from_secs(3600);
+
+/// The longest that something small is kept, whatever its own end.
+const KEPT: Duration = Duration::from_secs(900);
+
+/// How many small things are kept at once: at 16 KiB each at most, what strangers may have Redis hold.
+const MOST_KEPT: usize = 16_384;
+
+/// How long Redis may take for anything: a page's look, a phone's tap.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The ids of all tickets by the moment at which each may be forgotten.
+const HELD: &str = "saoma:held";
+
+/// The names of all small things that are kept, by their end.
+const KEEPING: &str = "saoma:keeping";
+
+/// Tickets in Redis.
+pub struct Redis {
+    link: Link,
+    nudges: Nudges,
+    token: Arc<token::Shared>,
+    scripts: Scripts,
+}
+
+struct Scripts {
+    swap: Script,
+    take: Script,
+    count: Script,
+    claim: Script,
+    take_kept: Script,
+}
+
+impl From<redis::RedisError> for Error {
+    fn from(error: redis::RedisError) -> Self {
+        // The detail quotes what Redis said, and that may quote a command; the kind and the code do not.
+        let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
+        Self(if error.is_io_error() {
+            error.to_string()
+        } else {
+            format!("{:?}{code}", error.kind())
+        })
+    }
+}
+
+impl Redis {
+    /// Connects to the Redis of this URL (`redis://`, `rediss://`, `valkey://`, `valkeys://`), and sets the world's clock
+    /// by its.
+    ///
+    /// # Errors
+    /// If the URL cannot be used, or Redis does not answer.
+    pub async fn connect(url: &str, waiting: Arc<Waiting>, world: &World) -> Result<Self, Error> {
+        let address = link::Address::parse(url)?;
+        let link = address.connect(LIMIT).await?;
+        // Hearing blocks a connection for a second at a time: it has one of its own.
+        let ear = address.connect(nudges::PATIENCE).await?;
+        let redis = Self {
+            nudges: Nudges::new(ear, waiting, world),
+            token: Arc::new(token::Shared::new(link.clone())),
+            link,
+            scripts: Scripts {
+                swap: Script::new(include_str!("redis/swap.lua")),
+                take: Script::new(include_str!("redis/take.lua")),
+                count: Script::new(include_str!("redis/count.lua")),
+                claim: Script::new(include_str!("redis/claim.lua")),
+                take_kept: Script::new(include_str!("redis/take_kept.lua")),
+            },
+        };
+        clock::follow(&redis.link, world).await?;
+        Ok(redis)
+    }
+
+    async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
+        within(cmd.query_async(&mut self.link.clone())).await
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        key: &str,
+        args: &[&[u8]],
+    ) -> Result<T, Error> {
+        let mut call = script.key(key);
+        for arg in args {
+            call.arg(*arg);
+        }
+        within(call.invoke_async(&mut self.link.clone())).await
+    }
+
+    async fn seen(&self, id: Hashed) -> Result<Option<Seen>, Error> {
+        let found: (Option<u64>, Option<Vec<u8>>) =
+            self.ask(cmd("HMGET").arg(ticket_key(id)).arg("v").arg("t")).await?;
+        let (Some(version), Some(json)) = found else { return Ok(None) };
+        Ok(Some(Seen { ticket: parsed(&json)?, version }))
+    }
+
+    /// The ticket that an index leads to.
+    async fn led_to(&self, index: &str) -> Result<Option<Seen>, Error> {
+        let id: Option<Vec<u8>> = self.ask(cmd("GET").arg(index)).await?;
+        match id.and_then(|id| id.try_into().ok()) {
+            Some(id) => self.seen(Hashed::from_bytes(id)).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn insert(&self, ticket: &Ticket, picture: Option<&Picture>) -> Result<(), Error> {
+        let id = ticket.id;
+        // It is scanned at the end of its life at the latest, and lives as long again.
+        let life = ticket.expires.since(ticket.opened) * 2 + AFTERLIFE;
+        let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        let mut whole = pipe();
+        whole.hset_multiple(ticket_key(id), &[("v", b"0".to_vec()), ("t", json(ticket)?)]).ignore();
+        whole.cmd("PEXPIRE").arg(ticket_key(id)).arg(life).ignore();
+        if let Some(picture) = picture {
+            let packed = [picture.content_type.as_bytes(), b"\0", &picture.bytes].concat();
+            whole.cmd("SET").arg(picture_key(id)).arg(packed).arg("PX").arg(life).ignore();
+        }
+        self.whole(&whole).await?;
+        let index =
+            |key: String| cmd("SET").arg(key).arg(id.as_bytes()).arg("PX").arg(life).to_owned();
+        let mut names = vec![index(scene_key(&ticket.scene))];
+        names.extend(ticket.digits.as_deref().map(|digits| index(digits_key(digits))));
+        names
+            .push(cmd("ZADD").arg(HELD).arg(leaves(ticket).millis()).arg(id.as_bytes()).to_owned());
+        self.all(&names).await
+    }
+
+    /// Commands on keys of one slot, one after the other.
+    async fn whole(&self, commands: &Pipeline) -> Result<(), Error> {
+        within(commands.query_async(&mut self.link.clone())).await
+    }
+
+    /// Commands on keys of any slots, all at once.
+    async fn all(&self, commands: &[Cmd]) -> Result<(), Error> {
+        try_join_all(commands.iter().map(|cmd| self.ask::<()>(cmd))).await.map(drop)
+    }
+
+    /// Takes a ticket away if it stands at this version, or whatever stands where none is asked for.
+    async fn take_ticket(&self, id: Hashed, version: Option<u64>) -> Result<Option<Ticket>, Error> {
+        let version = version.map(|version| version.to_string()).unwrap_or_default();
+        let mut call = self.scripts.take.key(ticket_key(id));
+        call.key(picture_key(id)).arg(version);
+        let taken: Option<Vec<u8>> = within(call.invoke_async(&mut self.link.clone())).await?;
+        let Some(taken) = taken else { return Ok(None) };
+        let ticket: Ticket = parsed(&taken)?;
+        let mut rest = vec![
+            cmd("DEL").arg(scene_key(&ticket.scene)).to_owned(),
+            cmd("ZREM").arg(HELD).arg(id.as_bytes()).to_owned(),
+        ];
+        let digits = ticket.digits.as_deref();
+        rest.extend(digits.map(|digits| cmd("DEL").arg(digits_key(digits)).to_owned()));
+        self.all(&rest).await?;
+        Ok(Some(ticket))
+    }
+
+    /// Forgets a ticket whose time is over; if it lives longer by now, its name is put back in its place. Of all nodes that
+    /// come upon it one is given it.
+    async fn forget(&self, id: Hashed, now: Timestamp) -> Result<Option<Ticket>, Error> {
+        match self.seen(id).await? {
+            Some(seen) if leaves(&seen.ticket) > now => {
+                let later = leaves(&seen.ticket).millis();
+                self.ask::<()>(cmd("ZADD").arg(HELD).arg("XX").arg(later).arg(id.as_bytes()))
+                    .await?;
+                Ok(None)
+            }
+            Some(seen) => self.take_ticket(id, Some(seen.version)).await,
+            None => {
+                self.ask::<()>(cmd("ZREM").arg(HELD).arg(id.as_bytes())).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Lets digits stand for a ticket, if they stand for no other.
+    async fn claim_digits(&self, digits: &str, ticket: &Ticket) -> Result<bool, Error> {
+        let life = ticket.expires.since(ticket.opened) * 2 + AFTERLIFE;
+        let key = digits_key(digits);
+        let claimed: Option<String> = self
+            .ask(
+                cmd("SET")
+                    .arg(&key)
+                    .arg(ticket.id.as_bytes())
+                    .arg("NX")
+                    .arg("PX")
+                    .arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
+            )
+            .await?;
+        if claimed.is_some() {
+            return Ok(true);
+        }
+        let owner: Option<Vec<u8>> = self.ask(cmd("GET").arg(&key)).await?;
+        Ok(owner.as_deref() == Some(ticket.id.as_bytes()))
+    }
+}
+
+#[async_trait]
+impl Tickets for Redis {
+    async fn put(&self, ticket: Ticket, picture: Option<Picture>) -> Result<(), Error> {
+        self.insert(&ticket, picture.as_ref()).await
+    }
+
+    async fn by_id(&self, id: Hashed) -> Result<Option<Seen>, Error> {
+        self.seen(id).await
+    }
+
+    async fn by_scene(&self, scene: &str) -> Result<Option<Seen>, Error> {
+        let seen = self.led_to(&scene_key(scene)).await?;
+        Ok(seen.filter(|seen| seen.ticket.scene == scene))
+    }
+
+    async fn by_digits(&self, digits: &str) -> Result<Option<Seen>, Error> {
+        let seen = self.led_to(&digits_key(digits)).await?;
+        Ok(seen.filter(|seen| seen.ticket.digits.as_deref() == Some(digits)))
+    }
+
+    async fn swap(&self, seen: &Seen, next: Ticket) -> Result<bool, Error> {
+        if let Some(digits) = &next.digits
+            && seen.ticket.digits != next.digits
+            && !self.claim_digits(digits, &next).await?
+        {
+            return Ok(false);
+        }
+        let version = seen.version.to_string();
+        let args: [&[u8]; 2] = [version.as_bytes(), &json(&next)?];
+        let swapped: bool = self.run(&self.scripts.swap, &ticket_key(next.id), &args).await?;
+        if swapped {
+            let stays = cmd("ZADD")
+                .arg(HELD)
+                .arg("XX")
+                .arg(leaves(&next).millis())
+                .arg(next.id.as_bytes())
+                .to_owned();
+            self.ask::<()>(&stays).await?;
+        }
+        Ok(swapped)
+    }
+
+    async fn replace(
+        &self,
+        seen: &Seen,
+        next: Ticket,
+        picture: Option<Picture>,
+    ) -> Result<bool, Error> {
+        // The new one first: a node that dies in between leaves two, and never none.
+        self.insert(&next, picture.as_ref()).await?;
+        let replaced = self.take_ticket(seen.ticket.id, Some(seen.version)).await?;
+        if replaced.is_none() {
+            self.take_ticket(next.id, None).await?;
+        }
+        Ok(replaced.is_some())
+    }
+
+    async fn remove(&self, id: Hashed) -> Result<(), Error> {
+        self.take_ticket(id, None).await.map(drop)
+    }
+
+    async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error> {
+        let packed: Option<Vec<u8>> = self.ask(cmd("GET").arg(picture_key(id))).await?;
+        let Some(packed) = packed else { return Ok(None) };
+        let mut parts = packed.splitn(2, |byte| *byte == 0);
+        let (Some(content_type), Some(bytes)) = (parts.next(), parts.next()) else {
+            return Err(Error("a picture is not as it should be".to_owned()));
+        };
+        Ok(Some(Picture {
+            content_type: String::from_utf8_lossy(content_type).into_owned(),
+            bytes: Bytes::copy_from_slice(bytes),
+        }))
+    }
+
+    async fn first_claim(&self, id: Hashed, now: Timestamp) -> Result<Timestamp, Error> {
+        let [now, life] = [now.millis(), millis(CLAIM)].map(|n| n.to_string());
+        let args: [&[u8]; 2] = [now.as_bytes(), life.as_bytes()];
+        let at: i64 = self.run(&self.scripts.claim, &claim_key(id), &args).await?;
+        Ok(Timestamp::from_millis(at))
+    }
+
+    async fn claimed(&self, id: Hashed) -> Result<Option<Timestamp>, Error> {
+        let at: Option<i64> = self.ask(cmd("GET").arg(claim_key(id))).await?;
+        Ok(at.map(Timestamp::from_millis))
+    }
+
+    async fn count(
+        &self,
+        what: &str,
+        add: i32,
+        window: Duration,
+        now: Timestamp,
+    ) -> Result<u32, Error> {
+        // What is counted may name a person.
+        let key = format!("saoma:count:{}", hex(Hashed::of(what)));
+        let [add, window, now] =
+            [i64::from(add), millis(window), now.millis()].map(|n| n.to_string());
+        let args: [&[u8]; 3] = [add.as_bytes(), window.as_bytes(), now.as_bytes()];
+        self.run(&self.scripts.count, &key, &args).await
+    }
+
+    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
+        let held: usize = self.ask(cmd("ZCARD").arg(KEEPING)).await?;
+        // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
+        if let Some(over) = (held + 1).checked_sub(MOST_KEPT).filter(|over| *over > 0) {
+            let oldest: Vec<(Vec<u8>, f64)> =
+                self.ask(cmd("ZPOPMIN").arg(KEEPING).arg(over)).await?;
+            let names = oldest.iter().filter_map(|(name, _)| <[u8; 32]>::try_from(&name[..]).ok());
+            let gone =
+                names.map(|name| cmd("DEL").arg(kept_key(Hashed::from_bytes(name))).to_owned());
+            self.all(&gone.collect::<Vec<_>>()).await?;
+        }
+        let packed = [&until.millis().to_be_bytes(), &value[..]].concat();
+        let kept =
+            cmd("SET").arg(kept_key(name)).arg(packed).arg("PX").arg(millis(KEPT)).to_owned();
+        let counted = cmd("ZADD").arg(KEEPING).arg(until.millis()).arg(name.as_bytes()).to_owned();
+        self.all(&[kept, counted]).await
+    }
+
+    async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
+        let packed: Option<Vec<u8>> = self.ask(cmd("GET").arg(kept_key(name))).await?;
+        Ok(packed.and_then(|packed| unpacked(&packed, now)))
+    }
+
+    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
+        let packed: Option<Vec<u8>> =
+            self.run(&self.scripts.take_kept, &kept_key(name), &[]).await?;
+        self.ask::<()>(cmd("ZREM").arg(KEEPING).arg(name.as_bytes())).await?;
+        Ok(packed.and_then(|packed| unpacked(&packed, now)))
+    }
+
+    async fn nudge(&self, id: Hashed) -> Result<(), Error> {
+        self.nudges.send(&self.link, id).await;
+        Ok(())
+    }
+
+    async fn how_many(&self) -> Result<usize, Error> {
+        self.ask(cmd("ZCARD").arg(HELD)).await
+    }
+
+    async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
+        // What ends by Redis's own clock leaves its name behind; by ours it is looked at once more.
+        const ROUND: usize = 256;
+        self.ask::<()>(cmd("ZREMRANGEBYSCORE").arg(KEEPING).arg("-inf").arg(now.millis())).await?;
+        let mut expired = Expired::default();
+        loop {
+            let over: Vec<Vec<u8>> = self
+                .ask(
+                    cmd("ZRANGEBYSCORE")
+                        .arg(HELD)
+                        .arg("-inf")
+                        .arg(now.millis())
+                        .arg("LIMIT")
+                        .arg(0)
+                        .arg(ROUND),
+                )
+                .await?;
+            let ids = over.iter().filter_map(|id| <[u8; 32]>::try_from(id.as_slice()).ok());
+            let gone = ids.map(|id| self.forget(Hashed::from_bytes(id), now));
+            for ticket in try_join_all(gone).await?.into_iter().flatten() {
+                expired.count(&ticket);
+            }
+            if over.len() < ROUND {
+                return Ok(expired);
+            }
+        }
+    }
+
+    /// Redis outlives this node: another one goes on with what waits.
+    async fn park(&self) -> Result<Vec<Parked>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.ask(&cmd("PING")).await
+    }
+
+    async fn attend(&self, world: &World) {
+        let follow = clock::keep_following(&self.link, world);
+        tokio::join!(self.nudges.hear(&self.link, world), follow);
+    }
+
+    fn token_store(&self) -> Option<Arc<dyn wechat::token::TokenStore>> {
+        Some(self.token.clone())
+    }
+}
+
+/// An answer of Redis, in time.
+async fn within<T>(answer: impl Future<Output = redis::RedisResult<T>>) -> Result<T, Error> {
+    match timeout(LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Error("Redis does not answer in time".to_owned())),
+    }
+}
+
+fn json(ticket: &Ticket) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(ticket).map_err(|error| Error(error.to_string()))
+}
+
+fn parsed(json: &[u8]) -> Result<Ticket, Error> {
+    serde_json::from_slice(json)
+        .map_err(|error| Error(format!("a ticket is not as it should be: {error}")))
+}
+
+/// When a ticket may be forgotten.
+fn leaves(ticket: &Ticket) -> Timestamp {
+    ticket.expires + AFTERLIFE
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What is kept, after its end in eight bytes.
+fn unpacked(packed: &[u8], now: Timestamp) -> Option<Bytes> {
+    let (until, value) = packed.split_first_chunk()?;
+    let until = Timestamp::from_millis(i64::from_be_bytes(*until));
+    (until > now).then(|| Bytes::copy_from_slice(value))
+}
+
+fn hex(hash: Hashed) -> String {
+    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn ticket_key(id: Hashed) -> String {
+    format!("saoma:{{{}}}", hex(id))
+}
+
+fn picture_key(id: Hashed) -> String {
+    format!("saoma:{{{}}}:picture", hex(id))
+}
+
+fn claim_key(id: Hashed) -> String {
+    format!("saoma:{{{}}}:claimed", hex(id))
+}
+
+fn scene_key(scene: &str) -> String {
+    format!("saoma:scene:{scene}")
+}
+
+fn digits_key(digits: &str) -> String {
+    format!("saoma:digits:{digits}")
+}
+
+fn kept_key(name: Hashed) -> String {
+    format!("saoma:kept:{}", hex(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::{super::contract, *};
+    use crate::servers::RedisServer;
+
+    async fn connect(url: &str) -> (Redis, Arc<Waiting>) {
+        let waiting = Arc::new(Waiting::default());
+        (Redis::connect(url, waiting.clone(), &World::real()).await.unwrap(), waiting)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest() {
+        let server = RedisServer::starts();
+        let (redis, ..) = connect(&server.url(0)).await;
+        let now = Timestamp::from_millis(0);
+        let name = |n: usize| Hashed::of(n.to_be_bytes());
+        let keep = |n: usize| {
+            let until = Timestamp::from_millis(600_000 + i64::try_from(n).unwrap());
+            redis.keep(name(n), Bytes::from_static(b"kept"), until)
+        };
+        for n in 0..MOST_KEPT + 10 {
+            keep(n).await.unwrap();
+        }
+        assert_eq!(redis.kept(name(9), now).await.unwrap(), None, "the oldest made room");
+        assert_eq!(redis.kept(name(MOST_KEPT + 9), now).await.unwrap().unwrap(), "kept");
+        let held: usize = redis.ask(cmd("ZCARD").arg(KEEPING)).await.unwrap();
+        assert_eq!(held, MOST_KEPT);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn redis_keeps_the_contract() {
+        let server = RedisServer::starts();
+        let n = AtomicU32::new(0);
+        contract::holds(async || connect(&server.url(n.fetch_add(1, Ordering::Relaxed))).await.0)
+            .await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_shared_token_keeps_its_contract() {
+        let server = RedisServer::starts();
+        let (redis, _) = connect(&server.url(0)).await;
+        let world = World::real();
+        let pass = async |span| world.sleep_until(world.now() + span).await;
+        wechat::token::contract::holds(redis.token_store().unwrap(), pass).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_spoken_to_by_tls_and_only_if_its_certificate_is_trusted() {
+        let server = RedisServer::starts();
+        connect(&server.tls_url()).await.0.ping().await.unwrap();
+        let (untrusted, _) =
+            server.tls_url().split_once('?').map(|(url, _)| (url.to_owned(), ())).unwrap();
+        let waiting = Arc::new(Waiting::default());
+        let refused = Redis::connect(&untrusted, waiting, &World::real()).await;
+        assert!(refused.is_err(), "nobody vouches for it");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_page_is_nudged_from_any_node_and_after_every_outage() {
+        let mut server = RedisServer::starts();
+        let (here, there) = (connect(&server.url(0)).await, connect(&server.url(0)).await);
+        let world = Arc::new(World::real());
+        let redis = Arc::new(here.0);
+        let hearing = {
+            let (redis, world) = (redis.clone(), world.clone());
+            tokio::spawn(async move { redis.attend(&world).await })
+        };
+        let ticket = Hashed::of("ticket");
+        let mut watcher = here.1.watch(ticket);
+        // The first thing a node does is let its pages look.
+        watcher.nudged().await;
+        there.0.nudge(ticket).await.unwrap();
+        watcher.nudged().await;
+        server.stops();
+        there.0.nudge(ticket).await.unwrap();
+        server.starts_again();
+        watcher.nudged().await;
+        there.0.ping().await.unwrap();
+        there.0.nudge(Hashed::of("another")).await.unwrap();
+        there.0.nudge(ticket).await.unwrap();
+        watcher.nudged().await;
+        hearing.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_stays_for_ever_and_no_secret_stands_in_it() {
+        let server = RedisServer::starts();
+        let (redis, _) = connect(&server.url(0)).await;
+        let now = World::real().now();
+        let mut ticket = contract::ticket("the page's own", now);
+        ticket.digits = Some("12345678".to_owned());
+        let picture =
+            Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"png") };
+        redis.put(ticket.clone(), Some(picture)).await.unwrap();
+        redis.first_claim(ticket.id, now).await.unwrap();
+        redis.count("digits:wx1:ann", 1, Duration::from_secs(600), now).await.unwrap();
+        redis.keep(Hashed::of("kept"), Bytes::from_static(b"{}"), now + CLAIM).await.unwrap();
+        redis.nudge(ticket.id).await.unwrap();
+        let keys: Vec<String> = redis.ask(cmd("KEYS").arg("*")).await.unwrap();
+        assert!(keys.len() >= 9, "{keys:?}");
+        for key in keys {
+            let left: i64 = redis.ask(cmd("PTTL").arg(&key)).await.unwrap();
+            // The stream is cut by its length, the sets by who purges, and a counter is eight bytes.
+            let bounded = [HELD, KEEPING, "saoma:{nudges}", "saoma:{nudges}:n"];
+            assert!(left > 0 || bounded.contains(&key.as_str()), "{key} stays for ever");
+            assert!(!key.contains("ann") && !key.contains(":kept:kept"), "{key}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A connection to Redis or to a cluster of it, which mends itself.
+
+use std::time::Duration;
+
+use redis::{
+    Client, Cmd, Pipeline, RedisFuture, TlsCertificates, Value,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+};
+
+use crate::tickets::Error;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Where Redis is. Two parameters of the URL are read here: `cluster=true`, where further hosts may follow the first after
+/// commas, and `sslrootcert`, a file of certificates to trust in the place of the machine's.
+pub(super) struct Address {
+    nodes: Vec<String>,
+    cluster: bool,
+    roots: Option<Vec<u8>>,
+}
+
+impl Address {
+    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut cluster, mut roots) = (false, None);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("cluster", "true")) => cluster = true,
+                Some(("sslrootcert", file)) => {
+                    let read = std::fs::read(file);
+                    roots =
+                        Some(read.map_err(|error| Error(format!("sslrootcert={file}: {error}")))?);
+                }
+                _ => {
+                    let name = pair.split('=').next().unwrap_or_default();
+                    return Err(Error(format!(
+                        "{name} is no parameter of a Redis URL here: there are cluster=true and sslrootcert=FILE"
+                    )));
+                }
+            }
+        }
+        let nodes = if cluster { each_node(base) } else { vec![base.to_owned()] };
+        Ok(Self { nodes, cluster, roots })
+    }
+
+    /// Connects; an answer that takes longer than `patience` is an error.
+    pub(super) async fn connect(&self, patience: Duration) -> Result<Link, Error> {
+        // Whatever else is linked in: this is what all of saoma speaks TLS with. It may be installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let certs = || TlsCertificates { client_tls: None, root_cert: self.roots.clone() };
+        if self.cluster {
+            let mut builder = ClusterClient::builder(self.nodes.clone())
+                .connection_timeout(CONNECT)
+                .response_timeout(patience)
+                .retries(2);
+            if self.roots.is_some() {
+                builder = builder.certs(certs());
+            }
+            return Ok(Link::Cluster(builder.build()?.get_async_connection().await?));
+        }
+        let url = self.nodes.first().map_or("", String::as_str);
+        let client = match &self.roots {
+            Some(_) => Client::build_with_tls(url, certs())?,
+            None => Client::open(url)?,
+        };
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(patience))
+            .set_number_of_retries(1)
+            .set_max_delay(Duration::from_millis(100));
+        Ok(Link::One(ConnectionManager::new_with_config(client, config).await?))
+    }
+}
+
+/// `redis://user:password@one:1,two:2/` is one URL for each host.
+fn each_node(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else { return vec![url.to_owned()] };
+    let (who, places) = match rest.rsplit_once('@') {
+        Some((who, places)) => (format!("{who}@"), places),
+        None => (String::new(), rest),
+    };
+    let places = places.trim_end_matches('/').split(',');
+    places.map(|place| format!("{scheme}://{who}{place}")).collect()
+}
+
+/// A connection; clones share it.
+#[derive(Clone)]
+pub(super) enum Link {
+    One(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Link {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(link) => link.req_packed_command(cmd),
+            Self::Cluster(link) => link.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(link) => link.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(link) => link.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(link) => link.get_db(),
+            Self::Cluster(link) => link.get_db(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_named_by_some_of_its_nodes() {
+        let address = Address::parse("rediss://me:secret@one:1,two:2/?cluster=true").unwrap();
+        assert!(address.cluster);
+        assert_eq!(address.nodes, ["rediss://me:secret@one:1", "rediss://me:secret@two:2"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_password() {
+        for url in
+            ["redis://:hush-hush@one/?colour=red", "redis://:hush-hush@one/?sslrootcert=/nowhere"]
+        {
+            let said = Address::parse(url).err().unwrap().to_string();
+            assert!(!said.contains("hush"), "{said}");
+        }
+    }
+}
