@@ -10,7 +10,10 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::{APP, Given, PROFILE, files, write};
-use crate::config::{Faults, Settings};
+use crate::{
+    config::{Faults, Settings},
+    doctor::plan::Lang,
+};
 
 const ENOUGH: &[(&str, &str)] = &[
     ("SAOMA_PUBLIC_URL", "https://login.example.com:8443"),
