@@ -466,9 +466,8 @@ pub(crate) mod tests {
             assert!(judged.iter().all(|risk| risk.why.contains(&why)), "{why:?}");
         }
         // Where no number can be shown the warning is all there is.
-        let raised = |signals| {
-            POLICIES.map(|policy| is_raised(&Risk::of(signals, policy, Matching::Auto)))
-        };
+        let raised =
+            |signals| POLICIES.map(|policy| is_raised(&Risk::of(signals, policy, Matching::Auto)));
         assert_eq!(raised(Signals { other_region: true, ..device }), [0, 1, 1]);
         assert_eq!(raised(Signals { same_network: false, ..device }), [1, 1, 1]);
         assert_eq!(raised(device), [0, 0, 1]);

@@ -11,6 +11,7 @@ use crate::{
     audit,
     counts::What,
     error::{Code, Error},
+    forgetting,
     links::{self, Gives},
     metrics::Step,
     person::{Identity, Person},
@@ -185,7 +186,9 @@ pub async fn scan_digits(
 pub(super) async fn who(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
     let session = app.wechat.code2session(js_code).await?;
     let appid = app.settings.wechat.appid.clone();
-    Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
+    let identity = Identity { appid, openid: session.openid, unionid: session.unionid };
+    forgetting::meet(app, &identity).await?;
+    Ok(identity)
 }
 
 /// Takes a ticket, and notes what came of it: with what was asked and why, or why not.
