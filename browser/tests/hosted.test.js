@@ -157,6 +157,19 @@ for (const [reason, words] of [['owner_asked', 'Waiting for the owner’s yes'],
   });
 }
 
+test('who runs the site, and what they say of privacy, stands beside its name where the operator wrote it down', async () => {
+  await visit();
+  assert.equal(await page.locator('.operator').count(), 0);
+  saoma.site = { operator: 'Ann <b>', contact: 'ann@example.com', privacy_url: 'https://blog.example.com/privacy' };
+  try {
+    await visit();
+    assert.equal(await page.getByText(/^Run by/).textContent(), 'Run by Ann <b> · ann@example.com');
+    assert.equal(await page.getByRole('link', { name: 'Privacy policy' }).getAttribute('href'), 'https://blog.example.com/privacy');
+  } finally {
+    delete saoma.site;
+  }
+});
+
 test('a one-time link posts what stands behind its #, and takes it out of the address', async () => {
   saoma.pages = HOME;
   let posted;
@@ -426,7 +439,7 @@ test('names of sites and people are text, never markup', async () => {
 });
 
 test('an answer by form is posted on its own, or by a button where there is no script', async () => {
-  saoma.pages = { '/oauth2/post': { template: 'form_post.html', values: { action: `${site.origin}/callback`, fields: [['code', 'c"<1'], ['state', 'S'], ['submit', 'hides the method of this name']] } } };
+  saoma.pages = { '/oauth2/post': { template: 'form_post.html', values: { action: `${site.origin}/callback`, approved: true, fields: [['code', 'c"<1'], ['state', 'S'], ['submit', 'hides the method of this name']] } } };
   site.posts.length = 0;
   await page.goto(`${saoma.origin}/oauth2/post`);
   await page.waitForURL('**/callback');

@@ -167,7 +167,7 @@ describe('failures', () => {
 })
 
 const ASK = {
-  scene: TICKET, token: 'secret', site: { name: 'My blog', host: 'blog.example.com', logo: '/logos/blog.png' }, page: { host: 'blog.example.com' },
+  scene: TICKET, token: 'secret', site: { name: 'My blog', host: 'blog.example.com', logo: '/logos/blog/1', operator: null, contact: null, privacy_url: null }, page: { host: 'blog.example.com' },
   browser: { name: 'Chrome', os: 'macOS', region: null, known: true, same_network: null }, kind: 'page', age: 3, expires_in: 120,
   risk: 'low', why: [], ask: 'tap', scopes: ['openid', 'profile'], person: null,
 }
@@ -298,10 +298,16 @@ describe('what the page shows', () => {
     const low = askLines(ASK, t, 'https://login.example.com')
     assert.deepEqual([low.warnings, low.notes, low.raised, low.canRemember], [[], [], false, true])
     assert.equal(low.siteHost, '', 'said once where page and site are one host')
-    assert.equal(low.logo, 'https://login.example.com/logos/blog.png')
+    assert.equal(low.logo, 'https://login.example.com/logos/blog/1')
     const raised = askLines({ ...ASK, risk: 'raised', ask: 'match', why: ['album', 'brand_new_word'] }, t, '')
     assert.deepEqual(raised.warnings, [t.login.why.album, 'Something is unusual (brand_new_word).'])
     assert.equal(raised.canRemember, false)
+  })
+
+  test('who gets what is ticked is named, as far as the server knows', () => {
+    assert.deepEqual(askLines(ASK, t, '').receiver, [])
+    const site = { ...ASK.site, operator: 'Ann', contact: 'ann@example.com', privacy_url: 'https://blog.example.com/privacy' }
+    assert.deepEqual(askLines({ ...ASK, site }, t, '').receiver, ['It goes to Ann', 'Contact: ann@example.com', 'Privacy policy: https://blog.example.com/privacy'])
   })
 
   test('first time is told but is no warning', () => {

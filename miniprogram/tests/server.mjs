@@ -1,6 +1,9 @@
 // A server that speaks /api/phone as the contract says, with tickets that a test lays out. It knows its people by js_code.
 import { createServer } from 'node:http'
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+export const golden = JSON.parse(readFileSync(new URL('../../docs/protocol.golden.json', import.meta.url), 'utf8'))
 
 const TITLES = {
   no_such_ticket: 404, ticket_expired: 410, taken_by_another_phone: 409, already_decided: 409, js_code_refused: 422,
@@ -169,8 +172,8 @@ export class PhoneServer {
     ticket.entries = [...(ticket.entries ?? []), entry]
     const why = live ? [] : [LONG.has(entry) ? 'long_press' : 'album']
     ticket.answer = {
+      ...golden['phone.scanned'],
       scene: ticket.scene, token: ticket.token,
-      site: { name: 'My blog', host: 'blog.example.com', logo: null }, page: { host: 'login.example.com' },
       browser: { name: 'Chrome 152', os: 'macOS', region: '上海', known: true, same_network: true },
       kind: 'page', age: Math.round(this.now() - ticket.opened), expires_in: Math.round(ticket.ends - this.now()),
       risk: live ? 'low' : 'raised', why, ask: live ? 'tap' : 'match', scopes: ['openid', 'profile', 'email'],

@@ -389,7 +389,11 @@ impl Settings {
                 format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
             })?;
         settings.in_force = in_force;
-        let faults = settings.faults();
+        let read =
+            |site: &mut Site| site.logo.read().map_err(|why| format!("site {:?}: {why}", site.id));
+        let mut faults: Vec<_> =
+            settings.sites.iter_mut().filter_map(|site| read(site).err()).collect();
+        faults.extend(settings.faults());
         if faults.is_empty() { Ok(settings.normal()) } else { Err(Faults(faults)) }
     }
 

@@ -275,6 +275,19 @@ mod tests {
     }
 
     #[test]
+    fn the_protocol_names_every_code_by_its_status() {
+        let page = include_str!("../../docs/protocol.md");
+        let (_, table) = page.split_once("| status | code |").unwrap();
+        let mut named = BTreeSet::new();
+        for line in table.lines().filter(|line| line.starts_with("| ")) {
+            let status: u16 = line.split(['|', ' ']).find_map(|word| word.parse().ok()).unwrap();
+            named.extend(line.split('`').skip(1).step_by(2).map(|code| (status, code)));
+        }
+        let known = Code::ALL.iter().map(|code| (code.row().status, code.row().code)).collect();
+        assert_eq!(named, known);
+    }
+
+    #[test]
     fn what_happened_inside_is_for_the_log() {
         let error = Error::from(store::Error("disk full at /var/lib".to_owned()));
         assert_eq!(error.code, Code::Unavailable);

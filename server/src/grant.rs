@@ -50,6 +50,23 @@ pub struct Request {
     pub link: Option<Hashed>,
 }
 
+impl Request {
+    /// For the bare identity, and nothing of what a site may add.
+    pub fn bare(site: &str, redirect_uri: impl Into<String>) -> Self {
+        Self {
+            site: site.to_owned(),
+            redirect_uri: redirect_uri.into(),
+            scopes: Scopes::parse(Scope::Openid.as_str()),
+            state: None,
+            nonce: None,
+            code_challenge: None,
+            response_mode: ResponseMode::Query,
+            expects: None,
+            link: None,
+        }
+    }
+}
+
 /// How the answer travels to the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,17 +273,8 @@ mod tests {
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
     fn request(challenge: Option<&str>) -> Request {
-        Request {
-            site: "blog".to_owned(),
-            redirect_uri: "https://blog.example.com/cb".to_owned(),
-            scopes: Scopes::parse("openid"),
-            state: None,
-            nonce: None,
-            code_challenge: challenge.map(ToOwned::to_owned),
-            response_mode: ResponseMode::Query,
-            expects: None,
-            link: None,
-        }
+        let code_challenge = challenge.map(ToOwned::to_owned);
+        Request { code_challenge, ..Request::bare("blog", "https://blog.example.com/cb") }
     }
 
     #[test]

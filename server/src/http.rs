@@ -135,6 +135,7 @@ pub fn public(app: SharedApp) -> Router {
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))
         .route("/avatars/{name}/{version}", get(pages::avatar))
+        .route("/logos/{site}/{version}", get(pages::logo))
         .route("/.well-known/openid-configuration", get(oidc::discovery))
         .route("/.well-known/oauth-authorization-server", get(oidc::discovery))
         .route("/openapi.json", get(openapi::public))

@@ -152,6 +152,13 @@ enum SiteCommand {
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
     },
+    /// Give one a picture, shown on the phone and beside the code.
+    Logo {
+        /// Its client_id.
+        id: String,
+        /// A square PNG or JPEG; none takes the picture away.
+        file: Option<String>,
+    },
     /// Invite people to one: print one-time links, each for one person.
     Invite {
         /// Its client_id.
@@ -394,6 +401,9 @@ async fn site(settings: &Settings, command: SiteCommand) -> Result<String, Strin
         SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
         SiteCommand::Admit { id, whom, groups } => {
             sites::admit(settings, &store, &world, &id, (whom, groups)).await
+        }
+        SiteCommand::Logo { id, file } => {
+            sites::logo(settings, &store, &world, &id, file.as_deref()).await
         }
         SiteCommand::Invite { id, count, life } => {
             sites::invite(settings, &store, &world, &id, (count, life.time)).await

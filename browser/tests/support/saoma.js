@@ -205,7 +205,7 @@ export async function startSaoma({ name = '小站 My blog', logo = null, life = 
       const ticket = open(Object.fromEntries(url.searchParams), { cookie, renewals: 0 });
       const agent = request.headers['user-agent'];
       return html(200, render('login.html', {
-        lang, ticket: ticket.id, code_url: `/api/tickets/${ticket.id}/code`, site_name: saoma.name, site_host: 'blog.example.com', site_logo: saoma.logo,
+        lang, ticket: ticket.id, code_url: `/api/tickets/${ticket.id}/code`, site: { name: saoma.name, operator: '', contact: '', privacy_url: '', ...saoma.site }, site_host: 'blog.example.com', site_logo: saoma.logo,
         on_phone: /Mobi/.test(agent), in_wechat: /MicroMessenger/i.test(agent), expires_in: life, has_code: saoma.hasCode,
         cancel_url: `${ticket.request.redirect_uri}?error=access_denied`,
       }), { 'set-cookie': `saoma=${cookie}; HttpOnly; SameSite=Lax; Path=/` });

@@ -77,5 +77,5 @@ export const HOME = {
   '/error': { template: 'error.html', values: { title: 'This address is not registered', detail: 'The site sent a redirect_uri that saoma does not know: https://blog.example.com/callbak', code: 'invalid_redirect_uri', hint: 'If this is your site: add the address to redirect_uris of [[site]] id = "blog".' } },
   '/link': { template: 'link.html', values: { server_name: 'login.example.com' } },
   '/let-in': { template: 'let_in.html', values: { site_name: '小站 My blog', site_host: 'blog.example.com', site_url: 'https://blog.example.com' } },
-  '/form-post': { template: 'form_post.html', values: { action: '/nowhere', fields: [] } },
+  '/form-post': { template: 'form_post.html', values: { action: '/nowhere', approved: true, fields: [] } },
 };

@@ -23,7 +23,7 @@ export interface Browser {
 export interface Ask {
   scene: string
   token: string
-  site: { name: string; host: string; logo: string | null }
+  site: { name: string; host: string; logo: string | null; operator: string | null; contact: string | null; privacy_url: string | null }
   page: { host: string }
   browser: Browser & { known: boolean | null; same_network: boolean | null }
   kind: 'page' | 'on_phone' | 'device'

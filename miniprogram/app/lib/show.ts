@@ -41,6 +41,8 @@ export interface AskLines {
   refuse: boolean
   match: boolean
   scopes: { name: Scope; label: string }[]
+  /** Who gets what is ticked, how to reach them, and where they say what they do with it. */
+  receiver: string[]
   canRemember: boolean
   person: string
   say: string
@@ -71,6 +73,11 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
     refuse: ask.ask === 'refuse',
     match: ask.ask === 'match',
     scopes: ask.scopes.flatMap((name) => (name === 'openid' ? [] : [{ name, label: l.scopes[name] ?? name }])),
+    receiver: [
+      ...(ask.site.operator ? [fill(l.receiver, { operator: ask.site.operator })] : []),
+      ...(ask.site.contact ? [fill(l.contact, { contact: ask.site.contact })] : []),
+      ...(ask.site.privacy_url ? [fill(l.privacyPolicy, { url: ask.site.privacy_url })] : []),
+    ],
     canRemember: ask.kind !== 'device' && ask.risk === 'low' && ask.ask !== 'refuse',
     person: ask.person?.nickname ?? '',
     say: ask.say ?? '',

@@ -65,6 +65,9 @@ const zh = {
     refusedTitle: '这次登录不能确认',
     refusedHow: '要登录，请自己在电脑上打开网站，再用本小程序首页的“扫码”对准屏幕。',
     gives: '要交给网站的内容（不勾选就不给）',
+    receiver: '由 {operator} 接收和使用',
+    contact: '联系方式：{contact}',
+    privacyPolicy: '隐私政策：{url}',
     scopes: {
       profile: '昵称和头像',
       email: '一个代用邮箱地址（不是你的真实邮箱）',
@@ -308,6 +311,9 @@ const en: Words = {
     refusedTitle: 'This sign-in cannot be confirmed',
     refusedHow: 'To sign in, open the site on your computer yourself, then use “Scan” on this mini program’s home page and point it at the screen.',
     gives: 'What the site gets (nothing unless ticked)',
+    receiver: 'It goes to {operator}',
+    contact: 'Contact: {contact}',
+    privacyPolicy: 'Privacy policy: {url}',
     scopes: {
       profile: 'Nickname and avatar',
       email: 'A stand-in e-mail address (not your real one)',

@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     secret::Secret,
-    site::{Alg, Pkce, Site, Sites, protected_twice},
+    site::{Alg, Logo, Pkce, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };
@@ -29,6 +29,18 @@ pub struct New {
     /// Where the application is, such as https://git.example.com.
     #[arg(long, requires = "app")]
     pub url: Option<String>,
+    /// Its picture on the phone and beside the code: a square PNG or JPEG.
+    #[arg(long, value_name = "FILE")]
+    pub logo: Option<String>,
+    /// Who runs it, and so gets what people tick.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub operator: String,
+    /// How to reach them.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub contact: String,
+    /// Where they say what they do with what they get.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub privacy_url: String,
     /// Where answers may go, to the letter; may be given several times.
     #[arg(long = "redirect-uri", value_name = "URI", required_unless_present_any = ["app", "device", "forward_auth"])]
     pub redirect_uris: Vec<String>,
@@ -101,6 +113,11 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
         ));
     }
     let mut site = Site::new(&new.id, &new.name);
+    if let Some(path) = &new.logo {
+        site.logo = Logo::of(path)?;
+    }
+    (site.operator, site.contact) = (new.operator, new.contact);
+    site.privacy_url = new.privacy_url;
     site.redirect_uris = new.redirect_uris;
     site.origins = new.origins;
     site.post_logout_redirect_uris = new.post_logout_redirect_uris;
@@ -204,6 +221,8 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
     if let Some(shown) = shown.as_object_mut() {
         shown.remove("hashes");
         shown.remove("rainbow_hashes");
+        let logo = site.logo.path(&site.id).map(|path| format!("{}{path}", settings.public_url));
+        shown.insert("logo".to_owned(), logo.into());
         let rainbow = !site.rainbow_key.is_empty() || !site.rainbow_hashes.is_empty();
         shown.insert("rainbow".to_owned(), rainbow.into());
         shown.insert("secrets".to_owned(), secrets.into());
@@ -258,6 +277,28 @@ pub async fn secret(
         ),
     };
     Ok(format!("{}\n\nIt is shown this once: only its hash is kept. {others}", fresh.reveal()))
+}
+
+/// Gives a site another picture, or takes it away.
+///
+/// # Errors
+/// If the store has no site of this id, or the file is no picture.
+pub async fn logo(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    file: Option<&str>,
+) -> Said {
+    changeable(settings, id)?;
+    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
+    site.logo = file.map(Logo::of).transpose()?.unwrap_or_default();
+    store.put_site(&site).await.map_err(said)?;
+    note(store, world, "site.logo_changed", id).await?;
+    Ok(match site.logo.path(id) {
+        Some(path) => format!("{id} is shown with {}{path}", settings.public_url),
+        None => format!("{id} is shown without a picture."),
+    })
 }
 
 /// Opens the rainbow bridge for a site with a fresh key, or shuts it. A new key ends the one before.

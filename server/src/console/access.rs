@@ -14,7 +14,7 @@ use crate::{
     audit,
     config::Settings,
     error::{Code, Error},
-    grant::{Request, ResponseMode, Scopes},
+    grant::Request,
     login::{self, Claim, Opener, Opening, Outcome},
     secret::{Hashed, Secret},
     site::CONSOLE,
@@ -162,17 +162,7 @@ pub async fn open_ticket(
     browser: Browser,
 ) -> Result<Opening, Error> {
     let site = app.sites.get(CONSOLE).ok_or(Code::UnknownSite)?;
-    let request = Request {
-        site: CONSOLE.to_owned(),
-        redirect_uri: format!("{origin}/console"),
-        scopes: Scopes::parse("openid"),
-        state: None,
-        nonce: None,
-        code_challenge: None,
-        response_mode: ResponseMode::Query,
-        expects: None,
-        link: None,
-    };
+    let request = Request::bare(CONSOLE, format!("{origin}/console"));
     let opener = Opener::Console { cookie, origin: origin.to_owned() };
     login::open(app, &site, request, opener, kind, browser).await
 }

@@ -20,6 +20,9 @@ use crate::{
 pub struct Draft {
     pub id: String,
     pub name: String,
+    pub operator: String,
+    pub contact: String,
+    pub privacy_url: String,
     /// One a line, like the two below.
     pub redirect_uris: String,
     pub origins: String,
@@ -52,6 +55,9 @@ impl Draft {
         Self {
             id: site.id.clone(),
             name: site.name.clone(),
+            operator: site.operator.clone(),
+            contact: site.contact.clone(),
+            privacy_url: site.privacy_url.clone(),
             redirect_uris: site.redirect_uris.join("\n"),
             origins: site.origins.join("\n"),
             post_logout_redirect_uris: site.post_logout_redirect_uris.join("\n"),
@@ -86,6 +92,9 @@ impl Draft {
             lines.map(ToOwned::to_owned).collect()
         };
         site.name = self.name.trim().to_owned();
+        site.operator = self.operator.trim().to_owned();
+        site.contact = self.contact.trim().to_owned();
+        site.privacy_url = self.privacy_url.trim().to_owned();
         site.redirect_uris = lines(&self.redirect_uris);
         site.origins = lines(&self.origins);
         site.post_logout_redirect_uris = lines(&self.post_logout_redirect_uris);
@@ -258,6 +267,8 @@ mod tests {
         site.redirect_uris =
             vec!["https://a.example/1".to_owned(), "https://a.example/2".to_owned()];
         (site.alg, site.risk, site.name_claim) = (Alg::ES256, Policy::High, NameClaim::Username);
+        (site.operator, site.contact) = ("Ann".to_owned(), "ann@example.com".to_owned());
+        site.privacy_url = "https://a.example/privacy".to_owned();
         (site.id_token_claims, site.email) = (true, "{username}@users.example.com".to_owned());
         let mut again = Site::new("blog", "");
         Draft::of(&site).over(&mut again);

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use axum::{
     Json,
-    extract::State,
+    extract::{FromRequest, FromRequestParts as _, Request as HttpRequest, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use crate::{
     oidc,
     secret::{Hashed, Secret},
     site,
-    ticket::Kind,
+    ticket::{Kind, Presented},
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -41,6 +41,33 @@ pub(super) struct Open {
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Proof {
     key: Option<Secret>,
+}
+
+/// A call that changes a ticket: which one, and what may prove that it is the caller's.
+pub(super) struct OwnTicket {
+    /// Its id in plain, as it stands in the address.
+    pub(super) name: String,
+    pub(super) id: Hashed,
+    pub(super) presented: Presented,
+    /// Such a call needs one; which is right depends on the ticket.
+    pub(super) origin: String,
+}
+
+impl FromRequest<SharedApp> for OwnTicket {
+    type Rejection = Response;
+
+    async fn from_request(request: HttpRequest, app: &SharedApp) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(caller) = Caller::from_request_parts(&mut parts, app).await;
+        let piece = Piece::from_request_parts(&mut parts, app).await;
+        let Piece(name) = piece.map_err(IntoResponse::into_response)?;
+        let sent = Sent::from_request(HttpRequest::from_parts(parts, body), app).await;
+        let Sent(Proof { key }) = sent?;
+        let presented = caller.presents(key.as_ref());
+        let origin = caller.origin.ok_or(Error::from(Code::OriginNotAllowed));
+        let origin = origin.map_err(IntoResponse::into_response)?;
+        Ok(Self { id: Hashed::of(&name), name, presented, origin })
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -145,16 +172,13 @@ pub(super) struct Claimed {
 
 pub(super) async fn claim(
     State(app): State<SharedApp>,
-    caller: Caller,
-    Piece(ticket): Piece,
     cookies: CookieJar,
-    Sent(proof): Sent<Proof>,
+    own: OwnTicket,
 ) -> Result<Response, Error> {
-    let presented = caller.presents(proof.key.as_ref());
-    let claim = login::claim(&app, Hashed::of(&ticket), presented, own_origin(&caller)?).await?;
+    let claim = login::claim(&app, own.id, own.presented, Some(&own.origin)).await?;
     let answer = oidc::answer(&app, &claim);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    if proof.key.is_some() {
+    if own.presented.key.is_some() {
         let redirect_to = answer.redirect_to();
         let params = Some(answer.params.into_iter().collect());
         return Ok((no_store, Json(Claimed { redirect_to, params })).into_response());
@@ -163,7 +187,7 @@ pub(super) async fn claim(
         Some(session) => cookies.add(session_cookie(&app, session)),
         None => cookies,
     };
-    let redirect_to = next_address(&app, &claim, &answer, &ticket);
+    let redirect_to = next_address(&app, &claim, &answer, &own.name);
     Ok((no_store, cookies, Json(Claimed { redirect_to, params: None })).into_response())
 }
 
@@ -181,14 +205,8 @@ fn next_address(app: &App, claim: &Claim, answer: &oidc::Answer, ticket: &str) -
     }
 }
 
-pub(super) async fn renew(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    Piece(ticket): Piece,
-    Sent(proof): Sent<Proof>,
-) -> Result<Response, Error> {
-    let presented = caller.presents(proof.key.as_ref());
-    Ok(created(login::renew(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?))
+pub(super) async fn renew(State(app): State<SharedApp>, own: OwnTicket) -> Result<Response, Error> {
+    Ok(created(login::renew(&app, own.id, own.presented, Some(&own.origin)).await?))
 }
 
 /// What is typed into the mini program.
@@ -200,32 +218,18 @@ pub(super) struct Digits {
 
 pub(super) async fn digits(
     State(app): State<SharedApp>,
-    caller: Caller,
-    Piece(ticket): Piece,
-    Sent(proof): Sent<Proof>,
+    own: OwnTicket,
 ) -> Result<Response, Error> {
-    let presented = caller.presents(proof.key.as_ref());
     let (digits, expires_in) =
-        login::digits(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
+        login::digits(&app, own.id, own.presented, Some(&own.origin)).await?;
     let body = Json(Digits { digits, expires_in });
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 pub(super) async fn cancel(
     State(app): State<SharedApp>,
-    caller: Caller,
-    Piece(ticket): Piece,
-    Sent(proof): Sent<Proof>,
+    own: OwnTicket,
 ) -> Result<StatusCode, Error> {
-    let presented = caller.presents(proof.key.as_ref());
-    login::cancel(&app, Hashed::of(ticket), presented, own_origin(&caller)?).await?;
+    login::cancel(&app, own.id, own.presented, Some(&own.origin)).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A call that changes something needs an `Origin`; which one is right depends on the ticket.
-fn own_origin(caller: &Caller) -> Result<Option<&str>, Error> {
-    match caller.origin.as_deref() {
-        Some(origin) => Ok(Some(origin)),
-        None => Err(Code::OriginNotAllowed.into()),
-    }
 }

@@ -85,6 +85,19 @@ impl Forwarded {
         Ok(Self { site, origin, uri: uri.to_owned(), navigates, cookie })
     }
 
+    /// Who asks; for a browser that goes there and is nobody's, the proxy's way to say where to begin.
+    async fn answer(
+        &self,
+        app: &App,
+        leads: impl FnOnce(String) -> Response,
+    ) -> Result<Response, Error> {
+        Ok(no_store(match self.visitor(app).await? {
+            Some(visitor) => known(&visitor),
+            None if self.navigates => leads(self.start()),
+            None => StatusCode::UNAUTHORIZED.into_response(),
+        }))
+    }
+
     async fn visitor(&self, app: &App) -> Result<Option<Visitor>, Error> {
         match &self.cookie {
             Some(cookie) => oidc::visitor(app, &self.site, &self.origin, cookie).await,
@@ -131,12 +144,7 @@ pub(super) async fn check(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
 ) -> Result<Response, Error> {
-    let asked = asked?;
-    Ok(no_store(match asked.visitor(&app).await? {
-        Some(visitor) => known(&visitor),
-        None if asked.navigates => Redirect::to(&asked.start()).into_response(),
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }))
+    asked?.answer(&app, |start| Redirect::to(&start).into_response()).await
 }
 
 /// For nginx, whose `auth_request` takes 401 alone for "not signed in": where to begin stands in `Location`.
@@ -144,14 +152,8 @@ pub(super) async fn check_for_nginx(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
 ) -> Result<Response, Error> {
-    let asked = asked?;
-    Ok(no_store(match asked.visitor(&app).await? {
-        Some(visitor) => known(&visitor),
-        None if asked.navigates => {
-            (StatusCode::UNAUTHORIZED, [(header::LOCATION, asked.start())]).into_response()
-        }
-        None => StatusCode::UNAUTHORIZED.into_response(),
-    }))
+    let unauthorized = |start| (StatusCode::UNAUTHORIZED, [(header::LOCATION, start)]);
+    asked?.answer(&app, |start| unauthorized(start).into_response()).await
 }
 
 fn known(visitor: &Visitor) -> Response {

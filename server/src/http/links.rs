@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::SharedApp,
     error::{Code, Error},
-    grant::{Request, ResponseMode, Scopes},
+    grant::Request,
     links::{self, Gives},
     oidc::{Authorize, Prompt},
     secret::Secret,
@@ -100,20 +100,11 @@ pub(super) async fn scan(
         let link = links::begun(&app, &Secret::from(begun.kept), cookie).await?;
         let site = app.sites.get(site::SELF).ok_or(Code::UnknownSite)?;
         let own = &app.settings.public_url;
-        let request = Request {
-            site: site::SELF.to_owned(),
-            redirect_uri: match &link.gives {
-                Gives::Site(id) => format!("{own}/link/let-in?site={id}"),
-                Gives::Server | Gives::Person { .. } => format!("{own}/"),
-            },
-            scopes: Scopes::parse("openid"),
-            state: None,
-            nonce: None,
-            code_challenge: None,
-            response_mode: ResponseMode::Query,
-            expects: None,
-            link: Some(link.hash),
+        let back = match &link.gives {
+            Gives::Site(id) => format!("{own}/link/let-in?site={id}"),
+            Gives::Server | Gives::Person { .. } => format!("{own}/"),
         };
+        let request = Request { link: Some(link.hash), ..Request::bare(site::SELF, back) };
         let authorize =
             Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
         let title = pages::offer(&app, caller.lang, &link.gives).await?;

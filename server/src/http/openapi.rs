@@ -153,6 +153,7 @@ fn security() -> Value {
     let bearer = |about: &str| json!({ "type": "http", "scheme": "bearer", "description": about });
     json!({
         "browser": cookie("__Host-saoma", "The browser that opened a page of saoma's own; `saoma` on plain http."),
+        "console_browser": cookie("__Host-saoma-console", "The browser that opened a page of the console; `saoma-console` on plain http."),
         "session": cookie("__Host-saoma-session", "A browser that is signed in; `saoma-session` on plain http."),
         "scan": bearer("What a scan gave the phone, good for its ticket alone."),
         "phone": bearer("What `/api/phone/session` gave, for the mini program's own pages."),
@@ -377,11 +378,14 @@ impl Drop for Call<'_> {
             let names: Vec<_> = codes.iter().map(|code| code.row().code).collect();
             let shape = named(&self.book.written.subschema_for::<Problem>(), "code", &names);
             let mut media = json!({ "schema": shape });
-            if let (Some(media), true) =
-                (media.as_object_mut(), codes.contains(&Code::NoSuchTicket))
-            {
-                let example = json!({ "problem": { "value": self.book.golden.get("problem") } });
-                media.insert("examples".to_owned(), example);
+            let golden =
+                [(Code::NoSuchTicket, "problem"), (Code::OwnerAsked, "problem.owner_asked")];
+            let shown = golden.into_iter().filter(|(code, _)| codes.contains(code));
+            let examples: Map<_, _> = shown
+                .map(|(_, name)| (name.to_owned(), json!({ "value": self.book.golden.get(name) })))
+                .collect();
+            if let (Some(media), false) = (media.as_object_mut(), examples.is_empty()) {
+                media.insert("examples".to_owned(), Value::Object(examples));
             }
             let answers = self.value.entry("responses").or_insert_with(|| json!({}));
             let Some(answers) = answers.as_object_mut() else { continue };

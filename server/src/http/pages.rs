@@ -1,5 +1,7 @@
 //! Pages for people: the one with the code, their own at `/`, and the answer that takes the browser back to its site.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::{Path, State, rejection::PathRejection},
@@ -17,12 +19,12 @@ use super::{
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
-    grant::{Request, ResponseMode, Scopes},
+    grant::{Request, ResponseMode},
     links::{self, Gives},
     login::{self, Opener, face_of},
     oidc::{self, Answer, Authorize, Prompt},
     secret::{Hashed, Secret},
-    site,
+    site::{self, Site},
     store::Login,
     ticket::Kind,
     world::Timestamp,
@@ -36,7 +38,7 @@ struct LoginPage {
     code_url: String,
     /// What is said in place of "Sign in to ..", where a link was opened.
     title: Option<String>,
-    site_name: String,
+    site: Arc<Site>,
     site_host: String,
     site_logo: Option<String>,
     on_phone: bool,
@@ -64,7 +66,7 @@ pub(super) async fn show_code_for(
     title: Option<String>,
 ) -> Result<Response, Error> {
     let site = authorize.site.clone();
-    let (site_name, redirect_uri) = (site.name.clone(), authorize.request.redirect_uri.clone());
+    let redirect_uri = authorize.request.redirect_uri.clone();
     let own = site.id == site::SELF;
     let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
     let parsed = Url::parse(&redirect_uri).ok();
@@ -73,12 +75,12 @@ pub(super) async fn show_code_for(
         code_url: format!("/api/tickets/{}/code", opening.ticket.reveal()),
         ticket: opening.ticket.reveal().to_owned(),
         title,
-        site_name,
         site_host: parsed
             .as_ref()
             .and_then(|url| url.host_str().map(ToOwned::to_owned))
             .unwrap_or_default(),
-        site_logo: None,
+        site_logo: site.logo.path(&site.id),
+        site,
         on_phone: caller.is_on_phone(),
         in_wechat: caller.is_in_wechat(),
         has_code: opening.has_code,
@@ -155,13 +157,16 @@ struct FormPost<'a> {
     lang: &'a str,
     action: &'a str,
     fields: Vec<(String, String)>,
+    /// Whether it is a code that is posted, and no error.
+    approved: bool,
 }
 
 /// The page that posts an answer to its site (OAuth 2.0 Form Post Response Mode).
 fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
-    let fields =
+    let fields: Vec<_> =
         answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
-    let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields });
+    let approved = fields.iter().any(|(name, _)| name == "code");
+    let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields, approved });
     let target = Url::parse(&answer.redirect_uri).map(|url| url.origin().ascii_serialization());
     // A native scheme has no origin to name; its scheme does.
     let target = match target {
@@ -285,17 +290,7 @@ pub(super) async fn login(
     caller: Caller,
     cookies: CookieJar,
 ) -> Response {
-    let request = Request {
-        site: site::SELF.to_owned(),
-        redirect_uri: format!("{}/", app.settings.public_url),
-        scopes: Scopes::parse("openid"),
-        state: None,
-        nonce: None,
-        code_challenge: None,
-        response_mode: ResponseMode::Query,
-        expects: None,
-        link: None,
-    };
+    let request = Request::bare(site::SELF, format!("{}/", app.settings.public_url));
     let Some(site) = app.sites.get(site::SELF) else {
         return error_page(caller.lang, &Code::UnknownSite.into());
     };
@@ -354,7 +349,23 @@ pub(super) async fn avatar(
 ) -> Result<Response, Error> {
     let Path((name, _version)) = names.map_err(|_| Code::NotFound)?;
     let (content_type, bytes) = app.store.avatar(&name).await?.ok_or(Code::NotFound)?;
-    let content_type = HeaderValue::from_str(&content_type).map_err(|_| Code::NotFound)?;
+    Ok(picture(&content_type, bytes)?)
+}
+
+/// A site's picture, as its operator gave it.
+pub(super) async fn logo(
+    State(app): State<SharedApp>,
+    names: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, Error> {
+    let Path((id, _version)) = names.map_err(|_| Code::NotFound)?;
+    let logo = app.sites.get(&id).and_then(|site| site.logo.picture());
+    let (content_type, bytes) = logo.ok_or(Code::NotFound)?;
+    Ok(picture(content_type, bytes)?)
+}
+
+/// A picture whose address changes with it, for pages anywhere.
+fn picture(content_type: &str, bytes: Vec<u8>) -> Result<Response, Code> {
+    let content_type = HeaderValue::from_str(content_type).map_err(|_| Code::NotFound)?;
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable")),

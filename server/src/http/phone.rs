@@ -89,6 +89,10 @@ struct AskingSite {
     name: String,
     host: String,
     logo: Option<String>,
+    /// Who gets what is ticked, if the operator of this server has said so.
+    operator: Option<String>,
+    contact: Option<String>,
+    privacy_url: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -139,6 +143,7 @@ async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error>
     let scan = scanned.scan().ok_or(Code::NoSuchTicket)?;
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
     let now = app.world.now();
+    let said = |text: &String| (!text.is_empty()).then(|| text.clone());
     // A device has no address of its own: the site's is the one that it was registered with.
     let registered = || site.address().map(host_of).unwrap_or_default();
     let (host, page) = match ticket.kind {
@@ -151,7 +156,14 @@ async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error>
     Ok(Asked {
         scene: ticket.scene.clone(),
         token: scanned.token.reveal().to_owned(),
-        site: AskingSite { name: site.name.clone(), host, logo: None },
+        site: AskingSite {
+            name: site.name.clone(),
+            host,
+            logo: site.logo.path(&site.id),
+            operator: said(&site.operator),
+            contact: said(&site.contact),
+            privacy_url: said(&site.privacy_url),
+        },
         page: Page { host: page },
         browser: SeenBrowser {
             name: ticket.browser.name.clone(),

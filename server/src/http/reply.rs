@@ -232,9 +232,12 @@ struct ErrorPage<'a> {
 /// An error as a page, for people whose browser stands at saoma's own address.
 pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
     let row = error.code.row();
-    let (title, detail) = match lang {
-        Lang::Zh => ("无法登录", row.zh),
-        Lang::En => ("Cannot sign in", row.en),
+    let leaves = matches!(error.code, Code::HintRefused | Code::PostLogoutNotRegistered);
+    let (title, detail) = match (lang, leaves) {
+        (Lang::Zh, false) => ("无法登录", row.zh),
+        (Lang::En, false) => ("Cannot sign in", row.en),
+        (Lang::Zh, true) => ("没有退出登录", row.zh),
+        (Lang::En, true) => ("Not signed out", row.en),
     };
     if let Some(cause) = &error.cause {
         tracing::error!(name: "request.failed", code = row.code, cause, "a page could not be shown");

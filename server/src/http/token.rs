@@ -309,7 +309,9 @@ fn refused(error: &OauthError) -> Response {
     response
 }
 
+/// Kept by nobody on the way; RFC 6749 section 5.1 wants it said in HTTP/1.0's words too.
 fn no_store(mut response: Response) -> Response {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
 }

@@ -1,10 +1,10 @@
 //! How the owner's mini program looks: colours that can be read, and a logo of the right shape.
 
-use std::{io::Cursor, path::Path};
+use std::path::Path;
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::ImageFormat;
 
-use crate::config::Miniprogram;
+use crate::{config::Miniprogram, site};
 
 /// A colour as `#rrggbb`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,44 +82,11 @@ pub(super) fn colours(settings: &Miniprogram) -> Result<(Colour, Colour), String
     Ok((accent, on_accent))
 }
 
-/// How wide the logo is kept: shown 72 wide, on screens of up to three pixels to one.
-const LOGO: u32 = 216;
-
-/// The owner's logo as it goes into the package: its file name and bytes, drawn anew and no larger than it is shown.
+/// The owner's logo as it goes into the package: its file name and bytes.
 pub(super) fn logo(path: &Path) -> Result<(&'static str, Vec<u8>), String> {
     let said = |why: String| format!("miniprogram.logo = {:?}: {why}", path.display().to_string());
-    let bytes = std::fs::read(path).map_err(|error| said(format!("cannot be read: {error}")))?;
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| said(error.to_string()))?;
-    let (name, format) = match reader.format() {
-        Some(ImageFormat::Png) => ("logo.png", ImageFormat::Png),
-        Some(ImageFormat::Jpeg) => ("logo.jpg", ImageFormat::Jpeg),
-        _ => return Err(said("is neither PNG nor JPEG; save it as one of them".to_owned())),
-    };
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(8192), Some(8192));
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| said(format!("cannot be read: {error}")))?;
-    let (width, height) = (picture.width(), picture.height());
-    if width != height {
-        return Err(said(format!("is {width} by {height}; cut it square")));
-    }
-    if width < LOGO / 3 * 2 {
-        return Err(said(format!(
-            "is {width} pixels wide, which looks blurred; give at least {}",
-            LOGO / 3 * 2
-        )));
-    }
-    let small =
-        if width > LOGO { picture.resize(LOGO, LOGO, FilterType::Lanczos3) } else { picture };
-    let small = match format {
-        ImageFormat::Jpeg => DynamicImage::from(small.into_rgb8()),
-        _ => DynamicImage::from(small.into_rgba8()),
-    };
-    let mut written = Cursor::new(Vec::new());
-    small.write_to(&mut written, format).map_err(|error| said(error.to_string()))?;
-    Ok((name, written.into_inner()))
+    let (format, bytes) = site::drawn(path).map_err(said)?;
+    Ok((if format == ImageFormat::Png { "logo.png" } else { "logo.jpg" }, bytes))
 }
 
 #[cfg(test)]

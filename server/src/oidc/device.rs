@@ -13,7 +13,7 @@ use super::{OauthError, Tokens, described, token};
 use crate::{
     app::App,
     error::Code,
-    grant::{Request, ResponseMode, Scope, Scopes},
+    grant::{Request, Scope, Scopes},
     login::{self, Opener, Standing},
     secret::{Hashed, Secret},
     site::Site,
@@ -59,17 +59,7 @@ pub async fn device(
     if !scopes.has(Scope::Openid) {
         return Err(OauthError::new("invalid_scope", "scope must contain openid"));
     }
-    let request = Request {
-        site: site.id.clone(),
-        redirect_uri: String::new(),
-        scopes,
-        state: None,
-        nonce: None,
-        code_challenge: None,
-        response_mode: ResponseMode::Query,
-        expects: None,
-        link: None,
-    };
+    let request = Request { scopes, ..Request::bare(&site.id, "") };
     let address = browser.address;
     let opening = login::open(app, site, request, Opener::Device, Kind::Device, browser).await?;
     let (digits, expires_in) = login::digits_of_device(app, &opening, address).await?;

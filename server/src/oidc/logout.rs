@@ -137,7 +137,7 @@ fn checked(app: &App, wish: &Leave) -> Result<(Option<Hint>, Option<Arc<Site>>),
     };
     let site = match id {
         None => None,
-        Some(id) => Some(app.sites.get(id).ok_or(Code::UnknownSite)?),
+        Some(id) => Some(super::client(app, id).ok_or(Code::UnknownSite)?),
     };
     let registered = |uri: &String| site.as_ref().is_some_and(|site| site.allows_post_logout(uri));
     match &wish.redirect_uri {

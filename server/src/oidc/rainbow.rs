@@ -90,15 +90,10 @@ pub async fn login(app: &App, sent: Sent) -> Result<String, Refused> {
     }
     check_lengths(&[sent.state.as_deref()]).map_err(Refused::Wrong)?;
     let request = Request {
-        site: site.id.clone(),
-        redirect_uri: sent.redirect_uri,
         scopes: Scopes::parse("openid profile"),
         state: sent.state,
-        nonce: None,
-        code_challenge: None,
         response_mode: ResponseMode::Rainbow,
-        expects: None,
-        link: None,
+        ..Request::bare(&site.id, sent.redirect_uri)
     };
     let json = serde_json::to_vec(&request).map_err(|error| Refused::Wrong(error.to_string()))?;
     let name = Secret::new(&app.world);

@@ -16,15 +16,8 @@ pub(super) fn ticket(kind: Kind) -> Ticket {
         scene: "s".repeat(22),
         owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
-            site: "blog".to_owned(),
-            redirect_uri: "https://blog.example.com/cb".to_owned(),
             scopes: Scopes::parse("openid profile"),
-            state: None,
-            nonce: None,
-            code_challenge: None,
-            response_mode: crate::grant::ResponseMode::Query,
-            expects: None,
-            link: None,
+            ..Request::bare("blog", "https://blog.example.com/cb")
         },
         kind,
         browser: Browser {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::{Picture, Seen, Tickets};
 use crate::{
-    grant::{Request, ResponseMode, Scopes},
+    grant::Request,
     secret::Hashed,
     ticket::{Browser, Kind, Owner, Stage, Ticket},
     world::Timestamp,
@@ -20,15 +20,8 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
         scene: format!("scene-{name}"),
         owner: Owner::Browser { cookie: Hashed::of("cookie"), session: None, at: None },
         request: Request {
-            site: "blog".to_owned(),
-            redirect_uri: "https://blog.example.com/cb".to_owned(),
-            scopes: Scopes::parse("openid"),
             state: Some("state".to_owned()),
-            nonce: None,
-            code_challenge: None,
-            response_mode: ResponseMode::Query,
-            expects: None,
-            link: None,
+            ..Request::bare("blog", "https://blog.example.com/cb")
         },
         kind: Kind::Page,
         browser: Browser {

@@ -115,6 +115,8 @@ async fn saomas_own_page_is_no_client() {
         let form = [("client_id", own), ("scope", "openid")];
         let device = browser.submits("/oauth2/device_authorization", &form).await.unwrap();
         assert_eq!(device.problem(), "401 invalid_client");
+        let left = browser.get(&format!("/oauth2/logout?client_id={own}")).await.unwrap();
+        assert_eq!((left.status.as_u16(), left.text().contains("unknown_site")), (400, true));
         let asked = crate::stage::asks(own);
         let opened = browser.posts("/api/tickets", &asked, &play.at.saoma).await.unwrap();
         assert_eq!(opened.problem(), "403 origin_not_allowed");

@@ -67,4 +67,5 @@ async fn what_a_site_sends_as_state_is_text_in_the_page_and_never_markup() {
     let params = [("prompt", "none"), ("state", state), FORM_POST];
     let reply = provider.browser().get(&provider.request(&params)).await.unwrap();
     assert!(!reply.text().contains("<script>alert"));
+    assert!(!reply.text().contains("Confirmed"), "an error is no yes: {}", reply.text());
 }

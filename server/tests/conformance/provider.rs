@@ -355,6 +355,7 @@ impl Tokens {
     pub(crate) fn of(answer: Answer) -> Self {
         assert_eq!(answer.status, 200, "{}", answer.body);
         assert_eq!(answer.headers["cache-control"], "no-store");
+        assert_eq!(answer.headers["pragma"], "no-cache");
         assert_eq!(answer.text("token_type"), "Bearer");
         let text = |name: &str| answer.text(name).to_owned();
         Self {

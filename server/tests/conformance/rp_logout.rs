@@ -113,6 +113,7 @@ async fn oidcc_rp_initiated_logout_bad_post_logout_redirect_uri() {
         let left = session.leaves(&params).await;
         assert_eq!(left.status, StatusCode::BAD_REQUEST);
         assert!(left.text().contains("post_logout_not_registered"));
+        assert!(left.text().contains("<h1>Not signed out</h1>"));
     }
     assert!(session.lives().await);
 }

@@ -1,7 +1,7 @@
 //! The main job: a browser opens, a phone scans, a tap, and the site knows who it is.
 
 use jsonwebtoken::Algorithm;
-use saoma::try_it::actors::Reply;
+use saoma::{commands::sites, try_it::actors::Reply};
 use serde_json::json;
 
 use crate::{
@@ -41,6 +41,56 @@ async fn one_scan_and_one_tap_sign_a_browser_in() {
     assert!(who["name"].as_str().unwrap().starts_with("guest u"), "{who}");
     let now = saoma.app.world.now().seconds();
     assert_eq!((&claims["iat"], &claims["auth_time"]), (&json!(now), &json!(now)));
+}
+
+#[tokio::test]
+async fn a_site_is_shown_with_its_picture_and_with_who_runs_it() {
+    let saoma = Saoma::starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("album.png").to_str().unwrap().to_owned();
+    image::RgbaImage::from_pixel(300, 300, image::Rgba([9, 90, 60, 255])).save(&file).unwrap();
+    let (app, store) = (&saoma.app, saoma.app.store.clone());
+    let album = |logo| sites::New {
+        id: "album".to_owned(),
+        name: "Album".to_owned(),
+        logo,
+        operator: "Ann <b>".to_owned(),
+        contact: "ann@example.com".to_owned(),
+        privacy_url: "https://album.example.com/privacy".to_owned(),
+        redirect_uris: vec!["https://album.example.com/cb".to_owned()],
+        public: true,
+        ..sites::New::default()
+    };
+    let add = async |logo| sites::add(&app.settings, &store, &app.world, album(logo)).await;
+    let refused = add(Some("/nowhere.png".to_owned())).await.unwrap_err();
+    assert!(refused.contains("/nowhere.png") && refused.contains("cannot be read"), "{refused}");
+    add(Some(file)).await.unwrap();
+    app.sites.keep(store.sites().await.unwrap());
+
+    let url = saoma.site("album").asks();
+    let hosted = browser.goes_to(&url).await.unwrap().text();
+    let logo = hosted.split("src=\"").find(|rest| rest.starts_with("/logos/album/")).unwrap();
+    let logo = logo.split('"').next().unwrap().to_owned();
+    assert!(hosted.contains("ann@example.com") && !hosted.contains("<b>"), "{hosted}");
+    assert!(hosted.contains("href=\"https://album.example.com/privacy\""), "{hosted}");
+    let picture = browser.get(&logo).await.unwrap();
+    assert_eq!((picture.status.as_u16(), picture.header("content-type")), (200, "image/png"));
+    assert_eq!(image::load_from_memory(&picture.body).unwrap().width(), 216);
+
+    let (_, asked) = saoma.scans(&browser, &saoma.site("album"), &phone).await;
+    let expected = json!({
+        "name": "Album", "host": "album.example.com", "logo": logo, "operator": "Ann <b>",
+        "contact": "ann@example.com", "privacy_url": "https://album.example.com/privacy",
+    });
+    assert_eq!(asked.shown["site"], expected);
+    let shown = sites::show(&app.settings, &store, "album").await.unwrap();
+    assert!(shown.contains(&logo) && !shown.contains("base64"), "{shown}");
+
+    sites::logo(&app.settings, &store, &app.world, "album", None).await.unwrap();
+    app.sites.keep(store.sites().await.unwrap());
+    assert_eq!(browser.get(&logo).await.unwrap().status, 404);
+    assert!(!browser.goes_to(&url).await.unwrap().text().contains("/logos/"));
 }
 
 #[tokio::test]

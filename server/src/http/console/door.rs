@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{
     super::{
-        caller::{Asked, AtConsole, Caller, Pairs, Piece, Sent, posted},
+        browser::OwnTicket,
+        caller::{Asked, AtConsole, Caller, Pairs, posted},
         reply::html,
     },
     Act, Desk, Words, sites,
@@ -22,7 +23,7 @@ use crate::{
     console::access::{self, Arrival, Door},
     error::{Code, Error},
     login,
-    secret::{Hashed, Secret},
+    secret::Secret,
     site::CONSOLE,
     ticket::Kind,
 };
@@ -118,37 +119,30 @@ pub(in crate::http) async fn sign_in(
     Ok((cookies, html(&page)).into_response())
 }
 
-#[derive(Deserialize)]
-pub(in crate::http) struct Nothing {}
-
 /// The page takes what a phone decided: a session for the console's own ticket, what a site would have been told for one that
 /// was tried out.
 pub(in crate::http) async fn claim(
     State(app): State<SharedApp>,
     caller: Caller,
-    Piece(ticket): Piece,
     cookies: CookieJar,
-    Sent(Nothing {}): Sent<Nothing>,
+    own: OwnTicket,
 ) -> Result<Response, Error> {
-    let id = Hashed::of(&ticket);
-    if let Some(next) = sites::tried_already(&app, &caller, &ticket).await? {
-        return Ok(Json(json!({ "redirect_to": next })).into_response());
+    let goes_to = |next: &str| Json(json!({ "redirect_to": next }));
+    if let Some(next) = sites::tried_already(&app, &own.name).await? {
+        return Ok(goes_to(&next).into_response());
     }
-    let claim = login::claim(&app, id, caller.presents(None), caller.origin.as_deref()).await?;
+    let claim = login::claim(&app, own.id, own.presented, Some(&own.origin)).await?;
     if claim.request.site != CONSOLE {
-        let next = sites::take_tried(&app, &caller, &ticket, &claim).await?;
-        return Ok(Json(json!({ "redirect_to": next })).into_response());
+        let next = sites::take_tried(&app, &caller, &own.name, &claim).await?;
+        return Ok(goes_to(&next).into_response());
     }
     let cookie = caller.cookie.as_ref().map(Secret::hashed).ok_or(Code::NoSuchTicket)?;
-    match access::enter(&app, id, &claim, cookie, caller.address).await? {
+    match access::enter(&app, own.id, &claim, cookie, caller.address).await? {
         Some(session) => {
             let cookie = at(&caller)?.session_cookie(&session, app.settings.console.life);
-            Ok((cookies.add(cookie), Json(json!({ "redirect_to": "/console" }))).into_response())
+            Ok((cookies.add(cookie), goes_to("/console")).into_response())
         }
-        None => {
-            let next = json!({ "redirect_to": "/console/sign-in?why=not-owner" });
-            Ok(Json(next).into_response())
-        }
+        None => Ok(goes_to("/console/sign-in?why=not-owner").into_response()),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         sites::{self, Draft, Faults},
     },
     error::{Code, Error},
-    grant::{Request, ResponseMode, Scopes},
+    grant::{Request, Scopes},
     login::{self, Claim, Opener, Outcome},
     oidc::Redeem,
     secret::{Hashed, Secret},
@@ -232,15 +232,9 @@ pub(in crate::http) async fn try_it(
     let redirect_uri = redirect_uri.ok_or(Code::NotFound)?.clone();
     let (cookies, cookie) = known(&desk.app, &desk.caller, cookies)?;
     let request = Request {
-        site: id.clone(),
-        redirect_uri: redirect_uri.clone(),
         scopes: Scopes::parse("openid profile email wechat"),
-        state: None,
-        nonce: None,
         code_challenge: Some(challenge(&verifier(&desk.app, &cookie))),
-        response_mode: ResponseMode::Query,
-        expects: None,
-        link: None,
+        ..Request::bare(&id, &redirect_uri)
     };
     let origin = at(&desk.caller)?.origin.clone();
     let opener = Opener::Console { cookie: cookie.hashed(), origin };
@@ -272,11 +266,7 @@ fn tried_path(site: &str, ticket: &str) -> String {
 }
 
 /// Where the page of a try goes whose outcome is there already: its answer was lost on the way.
-pub(super) async fn tried_already(
-    app: &SharedApp,
-    _: &Caller,
-    ticket: &str,
-) -> Result<Option<String>, Error> {
+pub(super) async fn tried_already(app: &SharedApp, ticket: &str) -> Result<Option<String>, Error> {
     let kept = app.tickets.kept(tried_name(ticket), app.world.now()).await?;
     let kept: Option<(String, Value)> = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     Ok(kept.map(|(site, _)| tried_path(&site, ticket)))

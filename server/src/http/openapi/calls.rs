@@ -23,6 +23,11 @@ pub(super) fn page(book: &mut Book) {
         .body::<browser::Open>()
         .answers::<browser::Opened>(201, &["page.opened"])
         .refuses(&[UnknownSite, RedirectUriNotRegistered, NoCodeNow]);
+    ticket(book, "browser");
+}
+
+/// One ticket, on either listener: what its page asks, proved by the cookie that is called so there.
+pub(super) fn ticket(book: &mut Book, cookie: &'static str) {
     book.get("/api/tickets/{ticket}", "The state, as soon as it is another than `after`")
         .query::<watch::Poll>()
         .answers::<login::State>(
@@ -35,6 +40,7 @@ pub(super) fn page(book: &mut Book) {
                 "page.approved",
                 "page.denied",
                 "page.denied.owner_asked",
+                "page.denied.not_admitted",
                 "page.expired",
             ],
         )
@@ -53,7 +59,7 @@ pub(super) fn page(book: &mut Book) {
     book.post("/api/tickets/{ticket}/claim", "Take what was decided")
         .says("The same answer again until the code is redeemed or has ended.")
         .origin()
-        .needs(&["browser"])
+        .needs(&[cookie])
         .body::<browser::Proof>()
         .answers::<browser::Claimed>(
             200,
@@ -62,7 +68,7 @@ pub(super) fn page(book: &mut Book) {
         .refuses(&[NoSuchTicket, NotDecided, TicketExpired]);
     book.post("/api/tickets/{ticket}/renew", "A fresh ticket in the place of one not scanned")
         .origin()
-        .needs(&["browser"])
+        .needs(&[cookie])
         .body::<browser::Proof>()
         .answers::<browser::Opened>(201, &["page.opened"])
         .refuses(&[
@@ -75,13 +81,13 @@ pub(super) fn page(book: &mut Book) {
         ]);
     book.post("/api/tickets/{ticket}/digits", "Eight digits to type into the mini program")
         .origin()
-        .needs(&["browser"])
+        .needs(&[cookie])
         .body::<browser::Proof>()
         .answers::<browser::Digits>(200, &["page.digits"])
         .refuses(&[NoSuchTicket, AlreadyScanned, AlreadyDecided, TicketExpired]);
     book.post("/api/tickets/{ticket}/cancel", "Give the ticket up")
         .origin()
-        .needs(&["browser"])
+        .needs(&[cookie])
         .body::<browser::Proof>()
         .done(204)
         .refuses(&[NoSuchTicket, AlreadyDecided]);
@@ -105,11 +111,11 @@ pub(super) fn phone(book: &mut Book) {
     ];
     book.post("/api/phone/tickets/{scene}/scan", "Open the code of this scene")
         .body::<phone::Scan>()
-        .answers::<phone::Asked>(200, &["phone.scanned"])
+        .answers::<phone::Asked>(200, &["phone.scanned", "phone.scanned.ask"])
         .refuses(&scans);
     book.post("/api/phone/codes/{digits}/scan", "Open the ticket that these digits stand for")
         .body::<phone::Scan>()
-        .answers::<phone::Asked>(200, &["phone.scanned"])
+        .answers::<phone::Asked>(200, &["phone.scanned", "phone.scanned.ask"])
         .refuses(&scans);
     let decides = [
         Unauthorized,

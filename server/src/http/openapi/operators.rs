@@ -1,11 +1,8 @@
 //! What the operators' listener has besides the monitors: metrics, the token for neighbours, the console.
 
-use super::Book;
+use super::{Book, calls};
 use crate::{
-    error::Code::{
-        NoCodeNow, NoSuchTicket, NotDecided, NotFound, NotFromHere, OriginNotAllowed, Unauthorized,
-        WechatUnreachable,
-    },
+    error::Code::{NotFound, NotFromHere, Unauthorized, WechatUnreachable},
     http::admin,
 };
 
@@ -75,30 +72,5 @@ pub(super) fn console(book: &mut Book) {
             .leads("Back to the page")
             .shows_errors(&[NotFromHere, NotFound]);
     }
-    let gone = [NoSuchTicket, OriginNotAllowed];
-    book.get("/api/tickets/{ticket}", "As on the public listener, for the console's own page")
-        .texts(&["after", "wait"])
-        .gives(200, "The state", &["application/json"])
-        .refuses(&gone);
-    book.get("/api/tickets/{ticket}/code", "The picture of the code")
-        .gives(200, "The picture", &["image/jpeg", "image/png"])
-        .refuses(&gone);
-    book.get("/api/tickets/{ticket}/ws", "A WebSocket of states").done(101).refuses(&gone);
-    book.get("/api/tickets/{ticket}/events", "The same as server-sent events")
-        .gives(200, "States", &["text/event-stream"])
-        .refuses(&gone);
-    for (path, summary) in [
-        ("/api/tickets/{ticket}/claim", "Take up the decision"),
-        ("/api/tickets/{ticket}/renew", "A fresh code"),
-        ("/api/tickets/{ticket}/digits", "Digits in place of a scan"),
-    ] {
-        book.post(path, summary)
-            .origin()
-            .gives(200, "As on the public listener", &["application/json"])
-            .refuses(&[NoSuchTicket, NotDecided, NoCodeNow]);
-    }
-    book.post("/api/tickets/{ticket}/cancel", "Give the ticket up")
-        .origin()
-        .done(204)
-        .refuses(&[NoSuchTicket]);
+    calls::ticket(book, "console_browser");
 }

@@ -54,6 +54,9 @@ pub(super) fn pages(book: &mut Book) {
     book.get("/avatars/{name}/{version}", "A person's picture")
         .gives(200, "The picture", &["image/jpeg"])
         .refuses(&[NotFound]);
+    book.get("/logos/{site}/{version}", "A site's picture")
+        .gives(200, "The picture", &["image/png", "image/jpeg"])
+        .refuses(&[NotFound]);
     book.get("/wechat-login.js", "The element, for pages of any origin").gives(
         200,
         "A module",

@@ -1,0 +1,75 @@
+//! 15,000 pages whose server is stopped and started: how soon all of them wait again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::task::spawn_local;
+
+use super::{Bench, pause, waiting::PAGES};
+use crate::{
+    Result,
+    actors::{Book, Hands, SITE},
+    crowd::{Crowd, Held},
+    measure::round as digits,
+    server::Kind,
+    wire::Frame,
+};
+
+/// How many connect at once: as many as a machine's backlog takes, and far more than a real crowd that pauses at random.
+const AT_ONCE: usize = 128;
+
+pub(super) async fn round(bench: &Bench) -> Result<Value> {
+    let server = bench.server(bench.setup(Kind::Saoma)).await?;
+    let mut crowd = Crowd::default();
+    crowd.grow(server.address, bench.size.count(PAGES)).await?;
+    pause(500).await;
+    let minted = bench.stub.codes();
+    let pages = crowd.disband().await?;
+    let address = server.address;
+    let begun = Instant::now();
+    let restarted = spawn_local(server.restart());
+    let mut running = Vec::new();
+    let places = std::rc::Rc::new(tokio::sync::Semaphore::new(AT_ONCE));
+    for held in pages {
+        let places = places.clone();
+        running.push(spawn_local(async move {
+            let mut held = held;
+            if held.socket.next().await? != Frame::Close(1001) {
+                return Err("a page was not told that the server goes".into());
+            }
+            let hands = Hands::new(address, SITE);
+            loop {
+                let place = places.acquire().await?;
+                let back = async {
+                    let mut socket = hands.watch(&held.page).await?;
+                    socket.sees("waiting").await?;
+                    Ok::<_, crate::Error>(socket)
+                };
+                let back = back.await;
+                drop(place);
+                match back {
+                    Ok(socket) => break Ok(Held { socket, ..held }),
+                    Err(_) if begun.elapsed() < Duration::from_secs(30) => pause(20).await,
+                    Err(error) => break Err(error),
+                }
+            }
+        }));
+    }
+    let mut back = Vec::new();
+    for one in running {
+        back.push(one.await??);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let server = restarted.await??;
+    // The pool is filled anew at the start; no page took a code.
+    let minted = bench.stub.codes() - minted;
+    let book = Book::default();
+    let mut hands = Hands::new(server.address, SITE);
+    for (person, held) in (0..).zip(back.iter_mut().take(100)) {
+        hands.finish(&held.page, &held.scene, &mut held.socket, person, &book).await?;
+    }
+    Ok(json!({
+        "saoma": { "seconds": digits(seconds), "pages": back.len(), "codes_minted": minted, "start_ms": digits(server.start.as_secs_f64() * 1e3),
+                   "logins_afterwards": book.logins() },
+    }))
+}

@@ -1,0 +1,136 @@
+//! 15,000 pages that wait: what they cost the server while nothing happens, how soon one of them is told, and what they
+//! take from everybody else.
+
+use std::{
+    io::{Seek as _, SeekFrom, Write as _},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tokio::task::spawn_local;
+
+use super::{Bench, pause};
+use crate::{
+    Result,
+    actors::{Book, Hands, SITE},
+    crowd::{self, Crowd},
+    measure::{Times, number, round as digits},
+    server::{Kind, Server},
+};
+
+pub(super) const PAGES: u32 = 15_000;
+/// How many of them sign in, and how many a second.
+const PUSHES: u32 = 1_000;
+const A_SECOND: u32 = 100;
+/// For how long nothing happens: a page is pinged once in it.
+const IDLE: Duration = Duration::from_secs(55);
+
+pub(super) async fn round(bench: &Bench) -> Result<Value> {
+    let mut both = serde_json::Map::new();
+    for kind in Kind::BOTH {
+        both.insert(kind.name().to_owned(), of(bench, kind).await?);
+    }
+    Ok(both.into())
+}
+
+async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
+    let (size, setup) = (bench.size, bench.setup(kind));
+    let streamed = size.time(Duration::from_secs(5));
+    let server = bench.server(setup.clone()).await?;
+    let mut crowd = Crowd::default();
+    crowd.grow(server.address, size.count(PAGES + PUSHES)).await?;
+    pause(1_000).await;
+    let idle = match kind {
+        Kind::Saoma => Some(idle(&server, size.time(IDLE)).await?),
+        // It pings nobody, so there is nothing to compare.
+        Kind::Node => None,
+    };
+    let pushed = push(&server, &server, &mut crowd, size.count(PUSHES)).await?;
+    let with = crowd::stream(server.address, SITE, streamed).await?;
+    let lost = crowd.lost();
+    drop((crowd, server));
+    let disk = match kind {
+        Kind::Saoma => Some(disk(bench)?),
+        Kind::Node => None,
+    };
+    let server = bench.server(setup).await?;
+    let without = crowd::stream(server.address, SITE, streamed).await?;
+    let (with, without) =
+        (number(with.logins) / with.seconds, number(without.logins) / without.seconds);
+    Ok(json!({
+        "idle_cpu_percent": idle, "lost": lost, "disk": disk,
+        "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json() },
+        "logins_per_s_with_them": digits(with), "logins_per_s_without": digits(without),
+        "cost_percent": digits((1.0 - with / without) * 100.0),
+    }))
+}
+
+/// How much of a core the server takes while nothing happens but pings.
+async fn idle(server: &Server, time: Duration) -> Result<f64> {
+    let (begun, used) = (Instant::now(), server.cpu()?);
+    tokio::time::sleep(time).await;
+    let used = server.cpu()?.saturating_sub(used);
+    Ok(digits(used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0))
+}
+
+pub(super) struct Pushed {
+    pub(super) both: Times,
+    told: Times,
+    pub(super) logins: u64,
+}
+
+/// Some of those that wait at `server` sign in with phones that call `phone`, at a pace that makes nobody wait for another.
+pub(super) async fn push(
+    server: &Server,
+    phone: &Server,
+    crowd: &mut Crowd,
+    pushes: u32,
+) -> Result<Pushed> {
+    let book = Rc::new(Book::default());
+    let every = Duration::from_secs(1) / A_SECOND;
+    let begun = Instant::now();
+    let mut running = Vec::new();
+    for n in 0..pushes {
+        let mut held = crowd.take().await?;
+        let (book, here, there) = (book.clone(), server.address, phone.address);
+        running.push(spawn_local(async move {
+            let mut hands = Hands::across(here, there, SITE);
+            hands.finish(&held.page, &held.scene, &mut held.socket, n, &book).await
+        }));
+        tokio::time::sleep_until((begun + every * (n + 1)).into()).await;
+    }
+    let mut pushed = Pushed { both: Times::new()?, told: Times::new()?, logins: 0 };
+    for one in running {
+        let times = one.await??;
+        pushed.both.add(times.both());
+        pushed.told.add(times.told.saturating_duration_since(times.approve));
+    }
+    book.verify(&Hands::new(server.address, SITE).keys().await?)?;
+    pushed.logins = book.logins();
+    Ok(pushed)
+}
+
+/// What the disk alone takes for as much as one decision writes: nothing durable can be faster.
+fn disk(bench: &Bench) -> Result<Value> {
+    const WRITES: usize = 500;
+    /// A decision changes about so many pages of 4 KiB.
+    const BYTES: usize = 12 * 4096;
+    let path = bench.folder("disk");
+    let mut file = std::fs::File::create(&path)?;
+    // SQLite writes its log over and over in the same place.
+    file.write_all(&vec![0; BYTES * 100])?;
+    file.sync_all()?;
+    let mut times = Times::new()?;
+    for n in 0..WRITES {
+        if n % 100 == 0 {
+            file.seek(SeekFrom::Start(0))?;
+        }
+        let begun = Instant::now();
+        file.write_all(&[1; BYTES])?;
+        file.sync_data()?;
+        times.add(begun.elapsed());
+    }
+    std::fs::remove_file(path)?;
+    Ok(times.json())
+}
