@@ -10,7 +10,6 @@ use std::{
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
-    admission::Admit,
     app::SharedApp,
     commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
@@ -68,13 +67,13 @@ enum Command {
     Pretend(PretendArgs),
     /// Register sites, show and remove them; running servers see it within two seconds.
     #[command(subcommand)]
-    Site(SiteCommand),
+    Site(Box<sites::Command>),
     /// See who signs in, and what they may: groups, owners, invitations, blocks; running servers see it at once.
     #[command(subcommand)]
     Person(Box<person::Command>),
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(keys::Command),
     /// Bring people along from another mini program or an older login, and keep their accounts.
     Import(import::People),
     /// Copy the database to a file, consistent while a server runs on it.
@@ -119,85 +118,6 @@ enum Command {
 enum ConsoleCommand {
     /// Print a link that opens the console once, within ten minutes, for an hour. It is noted in the audit log.
     Link,
-}
-
-#[derive(Subcommand)]
-enum SiteCommand {
-    /// Register a site, and say what to paste into the application.
-    Add(Box<sites::New>),
-    /// List all sites, those of the settings among them.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one.
-    Show {
-        /// Its client_id.
-        id: String,
-    },
-    /// Forget one, and end every sign-in there.
-    Remove {
-        /// Its client_id.
-        id: String,
-    },
-    /// Say whom one lets in beside the owners.
-    Admit {
-        /// Its client_id.
-        id: String,
-        /// Everybody, named people, invited ones, or whom an owner says yes to.
-        #[arg(value_enum)]
-        whom: Admit,
-        /// A group of people whom it lets in; may be given several times.
-        #[arg(long = "group", value_name = "GROUP")]
-        groups: Vec<String>,
-    },
-    /// Give one a picture, shown on the phone and beside the code.
-    Logo {
-        /// Its client_id.
-        id: String,
-        /// A square PNG or JPEG; none takes the picture away.
-        file: Option<String>,
-    },
-    /// Invite people to one: print one-time links, each for one person.
-    Invite {
-        /// Its client_id.
-        id: String,
-        /// How many.
-        #[arg(long, default_value_t = 1)]
-        count: u32,
-        /// How long the links wait.
-        #[command(flatten)]
-        life: person::Life,
-    },
-    /// Let plugins that speak the rainbow protocol (彩虹聚合登录) sign people in to one: print a fresh key.
-    Rainbow {
-        /// Its client_id.
-        id: String,
-        /// Shut the bridge again.
-        #[arg(long)]
-        off: bool,
-    },
-    /// Make a fresh secret for one.
-    Secret {
-        /// Its client_id.
-        id: String,
-        /// End the ones before it.
-        #[arg(long)]
-        alone: bool,
-    },
-}
-
-#[derive(Subcommand)]
-enum KeysCommand {
-    /// List the keys with the part each plays.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Let the next keys sign from now on.
-    Rotate,
 }
 
 #[derive(Args)]
@@ -332,7 +252,8 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Pretend(args) => pretend(args).await,
         Command::Site(command) => {
             let settings = settings(cli.config.as_deref())?;
-            say(site(&settings, command).await?.trim_end());
+            let (store, world) = (open_store(&settings).await?, World::real());
+            say(sites::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
         Command::Person(command) => {
@@ -344,11 +265,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Keys(command) => {
             let settings = settings(cli.config.as_deref())?;
             let (store, world) = (open_store(&settings).await?, World::real());
-            let text = match command {
-                KeysCommand::List { json } => keys::list(&store, &world, json).await?,
-                KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
-            };
-            say(text.trim_end());
+            say(keys::run(&settings, &store, &world, command).await?.trim_end());
             Ok(())
         }
         Command::Import(given) => {
@@ -388,31 +305,6 @@ async fn run(cli: Cli) -> Result<(), String> {
             let document = if operators { http::operators_document() } else { http::document() };
             say(&format!("{document:#}"));
             Ok(())
-        }
-    }
-}
-
-async fn site(settings: &Settings, command: SiteCommand) -> Result<String, String> {
-    let (store, world) = (open_store(settings).await?, World::real());
-    match command {
-        SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
-        SiteCommand::List { json } => sites::list(settings, &store, json).await,
-        SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
-        SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
-        SiteCommand::Admit { id, whom, groups } => {
-            sites::admit(settings, &store, &world, &id, (whom, groups)).await
-        }
-        SiteCommand::Logo { id, file } => {
-            sites::logo(settings, &store, &world, &id, file.as_deref()).await
-        }
-        SiteCommand::Invite { id, count, life } => {
-            sites::invite(settings, &store, &world, &id, (count, life.time)).await
-        }
-        SiteCommand::Rainbow { id, off } => {
-            sites::rainbow(settings, &store, &world, &id, off).await
-        }
-        SiteCommand::Secret { id, alone } => {
-            sites::secret(settings, &store, &world, &id, alone).await
         }
     }
 }
