@@ -58,6 +58,9 @@ enum Command {
         /// Print the settings in force instead, each with where it came from; secrets are masked.
         #[arg(long, conflicts_with = "check")]
         in_force: bool,
+        /// Those as JSON.
+        #[arg(long, requires = "in_force")]
+        json: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
     Doctor(DoctorArgs),
@@ -125,8 +128,9 @@ struct Try {
     /// Play one sign-in by itself, print each step and exit; 0 only if it truly happened.
     #[arg(long)]
     once: bool,
-    /// Where saoma, the pretend WeChat with the phone, and the demo site listen on 127.0.0.1; 0 for any free port.
-    #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO"], num_args = 3, default_values = ["8080", "9100", "8090"])]
+    /// Where saoma, the pretend WeChat with the phone, the demo site and the console listen on 127.0.0.1; 0 for any free
+    /// port.
+    #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO", "CONSOLE"], num_args = 4, default_values = ["8080", "9100", "8090", "8081"])]
     ports: Vec<u16>,
 }
 
@@ -203,8 +207,8 @@ fn start_log(cli: &Cli) -> Result<(Log, Option<Settings>), String> {
             let config::Log { level, format, traces } = settings.log.clone();
             (level, format, traces, Some(settings))
         }
-        Command::Try(_) => ("warn".to_owned(), Format::Text, String::new(), None),
-        _ => ("info".to_owned(), Format::Text, String::new(), None),
+        // What they have to say they print; the log is for what goes wrong.
+        _ => ("warn".to_owned(), Format::Text, String::new(), None),
     };
     let level = cli.log.clone().unwrap_or(level);
     Ok((Log::start(&level, format, &traces)?, settings))
@@ -226,8 +230,14 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Try(args) => play(cli.config.as_deref(), args).await,
         // Its settings were read before the log began.
         Command::Serve => Ok(()),
-        Command::Config { in_force: true, .. } => {
+        Command::Config { in_force: true, json, .. } => {
             let lines = settings(cli.config.as_deref())?.in_force.0;
+            if json {
+                let row = |line: config::Line| serde_json::json!({ "name": line.name, "value": line.value, "source": line.source.to_string() });
+                let rows: serde_json::Value = lines.into_iter().map(row).collect();
+                say(&format!("{rows:#}"));
+                return Ok(());
+            }
             let line =
                 |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
             say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -244,7 +254,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Miniprogram(given) => {
             let settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
-            let next = miniprogram::write(&settings, &given.out, given.force);
+            let next = miniprogram::write(&settings, &given.out, given.force, given.lang);
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
             Ok(())
         }
@@ -543,7 +553,7 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
         return Err(try_it::REAL_APPID.replace("remove wechat.appid", "unset SAOMA_WECHAT__APPID"));
     }
     let ports =
-        if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
+        if args.once { [0; 4] } else { <[u16; 4]>::try_from(args.ports).unwrap_or_default() };
     let stage = Stage::open(ports).await?;
     let folder =
         tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
@@ -554,9 +564,14 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
     let addresses = stage.addresses();
     let app = build(settings).await?;
     if !args.once {
+        let console = access::offer_ownership(&app).await.map_err(|error| error.to_string())?;
         say(&format!(
-            "Everything runs, with a pretend WeChat.\n\n  1. Open the demo site  {}\n  2. Hold the phone      {}/phone  (in another tab)\n\n  saoma itself           {}\n  What it tells sites    {}/.well-known/openid-configuration\n\nCtrl-C ends it, and nothing is kept.",
-            addresses.demo, addresses.wechat, addresses.saoma, addresses.saoma
+            "Everything runs, with a pretend WeChat.\n\n  1. Open the demo site  {}\n  2. Hold the phone      {}/phone  (in another tab)\n  3. Own the server      {}  (once, by a scan)\n\n  saoma itself           {}\n  What it tells sites    {}/.well-known/openid-configuration\n\nCtrl-C ends it, and nothing is kept.",
+            addresses.demo,
+            addresses.wechat,
+            console.unwrap_or_default(),
+            addresses.saoma,
+            addresses.saoma
         ));
         return try_it::play(stage, &pretend, app, asked_to_stop())
             .await

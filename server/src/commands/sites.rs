@@ -2,12 +2,13 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Said, apps, person};
+use super::{Said, person};
 use crate::{
     admission::Admit,
     audit,
     config::Settings,
     links::Gives,
+    presets,
     secret::Secret,
     site::{Alg, Logo, Pkce, Site, Sites, protected_twice},
     store::SharedStore,
@@ -181,6 +182,9 @@ pub struct New {
     /// A group of people whom it lets in; may be given several times.
     #[arg(long = "admit-group", value_name = "GROUP")]
     pub admit_groups: Vec<String>,
+    /// Print what the application is told as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn said(error: impl std::fmt::Display) -> String {
@@ -193,7 +197,14 @@ fn said(error: impl std::fmt::Display) -> String {
 /// If the id is taken, or something of it cannot be used, with what to write instead.
 pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut new: New) -> Said {
     let app = match (&new.app, &new.url) {
-        (Some(app), Some(url)) => Some((apps::named(app)?, apps::address(url)?)),
+        (Some(app), Some(url)) => {
+            let address = presets::address(url).ok_or_else(|| {
+                format!(
+                    "--url {url:?}: write where the application is, such as https://git.example.com"
+                )
+            })?;
+            Some((presets::named(app)?, address))
+        }
         _ => None,
     };
     if let Some((app, _)) = &app {
@@ -248,14 +259,23 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     }
     store.put_site(&site).await.map_err(said)?;
     note(store, world, "site.added", &site.id).await?;
+    if new.json {
+        let told = serde_json::json!({
+            "issuer": settings.public_url,
+            "client_id": site.id,
+            "client_secret": secret.as_ref().map(Secret::reveal),
+            "redirect_uris": site.redirect_uris,
+        });
+        return Ok(format!("{told:#}"));
+    }
     if let (Some((app, url)), Some(secret)) = (&app, &secret) {
-        let values = apps::Values {
+        let values = presets::Values {
             issuer: &settings.public_url,
             id: &site.id,
             secret: secret.reveal(),
             url,
         };
-        let pasted = app.paste(&values);
+        let pasted = app.printed(&values);
         return Ok(format!("{pasted}The secret is shown this once: only its hash is kept.\n"));
     }
     let mut text = paste(settings, &site);

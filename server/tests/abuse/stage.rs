@@ -52,7 +52,7 @@ impl Play {
     /// The same, but that nobody is trusted to say where a caller comes from.
     pub(crate) async fn exactly(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let stage = Stage::open([0; 3]).await.unwrap();
+        let stage = Stage::open([0; 4]).await.unwrap();
         let mut settings: Settings = stage.settings(None, more).unwrap();
         settings.sites.extend([site("blog", ""), site("shop", "")]);
         settings.sites.push(site("bank", "a secret that only the bank's server knows"));

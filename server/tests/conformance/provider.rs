@@ -58,7 +58,7 @@ impl Provider {
     }
 
     pub(crate) async fn with(sites: Vec<Site>) -> Self {
-        let stage = Stage::open([0; 3]).await.unwrap();
+        let stage = Stage::open([0; 4]).await.unwrap();
         let addresses = stage.addresses();
         let pretend = stage.pretend();
         let mut settings = stage.settings(None, &[]).unwrap();
