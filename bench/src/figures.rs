@@ -18,6 +18,7 @@ use crate::{
 pub(crate) mod hold;
 mod large;
 mod memory;
+mod nodes;
 mod restart;
 mod short;
 mod waiting;
@@ -46,6 +47,7 @@ pub(crate) const ALL: &[Figure] = &[
         repeats: true,
     },
     Figure { name: "restart", what: "15,000 pages back after a restart", repeats: true },
+    Figure { name: "nodes", what: "two nodes through Redis", repeats: true },
     Figure { name: "hold", what: "96,000 pages at once", repeats: false },
     Figure { name: "picture", what: "what re-encoding a code takes", repeats: false },
     Figure { name: "size", what: "the binary, and a server that does nothing", repeats: false },
@@ -83,14 +85,17 @@ pub(crate) struct Bench {
     folder: tempfile::TempDir,
 }
 
+/// The folder of this program: /tmp may be memory, and a database there would be safe for nothing.
+fn beside() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default())
+}
+
 /// How many servers were started: each has a port of its own, since the one before may not be gone yet.
 static SERVERS: AtomicU16 = AtomicU16::new(0);
 
 impl Bench {
     pub(crate) async fn new(size: Size) -> Result<Self> {
-        // Beside the binary: /tmp may be memory, and a database there would be safe for nothing.
-        let beside = std::env::current_exe()?.parent().map(PathBuf::from).unwrap_or_default();
-        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside)?;
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside()?)?;
         Ok(Self { stub: Stub::start().await?, size, folder })
     }
 
@@ -175,6 +180,7 @@ async fn round(name: &str, size: Size) -> Result<Value> {
         "logins" => short::logins(&bench).await,
         "waiting" => waiting::round(&bench).await,
         "restart" => restart::round(&bench).await,
+        "nodes" => nodes::round(&bench).await,
         "hold" => hold::hold(&bench, 6, size.count(16_000)).await,
         "picture" => large::picture(&bench).await,
         "size" => large::size(&bench).await,

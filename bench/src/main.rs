@@ -11,6 +11,7 @@ mod measure;
 mod plot;
 mod report;
 mod server;
+mod services;
 mod stub;
 mod wire;
 

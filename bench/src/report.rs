@@ -97,6 +97,22 @@ const ROWS: &[Row] = &[
     ),
     row(
         "waiting",
+        "of that from commit to frame, p50",
+        "/saoma/push/commit_to_frame/p50_ms",
+        None,
+        "ms",
+        Reach::AtMost(0.15),
+    ),
+    row(
+        "waiting",
+        "the same, p99",
+        "/saoma/push/commit_to_frame/p99_ms",
+        None,
+        "ms",
+        Reach::AtMost(0.4),
+    ),
+    row(
+        "waiting",
         "one write and fsync of the disk alone, p50",
         "/saoma/disk/p50_ms",
         None,
@@ -167,6 +183,14 @@ const ROWS: &[Row] = &[
         Some("/node/p99_ms"),
         "ms",
         Reach::AtMost(1.0),
+    ),
+    row(
+        "nodes",
+        "two nodes through Redis, approve at one, page at the other, 10,000 waiting, p99",
+        "/saoma/approve_to_both/p99_ms",
+        Some("/node/approve_to_both/p99_ms"),
+        "ms",
+        Reach::AtMost(3.0),
     ),
     row(
         "start",

@@ -46,8 +46,8 @@ pub(crate) struct Setup {
     /// How long a code can be scanned.
     pub(crate) life: &'static str,
     pub(crate) tickets: String,
-    /// The database, where it is another server's too.
-    pub(crate) store: Option<PathBuf>,
+    /// The database, where it is not a file of the server's own.
+    pub(crate) store: Option<String>,
     /// What saoma logs.
     pub(crate) log: &'static str,
     pub(crate) picture: &'static str,
@@ -228,12 +228,15 @@ fn settings(setup: &Setup, folder: &Path, port: u16) -> String {
     };
     format!(
         "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{}\"\n\
-         store = \"sqlite:{}\"\ntickets = \"{}\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+         store = \"{}\"\ntickets = \"{}\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
          [wechat]\nappid = \"wxbench\"\nsecret = \"bench\"\nbase_url = \"{}\"\npicture = \"{}\"\npool = {}\n\
          [ticket]\nlife = \"{}\"\n[keys]\nsecret = \"a long text that encrypts the signing keys at rest\"\n\
          [limits]\noff = true\n{}{}",
         port + 1000,
-        setup.store.clone().unwrap_or_else(|| folder.join("saoma.db")).display(),
+        setup
+            .store
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", folder.join("saoma.db").display())),
         setup.tickets,
         setup.wechat,
         setup.picture,

@@ -31,22 +31,22 @@ pub struct Request {
     /// What it would like to know.
     pub scopes: Scopes,
     /// Handed back as it came.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub state: Option<String>,
     /// Goes into the id_token.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub nonce: Option<String>,
     /// The PKCE challenge, S256.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub code_challenge: Option<String>,
     /// How the answer travels.
     #[serde(default)]
     pub response_mode: ResponseMode,
     /// The `sub` of the one person whom the site will take, out of its `id_token_hint`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub expects: Option<String>,
     /// The one-time link whose gift an approval takes; only at saoma's own page.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub link: Option<Hashed>,
 }
 

@@ -8,8 +8,8 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
+    net::IpAddr,
+    num::{NonZeroU32, NonZeroU64},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -48,20 +48,20 @@ pub enum What {
 pub struct Limits {
     off: bool,
     hits: Hits,
-    requests: Rate<IpAddr>,
-    tickets: Rate<IpAddr>,
+    requests: Rate<Network>,
+    tickets: Rate<Network>,
     site_tickets: Rate<String>,
     tickets_held: usize,
-    watches: Rate<IpAddr>,
-    scans: Rate<IpAddr>,
+    watches: Rate<Network>,
+    scans: Rate<Network>,
     person_scans: Rate<Hashed>,
     accounts: Rate<Hashed>,
-    kept: Rate<IpAddr>,
-    digits: Rate<IpAddr>,
-    tokens: Rate<IpAddr>,
-    console: Rate<IpAddr>,
+    kept: Rate<Network>,
+    digits: Rate<Network>,
+    tokens: Rate<Network>,
+    console: Rate<Network>,
     site_tokens: Rate<String>,
-    wrong_secrets: Rate<IpAddr>,
+    wrong_secrets: Rate<Network>,
     /// Open connections.
     pub sockets: Arc<Places>,
     /// Pages that wait.
@@ -207,12 +207,18 @@ fn name(identity: &Identity) -> Hashed {
     Hashed::of(format!("{}:{}", identity.appid, identity.openid))
 }
 
-/// What counts as one address: a /64 of IPv6, since a household or a rented machine has all of it.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        address => address,
-    }
+/// What counts as one address, in as little room as it needs: an IPv4 address, or a /64 of IPv6, since a household or a
+/// rented machine has all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Network(NonZeroU64);
+
+fn network(address: IpAddr) -> Network {
+    let number = match address.to_canonical() {
+        // Nobody has the networks that begin with four zero octets (RFC 4291 section 2.5), so that none is taken for these.
+        IpAddr::V4(address) => u64::from(address.to_bits()) + 1,
+        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
+    };
+    Network(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
 }
 
 /// So many a minute for each caller.
@@ -281,7 +287,7 @@ fn micros(at: Timestamp) -> i64 {
 /// Places for what stays open, so many in all and so many for one address.
 pub struct Places {
     most: usize,
-    most_of_one: usize,
+    most_of_one: u32,
     taken: Mutex<Taken>,
     hits: Hits,
 }
@@ -289,18 +295,19 @@ pub struct Places {
 #[derive(Default)]
 struct Taken {
     all: usize,
-    by: HashMap<IpAddr, usize>,
+    by: HashMap<Network, u32>,
 }
 
 /// A place that somebody has; dropping it gives it back.
 pub struct Place {
     places: Arc<Places>,
-    network: Option<IpAddr>,
+    network: Option<Network>,
 }
 
 impl Places {
     /// So many in all, and so many for one address.
     pub fn new(most: usize, most_of_one: usize) -> Self {
+        let most_of_one = u32::try_from(most_of_one).unwrap_or(u32::MAX);
         Self { most, most_of_one, taken: Mutex::default(), hits: Hits::default() }
     }
 

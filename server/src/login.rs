@@ -3,6 +3,8 @@
 //! Each step reads what stands, asks the pure rules of `ticket.rs`, and writes with one compare-and-swap, or for a decision
 //! with one durable insert. Who watches is nudged and looks for itself: what stands is here, the steps are in the files.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use crate::{
     app::App,
     error::{Code, Error},
@@ -11,6 +13,7 @@ use crate::{
     store::Decided,
     ticket::{Denied, Face, Owner, Presented, Refusal, Stage, Verdict},
     tickets::{Picture, Seen},
+    waiting::Told,
     world::Timestamp,
 };
 
@@ -56,6 +59,13 @@ impl State {
     /// Whether nothing more will come.
     pub fn is_final(&self) -> bool {
         !matches!(self.state, "waiting" | "scanned")
+    }
+
+    /// What of it is news, as a hash: not the seconds that are left. Never zero, which stands for nothing told yet.
+    pub fn news(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        (self.state, &self.number, &self.person).hash(&mut hasher);
+        u32::try_from(hasher.finish() >> 32).unwrap_or_default().max(1)
     }
 }
 
@@ -103,6 +113,17 @@ impl Standing {
                     State { number: scan.number.clone(), person, ..plain("scanned") }
                 }
             },
+        }
+    }
+
+    /// What its page is told, ready to be sent.
+    pub fn told(&self, now: Timestamp) -> Told {
+        let state = self.state(now);
+        Told {
+            text: serde_json::to_string(&state).unwrap_or_default(),
+            news: state.news(),
+            ends: self.ends(),
+            is_final: state.is_final(),
         }
     }
 }

@@ -355,7 +355,11 @@ async fn open_tickets(
 ) -> Result<SharedTickets, String> {
     let place = &settings.tickets;
     if place.reveal() == "memory" {
-        return Ok(Arc::new(Memory::new(waiting)));
+        let memory = Memory::new(waiting);
+        return Ok(Arc::new(match settings.store.after("sqlite:") {
+            Some(file) => memory.spilling_beside(Path::new(file)),
+            None => memory,
+        }));
     }
     let redis = Redis::connect(place.reveal(), waiting, world).await;
     Ok(Arc::new(redis.map_err(|error| format!("tickets = {place:?}: {error}"))?))

@@ -18,7 +18,9 @@ use crate::{
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod memory;
+mod packed;
 pub mod redis;
+mod spill;
 
 /// The short-lived store cannot be reached, or does not answer sensibly.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,7 +42,33 @@ pub struct Picture {
     /// "image/jpeg" or "image/png".
     pub content_type: String,
     /// What the browser is sent.
+    #[serde(with = "as_text")]
     pub bytes: Bytes,
+}
+
+/// Bytes in base64, since as the numbers of JSON they would be three times as many; those are read, too.
+mod as_text {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Numbers(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Text(text) => STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom),
+            Written::Numbers(bytes) => Ok(bytes.into()),
+        }
+    }
 }
 
 /// A ticket with its picture, as a graceful stop writes it down.
@@ -161,3 +189,21 @@ pub trait Tickets: Send + Sync + 'static {
 
 /// The short-lived store behind its trait.
 pub type SharedTickets = Arc<dyn Tickets>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_written_as_text_and_read_as_an_earlier_saoma_wrote_it_too() {
+        let picture =
+            Picture { content_type: "image/png".to_owned(), bytes: vec![0x89, 80].into() };
+        let text = serde_json::to_string(&picture).unwrap();
+        assert_eq!(text, r#"{"content_type":"image/png","bytes":"iVA="}"#);
+        let earlier = r#"{"content_type":"image/png","bytes":[137,80]}"#;
+        for written in [text.as_str(), earlier] {
+            assert_eq!(serde_json::from_str::<Picture>(written).unwrap(), picture);
+        }
+        assert!(serde_json::from_str::<Picture>(&text.replace('=', "-")).is_err());
+    }
+}

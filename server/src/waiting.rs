@@ -29,11 +29,12 @@ pub struct Waiting {
 }
 
 /// A state on its way to a page.
+#[derive(Debug)]
 pub struct Told {
     /// The text of its frame.
     pub text: String,
     /// A hash of what counts as news in it: not the seconds that are left.
-    pub news: u64,
+    pub news: u32,
     /// When it changes by the clock.
     pub ends: Timestamp,
     /// Whether nothing comes after it.
@@ -86,6 +87,16 @@ impl Waiting {
         if let Some(parked) = self.parked.get() {
             parked.nudge(ticket);
         }
+    }
+
+    /// Tells a parked page a state after which nothing comes, without a look: who has just written it need not read it back.
+    pub fn tell_final(&self, ticket: Hashed, told: &Told) {
+        #[cfg(target_os = "linux")]
+        if let Some(parked) = self.parked.get() {
+            parked.tell(ticket, told);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = (ticket, told);
     }
 
     /// Tells everybody to look again: after a lost connection to the store, or at a stop.

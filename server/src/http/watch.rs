@@ -1,9 +1,6 @@
 //! The waiting of a page, in three ways that speak the same JSON: WebSocket, server-sent events, long poll.
 
-use std::{
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -34,8 +31,6 @@ use tokio_tungstenite::{
 };
 
 use super::caller::{Asked, Caller, Piece};
-#[cfg(target_os = "linux")]
-use crate::waiting::Told;
 use crate::{
     app::SharedApp,
     error::{Code, Error},
@@ -114,7 +109,7 @@ impl Look {
     }
 
     fn is_news(&self, shown: &Shown) -> bool {
-        self.last.as_ref().map(news) != Some(news(shown))
+        self.last.as_ref().map(Shown::news) != Some(shown.news())
     }
 }
 
@@ -210,14 +205,7 @@ async fn look_for_parked(app: SharedApp, id: Hashed) {
         app.waiting.begin(id);
         match login::find(&app, id).await {
             Ok(standing) => {
-                let shown = standing.state(app.world.now());
-                let told = Told {
-                    text: serde_json::to_string(&shown).unwrap_or_default(),
-                    news: news(&shown),
-                    ends: standing.ends(),
-                    is_final: shown.is_final(),
-                };
-                if !app.waiting.tell(id, &told) {
+                if !app.waiting.tell(id, &standing.told(app.world.now())) {
                     return;
                 }
             }
@@ -226,13 +214,6 @@ async fn look_for_parked(app: SharedApp, id: Hashed) {
             Err(_) => return app.waiting.later(id, app.world.now() + Duration::from_secs(1)),
         }
     }
-}
-
-/// What of a state is news, as a hash; never zero, which stands for nothing told yet.
-fn news(shown: &Shown) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (shown.state, &shown.number, &shown.person).hash(&mut hasher);
-    hasher.finish().max(1)
 }
 
 /// A socket with a task of its own.

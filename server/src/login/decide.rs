@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Outcome, door_of};
+use super::{Claim, Outcome, Standing, door_of};
 use crate::{
     admission::{Door, Word},
     app::App,
@@ -103,6 +103,9 @@ async fn decide(
     {
         app.store.end_login(&login.person, &login.id, now).await?;
     }
+    // A page of this node need not wait until somebody has looked.
+    let stands = Standing::Decided(Box::new(decided.clone()));
+    app.waiting.tell_final(ticket, &stands.told(now));
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
     if let Err(error) = app.tickets.remove(ticket).await {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");

@@ -78,7 +78,16 @@ pub(super) trait Database: Send + Sync + 'static {
     /// How long its work takes.
     fn times(&self) -> &Times;
 
-    /// Runs `look`, which changes nothing.
+    /// Runs `look`, which finds a few rows by their keys.
+    async fn look<T, W>(&self, look: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.read(look).await
+    }
+
+    /// Runs `look`, which changes nothing and may take its time.
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, Sender, channel},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread,
     time::Duration,
@@ -47,6 +48,14 @@ const READERS: usize = 4;
 
 /// How many pieces of work share one commit at most: beyond this the first would wait for the last.
 const BATCH: usize = 256;
+
+/// After how many commits the log is brought into the database. A thread of its own does it, so that nobody who waits for a
+/// commit waits for that, too.
+const COMMITS: u32 = 256;
+
+/// From how many pages on the writer itself brings in what is left, so that the log can begin anew: while it goes on writing
+/// beside the other thread, there is always something left.
+const LONG: i64 = 8192;
 
 /// A SQLite database.
 pub struct Sqlite {
@@ -108,11 +117,15 @@ impl Sqlite {
     }
 
     fn of(path: &Path, connection: Connection) -> Result<Self, Error> {
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
         let (writer, jobs) = channel();
-        thread::Builder::new()
-            .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(&Handle(Mutex::new(connection)), &jobs))
-            .map_err(|error| Error(format!("cannot start the writer thread: {error}")))?;
+        let (tidy, asked) = sync_channel(1);
+        let writing = Handle(Mutex::new(connection));
+        let beside = Handle(Mutex::new(connect(path, OpenFlags::default())?));
+        let is_long = Arc::new(AtomicBool::new(false));
+        let grown = is_long.clone();
+        run_aside("sqlite-tidier", move || tidy_all(&beside, &asked, &grown))?;
+        run_aside("sqlite-writer", move || write_all(&writing, &jobs, &tidy, &is_long))?;
         let readers = Readers {
             path: path.to_owned(),
             idle: Mutex::default(),
@@ -166,6 +179,19 @@ impl Database for Sqlite {
         self.times.took("read", watch.elapsed());
         looked.map_err(|error| Error(error.to_string()))?
     }
+
+    /// Right here. It takes some microseconds, less than the way to another thread and back, and where a page of the file is
+    /// not in memory, as long as it takes to come in. Nobody's writing is in the way: readers of a WAL wait for no writer.
+    async fn look<T, W>(&self, look: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        let watch = Stopwatch::start();
+        let looked = self.readers.with(look);
+        self.times.took("read", watch.elapsed());
+        looked
+    }
 }
 
 impl Readers {
@@ -195,17 +221,22 @@ impl Handle {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn batch(&self, sql: &str) -> Result<(), Error> {
-        Ok(self.connection().execute_batch(sql)?)
+    /// Runs a statement that gives nothing and was parsed before.
+    fn run(&self, sql: &str) -> Result<(), Error> {
+        self.connection().prepare_cached(sql)?.execute([])?;
+        Ok(())
     }
 
     fn in_savepoint<T>(
         &self,
         work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
-        self.batch("SAVEPOINT job")?;
+        self.run("SAVEPOINT job")?;
         let result = at_once(work(self));
-        self.batch(if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        if result.is_err() {
+            self.run("ROLLBACK TO job")?;
+        }
+        self.run("RELEASE job")?;
         result
     }
 }
@@ -326,24 +357,59 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
+fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| Error(format!("cannot start the thread {name}: {error}")))
+}
+
 /// The writer's life: until the last handle is dropped.
-fn write_all(handle: &Handle, jobs: &Receiver<Job>) {
+fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_long: &AtomicBool) {
+    let mut commits = 0;
     while let Ok(first) = jobs.recv() {
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        let inside = handle.batch("BEGIN IMMEDIATE").map(|()| handle);
+        let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
-        let committed = inside.and_then(|_| handle.batch("COMMIT"));
+        let committed = inside.and_then(|_| handle.run("COMMIT"));
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
-            let _ = handle.batch("ROLLBACK");
+            let _ = handle.run("ROLLBACK");
         }
+        tracing::debug!(name: "store.committed", jobs = done.len(), "what has gathered is on the disk");
         done.into_iter().for_each(|tell| tell(committed.clone()));
+        commits += 1;
+        if commits >= COMMITS {
+            commits = 0;
+            // Where one is asked for already, one is enough.
+            let _ = tidy.try_send(());
+        }
+        if is_long.swap(false, Ordering::Relaxed) {
+            bring_in(handle);
+        }
     }
+}
+
+/// Brings the log into the database beside the writer, for as long as there is one.
+fn tidy_all(handle: &Handle, asked: &Receiver<()>, is_long: &AtomicBool) {
+    while asked.recv().is_ok() {
+        if bring_in(handle) > LONG {
+            is_long.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Brings in of the log what it can without making anybody wait; returns how many pages it is long.
+fn bring_in(handle: &Handle) -> i64 {
+    let connection = handle.connection();
+    let brought = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1));
+    brought.unwrap_or_else(|error| {
+        tracing::warn!(name: "store.checkpoint", %error, "the log of the database grows; is the disk full?");
+        0
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::{
         super::sql::{contract, values},
@@ -359,6 +425,25 @@ mod tests {
             Sqlite::open(&folder.path().join(format!("{n}.db"))).unwrap()
         })
         .await;
+    }
+
+    #[test]
+    fn what_was_brought_in_beside_the_writer_lets_the_log_begin_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        let [writer, beside] =
+            [(); 2].map(|()| Handle(Mutex::new(connect(&path, OpenFlags::default()).unwrap())));
+        writer.connection().execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+        let write = || {
+            for _ in 0..50 {
+                writer.run("UPDATE revision SET n = n + 1").unwrap();
+            }
+            std::fs::metadata(path.with_extension("db-wal")).unwrap().len()
+        };
+        let grown = write();
+        assert!(bring_in(&beside) >= 50);
+        assert_eq!(write(), grown);
     }
 
     #[tokio::test]

@@ -2,14 +2,21 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, Hash, RandomState},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use hashbrown::HashTable;
 
-use super::{Error, Expired, Parked, Picture, Seen, Tickets};
+use super::{
+    Error, Expired, Parked, Picture, Seen, Tickets,
+    packed::Packed,
+    spill::{Spill, Spilled},
+};
 use crate::{secret::Hashed, ticket::Ticket, waiting::Waiting, world::Timestamp};
 
 /// How long after its end a ticket is still known, so that its page and phone hear "expired" and not "unknown".
@@ -26,12 +33,13 @@ const MOST_KEPT: usize = 4096;
 pub struct Memory {
     held: Mutex<Held>,
     waiting: Arc<Waiting>,
+    /// Where pictures lie; none: in memory.
+    spill: Option<Spill>,
 }
 
 #[derive(Default)]
 struct Held {
-    tickets: HashMap<Hashed, Entry>,
-    scenes: HashMap<String, Hashed>,
+    shelf: Shelf,
     digits: HashMap<String, Hashed>,
     claims: HashMap<Hashed, Timestamp>,
     counters: HashMap<String, Counter>,
@@ -40,13 +48,44 @@ struct Held {
     keeping: VecDeque<Hashed>,
     /// When to look at a ticket again for forgetting it. Lives are alike, so the queue is nearly in order; who comes up
     /// early goes to the back.
-    leaving: VecDeque<(Timestamp, Hashed)>,
+    leaving: VecDeque<(Timestamp, Place)>,
+}
+
+/// Where a ticket stands on the shelf. The round tells it from an earlier one in the same place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    slot: u32,
+    round: u32,
+}
+
+/// The tickets, and where each is by its names. Both indexes hold places alone, which is what makes them small.
+#[derive(Default)]
+struct Shelf {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_id: HashTable<u32>,
+    by_scene: HashTable<u32>,
+    hasher: RandomState,
+    rounds: u32,
 }
 
 struct Entry {
-    ticket: Ticket,
-    version: u64,
-    picture: Option<Picture>,
+    packed: Packed,
+    expires: Timestamp,
+    version: u32,
+    round: u32,
+    picture: Shown,
+}
+
+/// A ticket's picture.
+#[derive(Clone)]
+enum Shown {
+    /// There is none.
+    Nothing,
+    /// In memory, where no disk took it.
+    Here(Box<Picture>),
+    /// On the disk: a page looks at it once, seldom twice, and waits for minutes.
+    There(Spilled),
 }
 
 struct Counter {
@@ -57,64 +96,202 @@ struct Counter {
 impl Memory {
     /// An empty store that tells `waiting` of changes.
     pub fn new(waiting: Arc<Waiting>) -> Self {
-        Self { held: Mutex::default(), waiting }
+        Self { held: Mutex::default(), waiting, spill: None }
+    }
+
+    /// The same, with pictures on the disk that has this file: /tmp may be memory, which they are to be kept out of.
+    #[must_use]
+    pub fn spilling_beside(self, file: &Path) -> Self {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let spill = Spill::new(folder.unwrap_or(Path::new(".")).to_owned());
+        Self { spill: Some(spill), ..self }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
         // A poisoned lock means a panic between two map operations, none of which leaves half a change.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Puts a picture where it is to lie.
+    fn shown(&self, picture: Option<Picture>) -> Shown {
+        let Some(picture) = picture else { return Shown::Nothing };
+        match self.spill.as_ref().map(|spill| spill.put(&picture)) {
+            Some(Ok(spilled)) => return Shown::There(spilled),
+            Some(Err(error)) => {
+                tracing::debug!(name: "tickets.spill", %error, "a picture stays in memory");
+            }
+            None => {}
+        }
+        Shown::Here(Box::new(picture))
+    }
+}
+
+impl Shown {
+    fn read(self) -> Result<Option<Picture>, Error> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Here(picture) => Ok(Some(*picture)),
+            Self::There(spilled) => {
+                let read = spilled.read().map(Some);
+                read.map_err(|error| Error(format!("a picture cannot be read back: {error}")))
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn is_of(&self, id: Hashed) -> bool {
+        self.packed.id() == Some(id)
+    }
+
+    fn seen(&self) -> Result<Seen, Error> {
+        Ok(Seen { ticket: self.packed.open()?, version: u64::from(self.version) })
+    }
+}
+
+fn index(slot: u32) -> usize {
+    usize::try_from(slot).unwrap_or(usize::MAX)
+}
+
+impl Shelf {
+    fn hash(&self, name: impl Hash) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(index(slot))?.as_ref()
+    }
+
+    fn slot_of(&self, id: Hashed) -> Option<u32> {
+        let is_it = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.is_of(id));
+        self.by_id.find(self.hash(id.as_bytes()), is_it).copied()
+    }
+
+    fn by_id(&self, id: Hashed) -> Option<&Entry> {
+        self.entry(self.slot_of(id)?)
+    }
+
+    fn by_id_mut(&mut self, id: Hashed) -> Option<&mut Entry> {
+        let slot = self.slot_of(id)?;
+        self.entries.get_mut(index(slot))?.as_mut()
+    }
+
+    fn by_scene(&self, scene: &str) -> Option<&Entry> {
+        let is_it =
+            |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.packed.scene() == scene);
+        self.entry(*self.by_scene.find(self.hash(scene), is_it)?)
+    }
+
+    fn put(&mut self, ticket: &Ticket, picture: Shown) -> Result<Place, Error> {
+        let packed = Packed::of(ticket)?;
+        self.rounds = self.rounds.wrapping_add(1);
+        let round = self.rounds;
+        let entry = Some(Entry { packed, expires: ticket.expires, version: 0, round, picture });
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => u32::try_from(self.entries.len())
+                .map_err(|_| Error("there are too many tickets".to_owned()))?,
+        };
+        match self.entries.get_mut(index(slot)) {
+            Some(place) => *place = entry,
+            None => self.entries.push(entry),
+        }
+        let (by_id, by_scene) = (self.hash(ticket.id.as_bytes()), self.hash(ticket.scene.as_str()));
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        let named = |slot: &u32| entries.get(index(*slot)).and_then(Option::as_ref);
+        self.by_id.insert_unique(by_id, slot, |slot| {
+            let id = named(slot).and_then(|entry| entry.packed.id());
+            hasher.hash_one(id.map(|id| *id.as_bytes()).unwrap_or_default())
+        });
+        self.by_scene.insert_unique(by_scene, slot, |slot| {
+            hasher.hash_one(named(slot).map(|entry| entry.packed.scene()).unwrap_or_default())
+        });
+        Ok(Place { slot, round })
+    }
+
+    fn remove(&mut self, id: Hashed) -> Option<Entry> {
+        let slot = self.slot_of(id)?;
+        let entry = self.entries.get_mut(index(slot))?.take()?;
+        let (by_id, by_scene) = (self.hash(id.as_bytes()), self.hash(entry.packed.scene()));
+        for (table, hash) in [(&mut self.by_id, by_id), (&mut self.by_scene, by_scene)] {
+            if let Ok(found) = table.find_entry(hash, |found| *found == slot) {
+                found.remove();
+            }
+        }
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    fn len(&self) -> usize {
+        self.by_id.len()
+    }
 }
 
 impl Held {
-    fn put(&mut self, ticket: Ticket, version: u64, picture: Option<Picture>) {
-        self.scenes.insert(ticket.scene.clone(), ticket.id);
+    fn put(&mut self, ticket: &Ticket, picture: Shown) -> Result<(), Error> {
+        let place = self.shelf.put(ticket, picture)?;
         if let Some(digits) = &ticket.digits {
             self.digits.insert(digits.clone(), ticket.id);
         }
         let look = ticket.expires.min(ticket.opened + LOOK) + AFTERLIFE;
-        self.leaving.push_back((look, ticket.id));
-        self.tickets.insert(ticket.id, Entry { ticket, version, picture });
+        self.leaving.push_back((look, place));
+        Ok(())
     }
 
     fn remove(&mut self, id: Hashed) -> Option<Entry> {
-        let entry = self.tickets.remove(&id)?;
-        self.scenes.remove(&entry.ticket.scene);
-        if let Some(digits) = &entry.ticket.digits {
-            self.digits.remove(digits);
+        let entry = self.shelf.remove(id)?;
+        // Hardly any ticket has digits: to look is not worth it where none has.
+        if !self.digits.is_empty()
+            && let Ok(Ticket { digits: Some(digits), .. }) = entry.packed.open()
+        {
+            self.digits.remove(&digits);
         }
         Some(entry)
     }
 
-    fn seen(&self, id: Hashed) -> Option<Seen> {
-        let entry = self.tickets.get(&id)?;
-        Some(Seen { ticket: entry.ticket.clone(), version: entry.version })
+    fn seen(&self, id: Hashed) -> Result<Option<Seen>, Error> {
+        self.shelf.by_id(id).map(Entry::seen).transpose()
     }
 
     fn stands(&self, seen: &Seen) -> bool {
-        self.tickets.get(&seen.ticket.id).is_some_and(|entry| entry.version == seen.version)
+        let entry = self.shelf.by_id(seen.ticket.id);
+        entry.is_some_and(|entry| u64::from(entry.version) == seen.version)
+    }
+
+    /// What comes up for forgetting, if its time has come: gone, or put back for later.
+    fn forget(&mut self, place: Place, now: Timestamp, expired: &mut Expired) {
+        let entry = self.shelf.entry(place.slot).filter(|entry| entry.round == place.round);
+        let Some(entry) = entry else { return };
+        let later = entry.expires + AFTERLIFE;
+        if later > now {
+            self.leaving.push_back((later.min(now + LOOK + AFTERLIFE), place));
+        } else if let Some(entry) = entry.packed.id().and_then(|id| self.remove(id))
+            && let Ok(ticket) = entry.packed.open()
+        {
+            expired.count(&ticket);
+        }
     }
 }
 
 #[async_trait]
 impl Tickets for Memory {
     async fn put(&self, ticket: Ticket, picture: Option<Picture>) -> Result<(), Error> {
-        self.held().put(ticket, 0, picture);
-        Ok(())
+        // The disk is asked outside the lock, here and below.
+        let picture = self.shown(picture);
+        self.held().put(&ticket, picture)
     }
 
     async fn by_id(&self, id: Hashed) -> Result<Option<Seen>, Error> {
-        Ok(self.held().seen(id))
+        self.held().seen(id)
     }
 
     async fn by_scene(&self, scene: &str) -> Result<Option<Seen>, Error> {
-        let held = self.held();
-        Ok(held.scenes.get(scene).and_then(|id| held.seen(*id)))
+        self.held().shelf.by_scene(scene).map(Entry::seen).transpose()
     }
 
     async fn by_digits(&self, digits: &str) -> Result<Option<Seen>, Error> {
         let held = self.held();
-        Ok(held.digits.get(digits).and_then(|id| held.seen(*id)))
+        held.digits.get(digits).map_or(Ok(None), |id| held.seen(*id))
     }
 
     async fn swap(&self, seen: &Seen, next: Ticket) -> Result<bool, Error> {
@@ -128,9 +305,10 @@ impl Tickets for Memory {
             }
             held.digits.insert(digits.clone(), next.id);
         }
-        if let Some(entry) = held.tickets.get_mut(&next.id) {
-            *entry =
-                Entry { ticket: next, version: seen.version + 1, picture: entry.picture.take() };
+        let packed = Packed::of(&next)?;
+        if let Some(entry) = held.shelf.by_id_mut(next.id) {
+            (entry.packed, entry.expires) = (packed, next.expires);
+            entry.version = entry.version.wrapping_add(1);
         }
         Ok(true)
     }
@@ -141,12 +319,13 @@ impl Tickets for Memory {
         next: Ticket,
         picture: Option<Picture>,
     ) -> Result<bool, Error> {
+        let picture = self.shown(picture);
         let mut held = self.held();
         if !held.stands(seen) {
             return Ok(false);
         }
         held.remove(seen.ticket.id);
-        held.put(next, 0, picture);
+        held.put(&next, picture)?;
         Ok(true)
     }
 
@@ -156,7 +335,8 @@ impl Tickets for Memory {
     }
 
     async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error> {
-        Ok(self.held().tickets.get(&id).and_then(|entry| entry.picture.clone()))
+        let picture = self.held().shelf.by_id(id).map(|entry| entry.picture.clone());
+        picture.map_or(Ok(None), Shown::read)
     }
 
     async fn first_claim(&self, id: Hashed, now: Timestamp) -> Result<Timestamp, Error> {
@@ -219,7 +399,7 @@ impl Tickets for Memory {
     }
 
     async fn how_many(&self) -> Result<usize, Error> {
-        Ok(self.held().tickets.len())
+        Ok(self.held().shelf.len())
     }
 
     async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
@@ -227,15 +407,9 @@ impl Tickets for Memory {
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
         let mut expired = Expired::default();
-        while let Some((_, id)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
+        while let Some((_, place)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
             held.leaving.pop_front();
-            match held.tickets.get(&id).map(|entry| entry.ticket.expires + AFTERLIFE) {
-                Some(later) if later > now => {
-                    held.leaving.push_back((later.min(now + LOOK + AFTERLIFE), id));
-                }
-                Some(_) => held.remove(id).iter().for_each(|entry| expired.count(&entry.ticket)),
-                None => {}
-            }
+            held.forget(place, now, &mut expired);
         }
         held.kept.retain(|_, (until, _)| *until > now);
         let Held { kept, keeping, .. } = &mut *held;
@@ -247,8 +421,11 @@ impl Tickets for Memory {
 
     async fn park(&self) -> Result<Vec<Parked>, Error> {
         let held = std::mem::take(&mut *self.held());
-        let parked = |entry: Entry| Parked { ticket: entry.ticket, picture: entry.picture };
-        Ok(held.tickets.into_values().map(parked).collect())
+        let parked = |entry: Entry| {
+            let (ticket, picture) = (entry.packed.open()?, entry.picture.read()?);
+            Ok(Parked { ticket, picture })
+        };
+        held.shelf.entries.into_iter().flatten().map(parked).collect()
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -258,7 +435,10 @@ impl Tickets for Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::contract::{self, ticket},
+        *,
+    };
 
     #[tokio::test]
     async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest_and_fills_no_more_than_its_room()
@@ -282,6 +462,50 @@ mod tests {
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {
-        super::super::contract::holds(async || Memory::new(Arc::new(Waiting::default()))).await;
+        contract::holds(async || Memory::new(Arc::new(Waiting::default()))).await;
+    }
+
+    #[tokio::test]
+    async fn memory_that_spills_keeps_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let fresh = async || {
+            Memory::new(Arc::new(Waiting::default()))
+                .spilling_beside(&folder.path().join("saoma.db"))
+        };
+        contract::holds(fresh).await;
+    }
+
+    #[tokio::test]
+    async fn a_picture_lies_on_the_disk_and_can_be_seen_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Memory::new(Arc::new(Waiting::default()))
+            .spilling_beside(&folder.path().join("saoma.db"));
+        let ticket = ticket("shown", Timestamp::from_millis(0));
+        let id = ticket.id;
+        let picture =
+            Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"PNG") };
+        memory.put(ticket, Some(picture.clone())).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(memory.picture(id).await.unwrap().as_ref(), Some(&picture));
+            let held = memory.held();
+            assert!(matches!(held.shelf.by_id(id).unwrap().picture, Shown::There(_)));
+        }
+        let parked = memory.park().await.unwrap();
+        assert_eq!(parked[0].picture.as_ref(), Some(&picture), "a stop writes it down");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_leaves_nothing_behind() {
+        let memory = Memory::new(Arc::new(Waiting::default()));
+        let at = |second: u64| Timestamp::from_millis(0) + Duration::from_secs(second);
+        for n in 0..1000 {
+            memory.put(ticket(&n.to_string(), at(n)), None).await.unwrap();
+            memory.remove(Hashed::of(n.saturating_sub(1).to_string())).await.unwrap();
+            memory.purge(at(n)).await.unwrap();
+        }
+        memory.purge(at(10_000)).await.unwrap();
+        let held = memory.held();
+        assert_eq!((held.shelf.len(), held.leaving.len()), (0, 0));
+        assert!(held.shelf.entries.len() < 5, "places are used again");
     }
 }

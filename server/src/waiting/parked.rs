@@ -5,13 +5,14 @@
 //! the wheel of pings and expiries and reads what little comes. What is not a whole frame yet stays in the kernel.
 
 use std::{
-    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
     io,
     os::fd::OwnedFd,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use hashbrown::HashTable;
 use rustix::{
     event::epoll::{self, CreateFlags, EventData, EventFlags},
     io::Errno,
@@ -49,7 +50,9 @@ pub(super) struct Parked {
 }
 
 struct Inner {
-    by_ticket: HashMap<Hashed, u32>,
+    /// Which slot is whose: only the slots, since each of them has its ticket.
+    by_ticket: HashTable<u32>,
+    hasher: RandomState,
     slots: Vec<Slot>,
     free: Vec<u32>,
     wheel: Wheel<(u32, u32)>,
@@ -65,7 +68,7 @@ struct Socket {
     descriptor: OwnedFd,
     ticket: Hashed,
     /// What the page was told last, as a hash: enough to see whether there is news.
-    told: u64,
+    told: u32,
     /// When the state changes by the clock.
     ends: Timestamp,
     /// When its pulse is felt next.
@@ -111,7 +114,8 @@ impl Parked {
         let epoll = AsyncFd::new(epoll::create(CreateFlags::CLOEXEC)?)?;
         let (looks, looked) = mpsc::unbounded_channel();
         let inner = Inner {
-            by_ticket: HashMap::new(),
+            by_ticket: HashTable::new(),
+            hasher: RandomState::new(),
             slots: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(now),
@@ -134,7 +138,7 @@ impl Parked {
     ) -> io::Result<()> {
         let now = world.now();
         let mut inner = self.inner();
-        if let Some(older) = inner.by_ticket.get(&ticket).copied() {
+        if let Some(older) = inner.slot_of(ticket) {
             inner.close(older, Some(4001));
         }
         let quiet = now + quiet(world);
@@ -151,7 +155,7 @@ impl Parked {
             _place: place,
         };
         let (slot, round) = inner.seat(socket)?;
-        inner.by_ticket.insert(ticket, slot);
+        inner.name(slot, ticket);
         inner.schedule(slot, quiet);
         let tenant = u64::from(round) << 32 | u64::from(slot);
         let added = inner.socket(slot).map(|socket| {
@@ -178,7 +182,7 @@ impl Parked {
 
     /// Asks for a look at every ticket.
     pub(super) fn nudge_all(&self) {
-        let tickets: Vec<Hashed> = self.inner().by_ticket.keys().copied().collect();
+        let tickets: Vec<Hashed> = self.inner().sockets().map(|socket| socket.ticket).collect();
         tickets.into_iter().for_each(|ticket| self.nudge(ticket));
     }
 
@@ -192,9 +196,10 @@ impl Parked {
     /// A look has read a state: the page is told, if it is news to it. Returns whether to look again at once.
     pub(super) fn tell(&self, ticket: Hashed, told: &Told) -> bool {
         let mut inner = self.inner();
-        let Some(slot) = inner.by_ticket.get(&ticket).copied() else { return false };
+        let Some(slot) = inner.slot_of(ticket) else { return false };
         let Some(socket) = inner.socket_mut(slot) else { return false };
-        if socket.look == Look::Stale {
+        // Nothing is newer than a state that is final.
+        if socket.look == Look::Stale && !told.is_final {
             return true;
         }
         socket.look = Look::Idle;
@@ -202,7 +207,10 @@ impl Parked {
         let is_news = std::mem::replace(&mut socket.told, told.news) != told.news;
         if is_news && !socket.sends(&frame::text(&told.text)) {
             inner.close(slot, None);
-        } else if told.is_final {
+            return false;
+        }
+        tracing::debug!(name: "page.told", ?ticket, is_news, "a page is told");
+        if told.is_final {
             inner.close(slot, Some(1000));
         } else {
             inner.schedule(slot, told.ends);
@@ -213,7 +221,7 @@ impl Parked {
     /// The ticket is gone.
     pub(super) fn gone(&self, ticket: Hashed) {
         let mut inner = self.inner();
-        if let Some(slot) = inner.by_ticket.get(&ticket).copied() {
+        if let Some(slot) = inner.slot_of(ticket) {
             inner.close(slot, Some(1000));
         }
     }
@@ -221,7 +229,7 @@ impl Parked {
     /// The store was away: look again at `when`.
     pub(super) fn later(&self, ticket: Hashed, when: Timestamp) {
         let mut inner = self.inner();
-        let Some(slot) = inner.by_ticket.get(&ticket).copied() else { return };
+        let Some(slot) = inner.slot_of(ticket) else { return };
         if let Some(socket) = inner.socket_mut(slot) {
             socket.look = Look::Idle;
             socket.ends = when;
@@ -232,7 +240,7 @@ impl Parked {
     /// Another kind of socket has taken this ticket's place.
     pub(super) fn replaced(&self, ticket: Hashed) {
         let mut inner = self.inner();
-        if let Some(slot) = inner.by_ticket.get(&ticket).copied() {
+        if let Some(slot) = inner.slot_of(ticket) {
             inner.close(slot, Some(4001));
         }
     }
@@ -240,7 +248,7 @@ impl Parked {
     /// Says goodbye to all: the server stops, and they come back to another.
     pub(super) fn close_all(&self) {
         let mut inner = self.inner();
-        let slots: Vec<u32> = inner.by_ticket.values().copied().collect();
+        let slots: Vec<u32> = inner.by_ticket.iter().copied().collect();
         slots.into_iter().for_each(|slot| inner.close(slot, Some(1001)));
     }
 
@@ -315,6 +323,28 @@ impl Inner {
         Ok((slot, 0))
     }
 
+    /// Lets a slot be found by its ticket.
+    fn name(&mut self, slot: u32, ticket: Hashed) {
+        let Self { by_ticket, hasher, slots, .. } = self;
+        let of = |slot: &u32| {
+            let socket = slots.get(index(*slot)).and_then(|place| place.socket.as_ref());
+            socket.map(|socket| *socket.ticket.as_bytes()).unwrap_or_default()
+        };
+        by_ticket.insert_unique(hasher.hash_one(ticket.as_bytes()), slot, |slot| {
+            hasher.hash_one(of(slot))
+        });
+    }
+
+    fn slot_of(&self, ticket: Hashed) -> Option<u32> {
+        let hash = self.hasher.hash_one(ticket.as_bytes());
+        let is_its = |slot: &u32| self.socket(*slot).is_some_and(|socket| socket.ticket == ticket);
+        self.by_ticket.find(hash, is_its).copied()
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = &Socket> {
+        self.slots.iter().filter_map(|place| place.socket.as_ref())
+    }
+
     fn socket(&self, slot: u32) -> Option<&Socket> {
         self.slots.get(index(slot))?.socket.as_ref()
     }
@@ -336,8 +366,9 @@ impl Inner {
             return;
         };
         self.free.push(slot);
-        if self.by_ticket.get(&socket.ticket) == Some(&slot) {
-            self.by_ticket.remove(&socket.ticket);
+        let hash = self.hasher.hash_one(socket.ticket.as_bytes());
+        if let Ok(named) = self.by_ticket.find_entry(hash, |named| *named == slot) {
+            named.remove();
         }
         if let Some(code) = code {
             socket.sends(&frame::close(code));
@@ -430,7 +461,7 @@ impl Inner {
     }
 
     fn of(&mut self, ticket: Hashed) -> Option<&mut Socket> {
-        let slot = self.by_ticket.get(&ticket).copied()?;
+        let slot = self.slot_of(ticket)?;
         self.socket_mut(slot)
     }
 }

@@ -38,16 +38,16 @@ impl<D: Database> Store for D {
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(with!(db => rows::decided(db, "ticket", ticket))).await
+        self.look(with!(db => rows::decided(db, "ticket", ticket))).await
     }
 
     async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error> {
         let scene = scene.to_owned();
-        self.read(with!(db => rows::decided(db, "scene", scene))).await
+        self.look(with!(db => rows::decided(db, "scene", scene))).await
     }
 
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error> {
-        self.read(with!(db => logins::by_code(db, code))).await
+        self.look(with!(db => logins::by_code(db, code))).await
     }
 
     async fn redeem(
@@ -68,17 +68,17 @@ impl<D: Database> Store for D {
     }
 
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
-        self.read(with!(db => logins::live_token(db, hash, now))).await
+        self.look(with!(db => logins::live_token(db, hash, now))).await
     }
 
     async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error> {
         let identity = identity.clone();
-        self.read(with!(db => people::of(db, &identity))).await
+        self.look(with!(db => people::of(db, &identity))).await
     }
 
     async fn person(&self, id: &str) -> Result<Option<Person>, Error> {
         let id = id.to_owned();
-        self.read(with!(db => people::by_id(db, &id))).await
+        self.look(with!(db => people::by_id(db, &id))).await
     }
 
     async fn acquaintance(
@@ -88,12 +88,12 @@ impl<D: Database> Store for D {
         site: &str,
     ) -> Result<Acquaintance, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
-        self.read(with!(db => people::acquaintance(db, &person, browser, &site))).await
+        self.look(with!(db => people::acquaintance(db, &person, browser, &site))).await
     }
 
     async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
         let id = id.to_owned();
-        self.read(with!(db => logins::living(db, &id))).await
+        self.look(with!(db => logins::living(db, &id))).await
     }
 
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
@@ -115,7 +115,7 @@ impl<D: Database> Store for D {
     }
 
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.read(with!(db => logins::of_session(db, session, now))).await
+        self.look(with!(db => logins::of_session(db, session, now))).await
     }
 
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
@@ -133,7 +133,7 @@ impl<D: Database> Store for D {
     }
 
     async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
-        self.read(with!(db => logins::phone(db, token, now))).await
+        self.look(with!(db => logins::phone(db, token, now))).await
     }
 
     async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error> {
@@ -165,7 +165,7 @@ impl<D: Database> Store for D {
     }
 
     async fn revision(&self) -> Result<i64, Error> {
-        self.read(with!(db => keys::revision(db))).await
+        self.look(with!(db => keys::revision(db))).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {
@@ -313,7 +313,7 @@ impl<D: Database> Store for D {
     }
 
     async fn has_owner(&self) -> Result<bool, Error> {
-        self.read(with!(db => console::has_owner(db))).await
+        self.look(with!(db => console::has_owner(db))).await
     }
 
     async fn claim_ownership(
@@ -388,7 +388,7 @@ impl<D: Database> Store for D {
 
     async fn word(&self, person: &str, site: &str) -> Result<Option<Word>, Error> {
         let (person, site) = (person.to_owned(), site.to_owned());
-        self.read(with!(db => admissions::word(db, &person, &site))).await
+        self.look(with!(db => admissions::word(db, &person, &site))).await
     }
 
     async fn said(&self, person: &str) -> Result<Vec<Said>, Error> {
