@@ -143,7 +143,7 @@ test('without scripts every page is there, and forms work', async (t) => {
   await page.getByRole('heading', { name: 'Overview' }).waitFor();
   assert.ok(await page.locator('.plot rect').count() > 30, 'plots are drawn by the server');
   await page.getByRole('link', { name: 'Sites', exact: true }).click();
-  await page.getByRole('link', { name: 'Gitea' }).click();
+  await page.locator('a[href="/console/sites/git"]').click();
   await page.getByLabel('Name', { exact: true }).fill('Gitea at home');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.getByText('Saved.').waitFor();
