@@ -73,7 +73,7 @@ const examples = readdirSync(here('.'), { withFileTypes: true })
 
 for (const name of examples) {
   test(`${name}: two commands, a phone, and the site knows who is there`, async () => {
-    const [saoma, wechat, demo, own] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+    const [saoma, wechat, demo, own, desk] = await Promise.all([freePort(), freePort(), freePort(), freePort(), freePort()]);
     const folder = copy(name, { 8080: saoma, 9100: wechat, 8090: demo, 3000: own });
     const readme = readFileSync(join(folder, 'README.md'), 'utf8');
     const [, site] = /^Open <([^>]+)>/m.exec(readme);
@@ -81,7 +81,7 @@ for (const name of examples) {
     assert.deepEqual(more, [], 'two commands are promised');
     const tries = `cargo run -- try --config examples/${name}/saoma.toml`;
     assert.equal(first, tries);
-    await run(`exec ${first.replace('cargo run --', BINARY)} --ports ${saoma} ${wechat} ${demo}`, `http://127.0.0.1:${saoma}/readyz`, ROOM);
+    await run(`exec ${first.replace('cargo run --', BINARY)} --ports ${saoma} ${wechat} ${demo} ${desk}`, `http://127.0.0.1:${saoma}/readyz`, ROOM);
     const said = await run(second, site, ROOM);
 
     const context = await browser.newContext({ locale: 'en-GB' });

@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { startWorld } from './e2e/world.js';
 import { DESKTOP, PHONE, launch } from './support/browser.js';
-import { comeIn, pages, somebody } from './support/console.js';
+import { addKnown, comeIn, pages, somebody } from './support/console.js';
 
 const docs = process.argv[2] === '--docs';
 const only = docs ? '' : (process.argv[2] ?? '');
@@ -31,6 +31,11 @@ for (const lang of ['zh', 'en']) {
         if (!name(as).includes(only)) continue;
         await page.goto(world.console + path);
         await shoot(as);
+      }
+      for (const app of docs ? [] : ['gitea', 'grafana']) {
+        if (!name(`pasted-${app}`).includes(only)) continue;
+        await addKnown(page, world, app, `${app}-${lang}-${device}-${colorScheme}`);
+        await shoot(`pasted-${app}`);
       }
       await context.close();
     }

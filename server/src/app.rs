@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    codes::Codes, config::Settings, counts::Counts, keys::Keys, limits::Limits, metrics::Metrics,
+    codes::Codes, config::Settings, keys::Keys, limits::Limits, metrics::Metrics,
     neighbours::Neighbours, region::Regions, site::Sites, store::SharedStore,
     tickets::SharedTickets, waiting::Waiting, world::World,
 };
@@ -30,8 +30,6 @@ pub struct App {
     pub sites: Sites,
     /// How much of everything.
     pub limits: Limits,
-    /// What happened, counted by the hour.
-    pub counts: Counts,
     /// Where addresses are.
     pub regions: Regions,
     /// Which token other services were given.

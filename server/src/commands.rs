@@ -1,6 +1,5 @@
 //! What the commands that change a server do: they write to the store, and running nodes see it within two seconds.
 
-pub mod apps;
 pub mod backup;
 pub mod import;
 pub mod keys;

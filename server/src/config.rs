@@ -383,7 +383,7 @@ impl Settings {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
-        let in_force = InForce::of(&table, &sources, &known_keys());
+        let in_force = InForce::of(&table, &sources);
         let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
                 format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())

@@ -1,4 +1,4 @@
-//! What happened, counted by the hour: the one source of every figure about sign-ins.
+//! What happened, counted by the hour, for the console; `metrics/sign_ins.rs` tells it and monitors the same.
 //!
 //! A sign-in adds to a number in memory and nothing else; every few seconds the numbers go to the store in one write. What a
 //! node counted since then is lost if it is killed, and nothing else is. A ticket is counted in the hour in which it was
@@ -120,13 +120,8 @@ pub fn hour(at: Timestamp) -> i64 {
 /// One kind of thing at one site.
 type Kind = (String, What, u32);
 
-#[derive(Default)]
-struct Held {
-    /// Not in the store yet, by hour.
-    fresh: BTreeMap<(i64, Kind), u64>,
-    /// Since this process began: what monitors read.
-    all: BTreeMap<Kind, u64>,
-}
+/// What is not in the store yet, by the hour.
+type Held = BTreeMap<(i64, Kind), u64>;
 
 /// The counts of a running server.
 #[derive(Default)]
@@ -145,22 +140,7 @@ impl Counts {
 
     fn add_to(&self, site: &str, what: What, within: u32, opened: Timestamp) {
         let kind = (site.to_owned(), what, within);
-        let mut held = self.held();
-        *held.all.entry(kind.clone()).or_default() += 1;
-        *held.fresh.entry((hour(opened), kind)).or_default() += 1;
-    }
-
-    /// Everything since this process began, for monitors; the hour is none.
-    pub fn totals(&self) -> Vec<Count> {
-        let held = self.held();
-        let count = |((site, what, within), n): (&Kind, &u64)| Count {
-            hour: 0,
-            site: site.clone(),
-            what: *what,
-            within: *within,
-            n: *n,
-        };
-        held.all.iter().map(count).collect()
+        *self.held().entry((hour(opened), kind)).or_default() += 1;
     }
 
     /// Brings what is new into the store. If the store is away it stays for the next time.
@@ -168,7 +148,7 @@ impl Counts {
     /// # Errors
     /// What the store says.
     pub async fn flush(&self, store: &SharedStore) -> Result<(), store::Error> {
-        let fresh = std::mem::take(&mut self.held().fresh);
+        let fresh = std::mem::take(&mut *self.held());
         if fresh.is_empty() {
             return Ok(());
         }
@@ -183,7 +163,7 @@ impl Counts {
         if written.is_err() {
             let mut held = self.held();
             for (key, n) in fresh {
-                *held.fresh.entry(key).or_default() += n;
+                *held.entry(key).or_default() += n;
             }
         }
         written
@@ -214,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn things_of_one_hour_and_site_are_one_number_and_monitors_see_all_of_them() {
+    fn things_of_one_hour_and_site_are_one_number() {
         let counts = Counts::default();
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1000);
         for opened in [0, 3_599, 3_600] {
@@ -222,11 +202,9 @@ mod tests {
         }
         counts.took("blog", What::ToScan, at(0), Duration::from_secs(4));
         let held = counts.held();
-        let fresh: Vec<_> = held.fresh.iter().map(|((hour, _), n)| (*hour, *n)).collect();
-        assert_eq!(fresh, [(0, 2), (0, 1), (1, 1)]);
-        drop(held);
-        let totals: Vec<_> =
-            counts.totals().iter().map(|row| (row.what, row.within, row.n)).collect();
-        assert_eq!(totals, [(What::Shown, 0, 3), (What::ToScan, 5, 1)]);
+        let fresh: Vec<_> =
+            held.iter().map(|((hour, (_, what, within)), n)| (*hour, *what, *within, *n)).collect();
+        let shown = What::Shown;
+        assert_eq!(fresh, [(0, shown, 0, 2), (0, What::ToScan, 5, 1), (1, shown, 0, 1)]);
     }
 }

@@ -202,6 +202,7 @@ fn operators_console(app: &SharedApp) -> Router<SharedApp> {
         .route("/link", get(console::door::link).post(console::door::arrive))
         .route("/sites", get(console::sites::list))
         .route("/sites/new", get(console::sites::fresh).post(console::sites::add))
+        .route("/sites/new/{app}", get(console::presets::form).post(console::presets::add))
         .route("/sites/{id}", get(console::sites::show).post(console::sites::change))
         .route("/sites/{id}/secret", post(console::sites::secret))
         .route("/sites/{id}/remove", post(console::sites::remove))

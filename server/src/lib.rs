@@ -30,6 +30,7 @@ pub mod neighbours;
 pub mod oidc;
 pub mod owner;
 pub mod person;
+pub mod presets;
 pub mod region;
 pub mod reload;
 pub mod risk;

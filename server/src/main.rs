@@ -10,7 +10,6 @@ use std::{
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
-    admission::Admit,
     app::SharedApp,
     commands::{self, backup, import, keys, person, sites},
     config::{self, Settings},
@@ -59,6 +58,9 @@ enum Command {
         /// Print the settings in force instead, each with where it came from; secrets are masked.
         #[arg(long, conflicts_with = "check")]
         in_force: bool,
+        /// Those as JSON.
+        #[arg(long, requires = "in_force")]
+        json: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
     Doctor(DoctorArgs),
@@ -68,13 +70,13 @@ enum Command {
     Pretend(PretendArgs),
     /// Register sites, show and remove them; running servers see it within two seconds.
     #[command(subcommand)]
-    Site(SiteCommand),
+    Site(Box<sites::Command>),
     /// See who signs in, and what they may: groups, owners, invitations, blocks; running servers see it at once.
     #[command(subcommand)]
     Person(Box<person::Command>),
     /// Show the signing keys, or rotate them; running servers see it within two seconds.
     #[command(subcommand)]
-    Keys(KeysCommand),
+    Keys(keys::Command),
     /// Bring people along from another mini program or an older login, and keep their accounts.
     Import(import::People),
     /// Copy the database to a file, consistent while a server runs on it.
@@ -121,92 +123,14 @@ enum ConsoleCommand {
     Link,
 }
 
-#[derive(Subcommand)]
-enum SiteCommand {
-    /// Register a site, and say what to paste into the application.
-    Add(Box<sites::New>),
-    /// List all sites, those of the settings among them.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Show one.
-    Show {
-        /// Its client_id.
-        id: String,
-    },
-    /// Forget one, and end every sign-in there.
-    Remove {
-        /// Its client_id.
-        id: String,
-    },
-    /// Say whom one lets in beside the owners.
-    Admit {
-        /// Its client_id.
-        id: String,
-        /// Everybody, named people, invited ones, or whom an owner says yes to.
-        #[arg(value_enum)]
-        whom: Admit,
-        /// A group of people whom it lets in; may be given several times.
-        #[arg(long = "group", value_name = "GROUP")]
-        groups: Vec<String>,
-    },
-    /// Give one a picture, shown on the phone and beside the code.
-    Logo {
-        /// Its client_id.
-        id: String,
-        /// A square PNG or JPEG; none takes the picture away.
-        file: Option<String>,
-    },
-    /// Invite people to one: print one-time links, each for one person.
-    Invite {
-        /// Its client_id.
-        id: String,
-        /// How many.
-        #[arg(long, default_value_t = 1)]
-        count: u32,
-        /// How long the links wait.
-        #[command(flatten)]
-        life: person::Life,
-    },
-    /// Let plugins that speak the rainbow protocol (彩虹聚合登录) sign people in to one: print a fresh key.
-    Rainbow {
-        /// Its client_id.
-        id: String,
-        /// Shut the bridge again.
-        #[arg(long)]
-        off: bool,
-    },
-    /// Make a fresh secret for one.
-    Secret {
-        /// Its client_id.
-        id: String,
-        /// End the ones before it.
-        #[arg(long)]
-        alone: bool,
-    },
-}
-
-#[derive(Subcommand)]
-enum KeysCommand {
-    /// List the keys with the part each plays.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Let the next keys sign from now on.
-    Rotate,
-}
-
 #[derive(Args)]
 struct Try {
     /// Play one sign-in by itself, print each step and exit; 0 only if it truly happened.
     #[arg(long)]
     once: bool,
-    /// Where saoma, the pretend WeChat with the phone, and the demo site listen on 127.0.0.1; 0 for any free port.
-    #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO"], num_args = 3, default_values = ["8080", "9100", "8090"])]
+    /// Where saoma, the pretend WeChat with the phone, the demo site and the console listen on 127.0.0.1; 0 for any free
+    /// port.
+    #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO", "CONSOLE"], num_args = 4, default_values = ["8080", "9100", "8090", "8081"])]
     ports: Vec<u16>,
 }
 
@@ -283,8 +207,8 @@ fn start_log(cli: &Cli) -> Result<(Log, Option<Settings>), String> {
             let config::Log { level, format, traces } = settings.log.clone();
             (level, format, traces, Some(settings))
         }
-        Command::Try(_) => ("warn".to_owned(), Format::Text, String::new(), None),
-        _ => ("info".to_owned(), Format::Text, String::new(), None),
+        // What they have to say they print; the log is for what goes wrong.
+        _ => ("warn".to_owned(), Format::Text, String::new(), None),
     };
     let level = cli.log.clone().unwrap_or(level);
     Ok((Log::start(&level, format, &traces)?, settings))
@@ -306,8 +230,14 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Try(args) => play(cli.config.as_deref(), args).await,
         // Its settings were read before the log began.
         Command::Serve => Ok(()),
-        Command::Config { in_force: true, .. } => {
+        Command::Config { in_force: true, json, .. } => {
             let lines = settings(cli.config.as_deref())?.in_force.0;
+            if json {
+                let row = |line: config::Line| serde_json::json!({ "name": line.name, "value": line.value, "source": line.source.to_string() });
+                let rows: serde_json::Value = lines.into_iter().map(row).collect();
+                say(&format!("{rows:#}"));
+                return Ok(());
+            }
             let line =
                 |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
             say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
@@ -324,7 +254,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Miniprogram(given) => {
             let settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
-            let next = miniprogram::write(&settings, &given.out, given.force);
+            let next = miniprogram::write(&settings, &given.out, given.force, given.lang);
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
             Ok(())
         }
@@ -332,7 +262,8 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Pretend(args) => pretend(args).await,
         Command::Site(command) => {
             let settings = settings(cli.config.as_deref())?;
-            say(site(&settings, command).await?.trim_end());
+            let (store, world) = (open_store(&settings).await?, World::real());
+            say(sites::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
         Command::Person(command) => {
@@ -344,11 +275,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Keys(command) => {
             let settings = settings(cli.config.as_deref())?;
             let (store, world) = (open_store(&settings).await?, World::real());
-            let text = match command {
-                KeysCommand::List { json } => keys::list(&store, &world, json).await?,
-                KeysCommand::Rotate => keys::rotate(&settings, &store, &world).await?,
-            };
-            say(text.trim_end());
+            say(keys::run(&settings, &store, &world, command).await?.trim_end());
             Ok(())
         }
         Command::Import(given) => {
@@ -388,31 +315,6 @@ async fn run(cli: Cli) -> Result<(), String> {
             let document = if operators { http::operators_document() } else { http::document() };
             say(&format!("{document:#}"));
             Ok(())
-        }
-    }
-}
-
-async fn site(settings: &Settings, command: SiteCommand) -> Result<String, String> {
-    let (store, world) = (open_store(settings).await?, World::real());
-    match command {
-        SiteCommand::Add(new) => sites::add(settings, &store, &world, *new).await,
-        SiteCommand::List { json } => sites::list(settings, &store, json).await,
-        SiteCommand::Show { id } => sites::show(settings, &store, &id).await,
-        SiteCommand::Remove { id } => sites::remove(settings, &store, &world, &id).await,
-        SiteCommand::Admit { id, whom, groups } => {
-            sites::admit(settings, &store, &world, &id, (whom, groups)).await
-        }
-        SiteCommand::Logo { id, file } => {
-            sites::logo(settings, &store, &world, &id, file.as_deref()).await
-        }
-        SiteCommand::Invite { id, count, life } => {
-            sites::invite(settings, &store, &world, &id, (count, life.time)).await
-        }
-        SiteCommand::Rainbow { id, off } => {
-            sites::rainbow(settings, &store, &world, &id, off).await
-        }
-        SiteCommand::Secret { id, alone } => {
-            sites::secret(settings, &store, &world, &id, alone).await
         }
     }
 }
@@ -655,7 +557,7 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
         return Err(try_it::REAL_APPID.replace("remove wechat.appid", "unset SAOMA_WECHAT__APPID"));
     }
     let ports =
-        if args.once { [0; 3] } else { <[u16; 3]>::try_from(args.ports).unwrap_or_default() };
+        if args.once { [0; 4] } else { <[u16; 4]>::try_from(args.ports).unwrap_or_default() };
     let stage = Stage::open(ports).await?;
     let folder =
         tempfile::tempdir().map_err(|error| format!("cannot make a folder to play in: {error}"))?;
@@ -666,9 +568,14 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
     let addresses = stage.addresses();
     let app = build(settings).await?;
     if !args.once {
+        let console = access::offer_ownership(&app).await.map_err(|error| error.to_string())?;
         say(&format!(
-            "Everything runs, with a pretend WeChat.\n\n  1. Open the demo site  {}\n  2. Hold the phone      {}/phone  (in another tab)\n\n  saoma itself           {}\n  What it tells sites    {}/.well-known/openid-configuration\n\nCtrl-C ends it, and nothing is kept.",
-            addresses.demo, addresses.wechat, addresses.saoma, addresses.saoma
+            "Everything runs, with a pretend WeChat.\n\n  1. Open the demo site  {}\n  2. Hold the phone      {}/phone  (in another tab)\n  3. Own the server      {}  (once, by a scan)\n\n  saoma itself           {}\n  What it tells sites    {}/.well-known/openid-configuration\n\nCtrl-C ends it, and nothing is kept.",
+            addresses.demo,
+            addresses.wechat,
+            console.unwrap_or_default(),
+            addresses.saoma,
+            addresses.saoma
         ));
         return try_it::play(stage, &pretend, app, asked_to_stop())
             .await

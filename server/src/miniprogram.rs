@@ -14,10 +14,12 @@ use url::Url;
 
 use crate::{
     config::{Faults, Miniprogram, Settings},
+    doctor::plan::Lang,
     site::{Site, misleading},
 };
 
 mod look;
+mod next;
 
 static APP: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../miniprogram/app");
 static PROFILE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../miniprogram/profile");
@@ -37,6 +39,9 @@ pub struct Given {
     /// Write into a folder that holds something else.
     #[arg(long)]
     pub force: bool,
+    /// In which language the next steps are printed.
+    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(Lang::of(locale)), default_value = "en")]
+    pub lang: Lang,
     /// The mini program's AppID, for wechat.appid.
     #[arg(long)]
     appid: Option<String>,
@@ -107,7 +112,7 @@ impl Given {
 ///
 /// # Errors
 /// What cannot be used of the settings, or of the folder, each with what to do.
-pub fn write(settings: &Settings, out: &Path, force: bool) -> Result<String, Faults> {
+pub fn write(settings: &Settings, out: &Path, force: bool, lang: Lang) -> Result<String, Faults> {
     let filled = Filled::of(settings)?;
     let ours = is_ours(out);
     if !ours && !force && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -132,7 +137,7 @@ pub fn write(settings: &Settings, out: &Path, force: bool) -> Result<String, Fau
     if let Some((name, bytes)) = &filled.logo {
         put(out, Path::new(name), bytes).map_err(failed)?;
     }
-    Ok(how_to_go_on(settings, out, &filled))
+    Ok(next::text(settings, out, &filled, lang))
 }
 
 fn is_ours(out: &Path) -> bool {
@@ -338,62 +343,6 @@ fn faults(settings: &Settings) -> Vec<String> {
         ));
     }
     faults
-}
-
-fn how_to_go_on(settings: &Settings, out: &Path, filled: &Filled) -> String {
-    let (folder, appid) = (out.display(), &filled.appid);
-    let (version, origin) = (&filled.version, &settings.public_url);
-    let own = &settings.miniprogram;
-    let mut text = format!(
-        "The mini program stands in {folder}: {} ({}), version {version}, AppID {appid}.
-
-The console is https://mp.weixin.qq.com. Under 开发管理 > 开发设置 > 服务器域名, the row request 合法域名 must be, to the letter:
-
-    {origin}
-
-Then either
-  with DevTools (微信开发者工具): import the folder as it is, look at it, and press 上传;
-or without, with Node.js and WeChat's own miniprogram-ci:
-  1. Under 开发管理 > 开发设置 > 小程序代码上传 make an upload key and save it as private.{appid}.key.
-     It lets its holder upload: keep it out of repositories.
-  2. On the same page add this computer's outgoing address to the IP list (IP 白名单).
-  3. npx --yes miniprogram-ci@2 upload --pp {} --pkp private.{appid}.key --appid {appid} --uv {version} -r 1 --use-project-config true
-
-After the upload, under 版本管理: make it the trial version (体验版), or hand it in (提交审核) and, once it has passed, press 发布.
-`saoma doctor --plan` prints the whole road.
-",
-        filled.name,
-        filled.name_en,
-        quoted(out),
-    );
-    let mut notes = Vec::new();
-    if settings.is_loopback() {
-        notes.push(format!("public_url = \"{origin}\" is this machine: no phone reaches it. Good for looking at it in DevTools (详情 > 本地设置 > 不校验合法域名), not for an upload."));
-    }
-    if own.operator.is_empty() || own.contact.is_empty() {
-        notes.push(
-            "Reviewers look for who runs it: set miniprogram.operator and miniprogram.contact."
-                .to_owned(),
-        );
-    }
-    if own.filing.is_empty() {
-        notes.push("Once the mini program is filed (备案), set miniprogram.filing, write it again and upload that.".to_owned());
-    }
-    if own.profile {
-        notes.push("It asks for nickname and avatar: declare both under 设置 > 服务内容声明 > 用户隐私保护指引 first.".to_owned());
-    }
-    for note in notes {
-        text.push_str("\nNote: ");
-        text.push_str(&note);
-    }
-    text.trim_end().to_owned()
-}
-
-/// A path as a shell takes it whole.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

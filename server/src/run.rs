@@ -11,8 +11,7 @@ use crate::{
     backchannel,
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
-    counts::{self, Counts},
-    http,
+    counts, http,
     keys::{self, Keys},
     limits::{Limits, Places},
     metrics::{Metrics, Upstream},
@@ -108,7 +107,6 @@ pub async fn assemble(
         regions,
         neighbours: Neighbours::default(),
         metrics,
-        counts: Counts::default(),
     }))
 }
 
@@ -165,7 +163,7 @@ pub async fn run_behind(
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
     }
-    app.counts.flush(&app.store).await?;
+    app.metrics.sign_ins.flush(&app.store).await?;
     app.store.park(app.tickets.park().await?).await?;
     Ok(())
 }
@@ -236,13 +234,13 @@ async fn forget(app: &App) {
         app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
         let now = app.world.now();
         match app.tickets.purge(now).await {
-            Ok(expired) => app.metrics.expired(expired),
+            Ok(expired) => app.metrics.sign_ins.expired(expired),
             Err(error) => {
                 tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer")
             }
         }
         app.limits.forget(now);
-        if let Err(error) = app.counts.flush(&app.store).await {
+        if let Err(error) = app.metrics.sign_ins.flush(&app.store).await {
             tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
         }
         if now >= prune {

@@ -1,4 +1,4 @@
-//! Everything in one process, to play with: the pretend WeChat, saoma, a demo site, and a phone to hold.
+//! Everything in one process, to play with: the pretend WeChat, saoma with its console, a demo site, and a phone to hold.
 //!
 //! Each speaks real HTTP on a port of its own, as it would on machines of its own.
 
@@ -33,6 +33,8 @@ pub struct Stage {
     pub wechat: TcpListener,
     /// The demo site.
     pub demo: TcpListener,
+    /// The operators' listener, with the console.
+    pub console: TcpListener,
 }
 
 impl Stage {
@@ -40,12 +42,13 @@ impl Stage {
     ///
     /// # Errors
     /// If a port is taken, with what to do about it.
-    pub async fn open(ports: [u16; 3]) -> Result<Self, String> {
-        let [saoma, wechat, demo] = ports;
+    pub async fn open(ports: [u16; 4]) -> Result<Self, String> {
+        let [saoma, wechat, demo, console] = ports;
         Ok(Self {
             saoma: listen(saoma).await?,
             wechat: listen(wechat).await?,
             demo: listen(demo).await?,
+            console: listen(console).await?,
         })
     }
 
@@ -58,8 +61,10 @@ impl Stage {
         if file.is_some_and(names_an_appid) {
             return Err(REAL_APPID.to_owned().into());
         }
+        let console = url(&self.console);
         let own = [
             ("SAOMA_PUBLIC_URL".to_owned(), url(&self.saoma)),
+            ("SAOMA_ADMIN_LISTEN".to_owned(), console.trim_start_matches("http://").to_owned()),
             ("SAOMA_WECHAT__APPID".to_owned(), APPID.to_owned()),
             ("SAOMA_WECHAT__SECRET".to_owned(), SECRET.to_owned()),
             ("SAOMA_WECHAT__BASE_URL".to_owned(), url(&self.wechat)),
@@ -83,7 +88,12 @@ impl Stage {
 
     /// The addresses, before the listeners are given away.
     pub fn addresses(&self) -> Addresses {
-        Addresses { saoma: url(&self.saoma), wechat: url(&self.wechat), demo: url(&self.demo) }
+        Addresses {
+            saoma: url(&self.saoma),
+            wechat: url(&self.wechat),
+            demo: url(&self.demo),
+            console: url(&self.console),
+        }
     }
 }
 
@@ -96,6 +106,8 @@ pub struct Addresses {
     pub wechat: String,
     /// The demo site.
     pub demo: String,
+    /// The console, below `/console`.
+    pub console: String,
 }
 
 /// Plays until `stop` is done.
@@ -112,12 +124,14 @@ pub async fn play(
     let screen = Arc::new(screen::Screen::new(app.clone(), addresses.clone()));
     let wechat = pretend.router().merge(screen::phone(screen.clone()));
     let demo = demo::router(addresses.clone());
-    let wechat = tokio::spawn(http::serve(stage.wechat, wechat, std::future::pending()));
-    let demo = tokio::spawn(http::serve(stage.demo, demo, std::future::pending()));
+    let console = screen::watched(screen.clone(), http::operators(app.clone()));
+    let beside = [(stage.wechat, wechat), (stage.demo, demo), (stage.console, console)];
+    let beside = beside.map(|(listener, router)| {
+        tokio::spawn(http::serve(listener, router, std::future::pending()))
+    });
     let public = screen::watched(screen, http::public(app.clone()));
     let ended = crate::run::run(app, stage.saoma, public, None, stop).await;
-    wechat.abort();
-    demo.abort();
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended
 }
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { DESKTOP, PHONE, complaints, inState, launch, seriousTroubles } from '../support/browser.js';
-import { comeIn, pages, somebody } from '../support/console.js';
+import { addKnown, comeIn, pages, somebody } from '../support/console.js';
 import { readScene, startWorld } from './world.js';
 
 let browser, busy, fresh;
@@ -49,9 +49,36 @@ for (const [device, options, colorScheme, lang] of [
       assert.equal(/[\u4e00-\u9fff]/.test(heading), lang === 'zh', name);
       for (const plot of await page.locator('figure').all()) assert.ok(await plot.locator('table').count(), `${name}: a table stands beside each plot`);
     }
+    for (const app of ['gitea', 'grafana']) {
+      await addKnown(page, busy, app, `${app}-${device}-${colorScheme}`);
+      assert.deepEqual(await seriousTroubles(page), [], app);
+      assert.ok(await fits(page), `${app}: nothing is wider than the screen`);
+    }
     assert.deepEqual(wrong, []);
   });
 }
+
+test('a known application is added, and each value is copied by its button', async (t) => {
+  const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB', permissions: ['clipboard-read', 'clipboard-write'] });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const wrong = complaints(page);
+  await comeIn(page, busy);
+  await page.getByRole('link', { name: 'Sites', exact: true }).click();
+  await page.getByRole('link', { name: 'Add a site' }).click();
+  await page.getByRole('link', { name: 'Immich' }).click();
+  await page.getByLabel('Where the application is').fill('https://photos.example.com');
+  await page.getByLabel('client_id').fill('immich-at-home');
+  await page.getByRole('button', { name: 'Add' }).click();
+  await page.getByRole('heading', { name: 'Paste into Immich' }).waitFor();
+  await page.getByRole('button', { name: 'Copy Client Secret' }).click();
+  const secret = await page.locator('dt', { hasText: 'Client Secret' }).locator('xpath=following-sibling::dd').locator('code').textContent();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+  await page.goto(`${busy.console}/console/sites/immich-at-home`);
+  assert.ok(!(await page.content()).includes(secret), 'it is shown once');
+  await page.getByRole('link', { name: 'Try it' }).waitFor();
+  assert.deepEqual(wrong, []);
+});
 
 test('the first owner: the printed link, a scan, the number, and the console is open', async (t) => {
   const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB' });

@@ -15,6 +15,7 @@ export const pages = (person) => ({
   'overview-1y': '/console?range=1y',
   sites: '/console/sites',
   'site-new': '/console/sites/new',
+  'site-preset': '/console/sites/new/logto',
   site: '/console/sites/git',
   'site-settled': '/console/sites/blog',
   try: '/console/sites/blog/try',
@@ -26,6 +27,15 @@ export const pages = (person) => ({
   keys: '/console/keys',
   settings: '/console/settings',
 });
+
+/** Adds a known application, and stands on the page that says what to paste where. */
+export async function addKnown(page, world, app, id) {
+  await page.goto(`${world.console}/console/sites/new/${app}`);
+  await page.locator('#url').fill('https://app.example.com');
+  await page.locator('#id').fill(id);
+  await page.locator('form.fields button').click();
+  await page.getByRole('status').waitFor();
+}
 
 /** The page of the first owner. */
 export async function somebody(page, world) {

@@ -1,4 +1,4 @@
-//! `saoma keys list|rotate`.
+//! `saoma keys`: which keys sign, and the next ones before their time.
 
 use std::fmt::Write as _;
 
@@ -12,6 +12,35 @@ use crate::{
 
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// `saoma keys`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// List the keys with the part each plays.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the next keys sign from now on.
+    Rotate,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why nothing was done, and what to do.
+pub async fn run(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    command: Command,
+) -> Said {
+    match command {
+        Command::List { json } => list(store, world, json).await,
+        Command::Rotate => rotate(settings, store, world).await,
+    }
 }
 
 /// Every key with the part it plays.

@@ -15,6 +15,8 @@ use crate::{
     world::{Timestamp, World},
 };
 
+mod rows;
+
 /// Who is named in the audit log by what a command does.
 const BY: &str = "command";
 
@@ -31,6 +33,9 @@ pub enum Command {
     Show {
         /// User name or id.
         name: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Make an owner: print a one-time link; who opens it and approves with their phone owns this server.
     Owner(Life),
@@ -63,7 +68,11 @@ pub enum Command {
         undo: bool,
     },
     /// List who waits for an owner's yes.
-    Asking,
+    Asking {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Keep somebody out of everything: logins, tokens and phone sessions end at once.
     Block {
         /// User name or id.
@@ -120,6 +129,9 @@ pub struct Listing {
     /// So many at most.
     #[arg(long, default_value_t = 50)]
     pub most: u32,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How long a link waits.
@@ -149,12 +161,12 @@ pub async fn run(
     let people = People { settings, store, world };
     match command {
         Command::List(listing) => people.list(listing).await,
-        Command::Show { name } => people.show(&name).await,
+        Command::Show { name, json } => people.show(&name, json).await,
         Command::Owner(life) => people.owner(life).await,
         Command::Group { name, join, leave } => people.group(&name, join, leave).await,
         Command::Allow { name, site } => people.allow(&name, &site).await,
         Command::Refuse { name, site, undo } => people.refuse(&name, &site, undo).await,
-        Command::Asking => people.asking().await,
+        Command::Asking { json } => people.asking(json).await,
         Command::Block { name } => people.block(&name).await,
         Command::Unblock { name } => people.unblock(&name).await,
         Command::Link { name, other: Some(other), .. } => people.merge(&name, &other).await,
@@ -192,9 +204,12 @@ impl People<'_> {
             None => None,
         };
         let blocked = listing.blocked.then_some(true);
-        let Listing { text, group, most, .. } = listing;
+        let Listing { text, group, most, json, .. } = listing;
         let found = self.store.people(&Search { text, group, blocked, after, most }).await;
         let found = found.map_err(said)?;
+        if json {
+            return Ok(rows::listed(&found));
+        }
         let mut text =
             String::from("USER NAME    SINCE       LAST SEEN   LOGINS  GROUPS, NICKNAME\n");
         for listed in &found {
@@ -219,7 +234,7 @@ impl People<'_> {
         Ok(text)
     }
 
-    async fn show(&self, name: &str) -> Said {
+    async fn show(&self, name: &str, json: bool) -> Said {
         let person = self.named(name).await?;
         let (logins, identities) = (
             self.store.logins(&person.id).await.map_err(said)?,
@@ -229,6 +244,9 @@ impl People<'_> {
             self.store.said(&person.id).await.map_err(said)?,
             self.store.audit_of(&person.id, 10).await.map_err(said)?,
         );
+        if json {
+            return Ok(rows::shown(&person, &identities, &words, &logins, &lines));
+        }
         let mut text = format!(
             "user name   {}\nid          {}\nnickname    {}\nsince       {}\nblocked     {}\ngroups      {}\n",
             person.username,
@@ -328,8 +346,11 @@ impl People<'_> {
         })
     }
 
-    async fn asking(&self) -> Said {
+    async fn asking(&self, json: bool) -> Said {
         let asking = self.store.askers(200).await.map_err(said)?;
+        if json {
+            return Ok(rows::asking(&asking));
+        }
         if asking.is_empty() {
             return Ok("Nobody waits for an owner's yes.".to_owned());
         }

@@ -28,10 +28,11 @@ pub async fn during<T>(
             () = world.sleep_until(world.now() + Duration::from_millis(100)) => {}
         }
         let now = world.now();
-        if now.since(start) < Duration::from_secs(1) {
+        let took = now.since(start);
+        if took < Duration::from_secs(1) {
             continue;
         }
-        let bar = shown.get_or_insert_with(|| begin(what));
+        let bar = shown.get_or_insert_with(|| begin(what, took));
         if let Some((done, all)) = how_far() {
             bar.set_length(all.max(done));
             bar.set_position(done);
@@ -45,8 +46,8 @@ pub async fn during<T>(
     }
 }
 
-fn begin(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(what);
+fn begin(what: &'static str, took: Duration) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_message(what).with_elapsed(took);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
     }

@@ -1,18 +1,114 @@
-//! `saoma site add|list|show|remove|secret`.
+//! `saoma site`: what applications people sign in to, and whom each lets in.
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{Said, apps, person};
+use super::{Said, person};
 use crate::{
     admission::Admit,
     audit,
     config::Settings,
     links::Gives,
+    presets,
     secret::Secret,
     site::{Alg, Logo, Pkce, Site, Sites, protected_twice},
     store::SharedStore,
     world::World,
 };
+
+/// `saoma site`.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Command {
+    /// Register a site, and say what to paste into the application.
+    Add(Box<New>),
+    /// List all sites, those of the settings among them.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one.
+    Show {
+        /// Its client_id.
+        id: String,
+    },
+    /// Forget one, and end every sign-in there.
+    Remove {
+        /// Its client_id.
+        id: String,
+    },
+    /// Say whom one lets in beside the owners.
+    Admit {
+        /// Its client_id.
+        id: String,
+        /// Everybody, named people, invited ones, or whom an owner says yes to.
+        #[arg(value_enum)]
+        whom: Admit,
+        /// A group of people whom it lets in; may be given several times.
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Give one a picture, shown on the phone and beside the code.
+    Logo {
+        /// Its client_id.
+        id: String,
+        /// A square PNG or JPEG; none takes the picture away.
+        file: Option<String>,
+    },
+    /// Invite people to one: print one-time links, each for one person.
+    Invite {
+        /// Its client_id.
+        id: String,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// How long the links wait.
+        #[command(flatten)]
+        life: person::Life,
+    },
+    /// Let plugins that speak the rainbow protocol (彩虹聚合登录) sign people in to one: print a fresh key.
+    Rainbow {
+        /// Its client_id.
+        id: String,
+        /// Shut the bridge again.
+        #[arg(long)]
+        off: bool,
+    },
+    /// Make a fresh secret for one.
+    Secret {
+        /// Its client_id.
+        id: String,
+        /// End the ones before it.
+        #[arg(long)]
+        alone: bool,
+    },
+}
+
+/// Does it.
+///
+/// # Errors
+/// Why nothing was done, and what to do.
+pub async fn run(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    command: Command,
+) -> Said {
+    match command {
+        Command::Add(new) => add(settings, store, world, *new).await,
+        Command::List { json } => list(settings, store, json).await,
+        Command::Show { id } => show(settings, store, &id).await,
+        Command::Remove { id } => remove(settings, store, world, &id).await,
+        Command::Admit { id, whom, groups } => {
+            admit(settings, store, world, &id, (whom, groups)).await
+        }
+        Command::Logo { id, file } => logo(settings, store, world, &id, file.as_deref()).await,
+        Command::Invite { id, count, life } => {
+            invite(settings, store, world, &id, (count, life.time)).await
+        }
+        Command::Rainbow { id, off } => rainbow(settings, store, world, &id, off).await,
+        Command::Secret { id, alone } => secret(settings, store, world, &id, alone).await,
+    }
+}
 
 /// What a site is to be, as typed.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -86,6 +182,9 @@ pub struct New {
     /// A group of people whom it lets in; may be given several times.
     #[arg(long = "admit-group", value_name = "GROUP")]
     pub admit_groups: Vec<String>,
+    /// Print what the application is told as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn said(error: impl std::fmt::Display) -> String {
@@ -98,7 +197,14 @@ fn said(error: impl std::fmt::Display) -> String {
 /// If the id is taken, or something of it cannot be used, with what to write instead.
 pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut new: New) -> Said {
     let app = match (&new.app, &new.url) {
-        (Some(app), Some(url)) => Some((apps::named(app)?, apps::address(url)?)),
+        (Some(app), Some(url)) => {
+            let address = presets::address(url).ok_or_else(|| {
+                format!(
+                    "--url {url:?}: write where the application is, such as https://git.example.com"
+                )
+            })?;
+            Some((presets::named(app)?, address))
+        }
         _ => None,
     };
     if let Some((app, _)) = &app {
@@ -153,14 +259,23 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     }
     store.put_site(&site).await.map_err(said)?;
     note(store, world, "site.added", &site.id).await?;
+    if new.json {
+        let told = serde_json::json!({
+            "issuer": settings.public_url,
+            "client_id": site.id,
+            "client_secret": secret.as_ref().map(Secret::reveal),
+            "redirect_uris": site.redirect_uris,
+        });
+        return Ok(format!("{told:#}"));
+    }
     if let (Some((app, url)), Some(secret)) = (&app, &secret) {
-        let values = apps::Values {
+        let values = presets::Values {
             issuer: &settings.public_url,
             id: &site.id,
             secret: secret.reveal(),
             url,
         };
-        let pasted = app.paste(&values);
+        let pasted = app.printed(&values);
         return Ok(format!("{pasted}The secret is shown this once: only its hash is kept.\n"));
     }
     let mut text = paste(settings, &site);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use toml::{Table, Value};
 
-use super::paths;
+use super::{DEFAULTS, paths};
 
 /// Where a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,14 @@ pub struct InForce(pub Vec<Line>);
 
 impl InForce {
     /// Lists a whole table of settings.
-    pub(super) fn of(table: &Table, sources: &BTreeMap<String, Source>, order: &[String]) -> Self {
+    pub(super) fn of(table: &Table, sources: &BTreeMap<String, Source>) -> Self {
         let mut names: Vec<String> = paths(table)
             .into_iter()
             .filter(|name| !name.starts_with("site.") && name != "site")
             .collect();
-        names.sort_by_key(|name| order.iter().position(|known| known == name));
+        let order = order();
+        let place = |name: &String| order.iter().position(|known| known == name);
+        names.sort_by_key(|name| place(name).unwrap_or(order.len()));
         let line = |name: String| Line {
             value: find(table, &name).map(|value| shown(&name, value)).unwrap_or_default(),
             source: sources.get(&name).cloned().unwrap_or(Source::Default),
@@ -59,6 +61,19 @@ impl InForce {
         };
         Self(names.into_iter().map(line).collect())
     }
+}
+
+/// The dotted names of settings, in the order in which the page of defaults explains them.
+fn order() -> Vec<String> {
+    let (mut table, mut names) = (String::new(), Vec::new());
+    for line in DEFAULTS.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = format!("{name}.");
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            names.push(format!("{table}{name}"));
+        }
+    }
+    names
 }
 
 fn find<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
@@ -75,6 +90,7 @@ fn shown(name: &str, value: &Value) -> String {
         && !last.ends_with("_per_address");
     match value {
         Value::String(text) if is_secret && text.is_empty() => "\"\"".to_owned(),
+        Value::Array(none) if is_secret && none.is_empty() => "[]".to_owned(),
         _ if is_secret => "••••••••".to_owned(),
         Value::String(text) => Value::String(without_password(text)).to_string(),
         other => other.to_string(),
@@ -100,10 +116,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn settings_stand_as_the_page_explains_them() {
+        let table: Table = DEFAULTS.parse().unwrap();
+        let names: Vec<_> =
+            InForce::of(&table, &BTreeMap::new()).0.into_iter().map(|line| line.name).collect();
+        assert_eq!(names, order());
+        assert_eq!(names.first().unwrap(), "public_url");
+    }
+
+    #[test]
     fn what_is_secret_is_not_shown_and_whether_there_is_one_is() {
         let text = |text: &str| Value::String(text.to_owned());
         assert_eq!(shown("wechat.secret", &text("hush")), "••••••••");
         assert_eq!(shown("keys.secret", &text("")), "\"\"");
+        assert_eq!(shown("neighbours.secrets", &Value::Array(Vec::new())), "[]");
+        assert_eq!(shown("neighbours.secrets", &Value::Array(vec![text("hush")])), "••••••••");
         assert_eq!(shown("limits.wrong_secrets_per_address", &Value::Integer(30)), "30");
         assert_eq!(
             shown("store", &text("postgres://saoma:h@sh@db/saoma")),

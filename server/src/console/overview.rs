@@ -191,7 +191,7 @@ pub async fn overview(
     site: Option<&str>,
 ) -> Result<Overview, store::Error> {
     // What happened a moment ago is wanted too.
-    app.counts.flush(&app.store).await?;
+    app.metrics.sign_ins.flush(&app.store).await?;
     let (step, many) = range.steps();
     let last = (counts::hour(app.world.now()) + shift).div_euclid(step);
     let begins = |at: i64| at * step - shift;
@@ -270,7 +270,7 @@ pub async fn by_site(
     app: &App,
     shift: i64,
 ) -> Result<std::collections::BTreeMap<String, [u64; 30]>, store::Error> {
-    app.counts.flush(&app.store).await?;
+    app.metrics.sign_ins.flush(&app.store).await?;
     let last = (counts::hour(app.world.now()) + shift).div_euclid(24);
     let first = last - 29;
     let asked = Counted {

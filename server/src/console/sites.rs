@@ -8,6 +8,7 @@ use crate::{
     app::App,
     error::{Code, Error},
     oidc,
+    presets::{self, Preset},
     secret::{Hashed, Secret},
     site::{Pkce, Site, Sites},
     store::Operator,
@@ -147,6 +148,43 @@ pub async fn add(
     }
     put(app, operator, &site, "site.added").await?;
     Ok(Ok(secret))
+}
+
+/// What is typed where the application is a known one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// The client_id.
+    pub id: String,
+    /// The name that phones show.
+    pub name: String,
+    /// Where the application is.
+    pub url: String,
+    /// Where it makes its redirect address itself: that address.
+    pub redirect_uris: String,
+}
+
+/// Registers a site with what a known application needs, as `saoma site add --app` does.
+///
+/// # Errors
+/// As [`add`].
+pub async fn add_known(
+    app: &App,
+    operator: &Operator,
+    preset: &Preset,
+    typed: &Known,
+) -> Result<Result<Option<Secret>, Faults>, Error> {
+    let Some(url) = presets::address(typed.url.trim()) else {
+        let fault = "url: write where the application is, such as https://git.example.com";
+        return Ok(Err(vec![fault.to_owned()]));
+    };
+    let mut site = Site::new(typed.id.trim(), typed.name.trim());
+    preset.fit(&mut site, &url, &app.settings);
+    let mut draft = Draft { kind: "confidential".to_owned(), ..Draft::of(&site) };
+    if preset.makes_its_own_address() {
+        draft.redirect_uris.clone_from(&typed.redirect_uris);
+    }
+    add(app, operator, &draft).await
 }
 
 /// Changes a site.

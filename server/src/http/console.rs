@@ -35,6 +35,7 @@ pub(super) mod door;
 pub(super) mod keys;
 pub(super) mod overview;
 pub(super) mod people;
+pub(super) mod presets;
 pub(super) mod settings;
 pub(super) mod sites;
 

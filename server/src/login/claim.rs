@@ -5,7 +5,6 @@ use crate::{
     app::App,
     error::Error,
     grant::{CODE_LIFE, Request},
-    metrics::Step,
     secret::{Hashed, Secret},
     store::Decided,
     ticket::{Denied, Presented, Refusal, Verdict},
@@ -63,7 +62,7 @@ pub async fn claim(
     }
     let now = app.world.now();
     if app.tickets.first_claim(id, now).await? == now {
-        app.metrics.took(Step::Claim, now.since(decided.decision.at));
+        app.metrics.sign_ins.claimed(decided.decision.at, now);
     }
     Ok(Claim {
         request,

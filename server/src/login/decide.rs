@@ -6,11 +6,9 @@ use super::{Claim, Outcome, Standing, door_of};
 use crate::{
     admission::{Door, Word},
     app::App,
-    counts::What,
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     links::{self, Gives},
-    metrics::{Outcome as Ended, Step},
     person::Newcomer,
     risk::{Ask, Level, Risk},
     secret::{Hashed, Secret},
@@ -96,16 +94,8 @@ async fn decide(
         })
         .await?;
     if decided.decision.at == now && decided.decision.token == token {
-        app.metrics.took(Step::Decide, now.since(scanned));
-        app.metrics.ended(&site.id, Ended::from(&decided.decision.verdict));
-        let what = match &decided.decision.verdict {
-            Verdict::Approved { .. } => What::Approved,
-            Verdict::Denied(Denied::ByPerson) => What::Denied,
-            Verdict::Denied(Denied::WrongMatch) => What::WrongMatch,
-            Verdict::Denied(Denied::NotAdmitted | Denied::OwnerAsked) => What::TurnedAway,
-        };
-        app.counts.add(&site.id, what, opened);
-        app.counts.took(&site.id, What::ToDecide, opened, now.since(scanned));
+        let verdict = &decided.decision.verdict;
+        app.metrics.sign_ins.decided(&site.id, verdict, [opened, scanned], now);
     }
     // The site asked for one person and this is another: it gets no code, and nothing stays open.
     if let Some(login) = &decided.login
@@ -193,9 +183,8 @@ pub async fn skip(
         login,
     };
     app.store.decide(decide).await?;
-    app.counts.add(&site.id, What::Remembered, now);
     app.tickets.first_claim(ticket, now).await?;
-    app.metrics.ended(&site.id, Ended::Remembered);
+    app.metrics.sign_ins.remembered(&site.id, now);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Some(Claim { request, outcome, session: None }))
 }

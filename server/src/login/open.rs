@@ -5,11 +5,9 @@ use std::net::IpAddr;
 use super::{Standing, TRIES, find, find_own};
 use crate::{
     app::App,
-    counts::What,
     error::{Code, Error},
     grant::Request,
     limits,
-    metrics::Outcome as Ended,
     secret::{Hashed, Secret},
     site::Site,
     ticket::{Browser, Fresh, Kind, Owner, Presented, Refusal, Stage, Ticket},
@@ -91,8 +89,7 @@ pub async fn open(
         stage: Stage::Waiting,
     };
     app.tickets.put(ticket, picture).await?;
-    app.metrics.opened(kind);
-    app.counts.add(&site.id, What::Shown, now);
+    app.metrics.sign_ins.opened(&site.id, kind, now);
     Ok(Opening { ticket: id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -167,10 +164,8 @@ pub async fn renew(
         // Scanned or renewed in between: what stands now is for the page to see.
         return Err(Refusal::AlreadyScanned.into());
     }
-    app.metrics.renewed();
+    app.metrics.sign_ins.renewed(&site.id, seen.ticket.opened, now);
     app.tickets.nudge(id).await?;
-    app.counts.add(&site.id, What::Left, seen.ticket.opened);
-    app.counts.add(&site.id, What::Shown, now);
     Ok(Opening { ticket: fresh_id, key, expires_in: life.as_secs(), has_code })
 }
 
@@ -238,8 +233,7 @@ pub async fn cancel(
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
         Standing::Living(seen) => {
             app.tickets.remove(id).await?;
-            app.metrics.ended(&seen.ticket.request.site, Ended::Cancelled);
-            app.counts.add(&seen.ticket.request.site, What::Left, seen.ticket.opened);
+            app.metrics.sign_ins.cancelled(&seen.ticket.request.site, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }
     }

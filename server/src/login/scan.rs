@@ -9,10 +9,8 @@ use crate::{
     admission::{self, Door},
     app::App,
     audit,
-    counts::What,
     error::{Code, Error},
     links::{self, Gives},
-    metrics::Step,
     person::{Identity, Person},
     risk::{Entry, Matching, Opened, Risk, Signals},
     secret::Secret,
@@ -275,16 +273,11 @@ async fn take(
         let life = app.settings.ticket.life;
         let next = seen.ticket.clone().scan(scanner.clone(), now, life, &app.world)?;
         if app.tickets.swap(&seen, next.clone()).await? {
-            app.metrics.scanned(entry, scanner.risk.ask);
+            app.metrics.sign_ins.scanned(entry, scanner.risk.ask);
             if matches!(seen.ticket.stage, Stage::Waiting) {
-                app.metrics.took(Step::Scan, now.since(seen.ticket.opened));
+                app.metrics.sign_ins.first_scanned(&next.request.site, next.opened, now);
             }
             app.tickets.nudge(next.id).await?;
-            if matches!(seen.ticket.stage, Stage::Waiting) {
-                let (site, opened) = (&next.request.site, next.opened);
-                app.counts.add(site, What::Scanned, opened);
-                app.counts.took(site, What::ToScan, opened, now.since(opened));
-            }
             return Ok(Scanned {
                 door,
                 gives,

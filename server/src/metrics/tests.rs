@@ -1,6 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::{
+    grant::Scopes,
+    risk::{Ask, Entry},
+    ticket::{Kind, Verdict},
+    world::Timestamp,
+};
 
 /// Every metric with its type and the names of its labels, with each of them shown once.
 fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
@@ -11,11 +17,13 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
     let path = || label("path", "/wxa/getwxacode");
     upstream.calls.get_or_create(&[path()]).observe(0.2);
     upstream.errors.get_or_create(&[path(), label("error", "40001")]).inc();
-    metrics.opened(Kind::Page);
-    metrics.renewed();
-    metrics.scanned(Entry::Live, Ask::Tap);
-    metrics.ended("blog", Outcome::Approved);
-    metrics.issued("authorization_code");
+    let (sign_ins, now) = (&metrics.sign_ins, Timestamp::from_millis(0));
+    sign_ins.opened("blog", Kind::Page, now);
+    sign_ins.renewed("blog", now, now);
+    sign_ins.scanned(Entry::Live, Ask::Tap);
+    let approved = Verdict::Approved { scopes: Scopes::parse("openid"), remember: false };
+    sign_ins.decided("blog", &approved, [now, now], now);
+    sign_ins.issued("authorization_code");
     metrics.refused("no_such_ticket");
     metrics.answered("GET", "/healthz", "2xx", Duration::from_millis(1));
     metrics.told_of_logout("told");
@@ -50,19 +58,23 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
 }
 
 #[test]
-fn the_page_names_every_metric_with_its_type_and_labels_and_no_other() {
-    let page = include_str!("../../../docs/metrics.md");
+fn the_pages_name_every_metric_with_its_type_and_labels_and_no_other() {
+    let (found, _) = exposed();
+    assert_eq!(found, told(include_str!("../../../docs/metrics.md")), "docs/metrics.md differs");
+    let chinese = told(include_str!("../../../docs/metrics.zh-CN.md"));
+    assert_eq!(found, chinese, "docs/metrics.zh-CN.md differs");
+}
+
+/// What a page's table says of each metric.
+fn told(page: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     let rows = page.lines().filter(|line| line.starts_with("| `")).map(cells);
-    let told: BTreeMap<_, _> = rows
-        .map(|row| {
-            let labels = row[3].split(", ").filter(|label| !label.is_empty());
-            let labels = labels.map(|label| label.trim_matches('`').to_owned()).collect();
-            (row[1].trim_matches('`').to_owned(), (row[2].clone(), labels))
-        })
-        .collect();
-    let (found, _) = exposed();
-    assert_eq!(found, told, "docs/metrics.md and metrics.rs differ");
+    rows.map(|row| {
+        let labels = row[3].split([',', '、']).map(|label| label.trim().trim_matches('`'));
+        let labels = labels.filter(|label| !label.is_empty()).map(ToOwned::to_owned).collect();
+        (row[1].trim_matches('`').to_owned(), (row[2].clone(), labels))
+    })
+    .collect()
 }
 
 #[test]

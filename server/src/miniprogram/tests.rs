@@ -10,7 +10,10 @@ use clap::Parser;
 use serde_json::Value;
 
 use super::{APP, Given, PROFILE, files, write};
-use crate::config::{Faults, Settings};
+use crate::{
+    config::{Faults, Settings},
+    doctor::plan::Lang,
+};
 
 const ENOUGH: &[(&str, &str)] = &[
     ("SAOMA_PUBLIC_URL", "https://login.example.com:8443"),
@@ -25,7 +28,7 @@ fn settings(more: &[(&str, &str)]) -> Settings {
 }
 
 fn written(more: &[(&str, &str)], out: &Path) -> Result<String, Faults> {
-    write(&settings(more), out, false)
+    write(&settings(more), out, false, Lang::En)
 }
 
 fn json(path: PathBuf) -> Value {
@@ -129,7 +132,7 @@ fn what_is_not_ours_is_not_written_over() {
     let said = written(&[], out).unwrap_err().to_string();
     assert!(said.contains("holds something else") && said.contains("--force"), "{said}");
     assert!(!out.join("app.json").exists());
-    write(&settings(&[]), out, true).unwrap();
+    write(&settings(&[]), out, true, Lang::En).unwrap();
     assert_eq!(fs::read_to_string(out.join("novel.txt")).unwrap(), "chapter one");
 }
 
@@ -250,4 +253,13 @@ fn a_wrong_appid_is_seen_before_wechat_sees_it() {
             written(&[("SAOMA_WECHAT__APPID", appid)], folder.path()).unwrap_err().to_string();
         assert!(said.contains("wechat.appid"), "{said}");
     }
+}
+
+#[test]
+fn the_way_on_is_told_in_chinese_where_the_machine_speaks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = write(&settings(&[]), folder.path(), false, Lang::of("zh_CN.UTF-8")).unwrap();
+    assert!(said.contains("\n    https://login.example.com:8443\n"), "{said}");
+    assert!(said.contains("miniprogram-ci@2 upload --pp") && said.contains("注意："), "{said}");
+    assert!(!said.contains("Then either") && !said.contains("Note:"), "{said}");
 }

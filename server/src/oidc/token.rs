@@ -14,10 +14,8 @@ use crate::{
     admission::Door,
     app::App,
     audit,
-    counts::What,
     grant::{self, RedeemError, ResponseMode, Scope, Scopes},
     login,
-    metrics::Step,
     secret::{Hashed, Secret},
     site::Site,
     store::{Decided, LiveToken, Login, Redemption, Revoke, Token, TokenKind},
@@ -127,9 +125,7 @@ pub(super) async fn give(
         return Err(gone());
     }
     let at = decided.decision.at;
-    app.metrics.issued("authorization_code");
-    app.metrics.took(Step::Redeem, now.since(at));
-    app.counts.took(&site.id, What::ToRedeem, at, now.since(at));
+    app.metrics.sign_ins.redeemed(&site.id, at, now);
     let acr = Some(claims::acr(login, at));
     let refresh = refreshes.then_some(&refresh);
     family.answer(app, &access, &first, refresh, request.nonce.as_deref(), acr).await
@@ -170,7 +166,7 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, Oa
     let made = family.access(app, &access, scopes, now);
     let given = vec![made.clone(), family.refresh(app, &next, token.scopes.clone(), now)];
     if token.used.is_none() && app.store.rotate(token.hash, given, now).await? {
-        app.metrics.issued("refresh_token");
+        app.metrics.sign_ins.issued("refresh_token");
         return family.answer(app, &access, &made, Some(&next), None, None).await;
     }
     match again(app, &sent.token, access_hash(site, &access), next.hashed(), now).await? {

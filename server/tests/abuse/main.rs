@@ -11,6 +11,8 @@ mod limits;
 mod phishing;
 mod provider;
 mod region;
+#[path = "../shared/signing.rs"]
+mod signing;
 mod sockets;
 mod stage;
 mod trouble;

@@ -6,11 +6,9 @@ use reqwest::Method;
 use saoma::{
     app::SharedApp,
     config::Settings,
-    keys::Keys,
     run::assemble,
-    secret::Secret,
     site::Site,
-    store::{SharedStore, StoredKey, sqlite::Sqlite},
+    store::{SharedStore, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory},
     try_it::{
         self, Addresses, Stage,
@@ -20,7 +18,9 @@ use saoma::{
     world::{Timestamp, World},
 };
 use serde_json::{Value, json};
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::oneshot;
+
+use crate::signing::signing_keys;
 
 /// The verifier and challenge of RFC 7636 appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -52,12 +52,12 @@ impl Play {
     /// The same, but that nobody is trusted to say where a caller comes from.
     pub(crate) async fn exactly(more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let stage = Stage::open([0; 3]).await.unwrap();
+        let stage = Stage::open([0; 4]).await.unwrap();
         let mut settings: Settings = stage.settings(None, more).unwrap();
         settings.sites.extend([site("blog", ""), site("shop", "")]);
         settings.sites.push(site("bank", "a secret that only the bank's server knows"));
         let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("saoma.db")).unwrap());
-        for key in signing_keys().await {
+        for key in signing_keys(NOW).await {
             store.put_key(key.clone()).await.unwrap();
         }
         let waiting = Arc::new(Waiting::default());
@@ -154,22 +154,6 @@ impl Play {
         let made = phone.calls(Method::POST, "session", None, &body).await.unwrap();
         made.good().unwrap()["token"].as_str().unwrap().to_owned()
     }
-}
-
-/// Signing keys, made once for all stories: an RSA key takes longer than a story.
-async fn signing_keys() -> &'static [StoredKey] {
-    static KEYS: OnceCell<Vec<StoredKey>> = OnceCell::const_new();
-    let make = || async {
-        let folder = tempfile::tempdir().unwrap();
-        let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("keys.db")).unwrap());
-        let (secret, term) = (Secret::from(String::new()), Duration::from_secs(90 * 24 * 3600));
-        let world = World::held(NOW, 1);
-        let keys = Keys::load(&store, &secret, term, &world).await.unwrap();
-        // The next ones too, so that no server makes any in the middle of a story.
-        keys.tend(&store, &world).await.unwrap();
-        store.keys().await.unwrap()
-    };
-    KEYS.get_or_init(make).await
 }
 
 /// What an embedded page of this site asks for.

@@ -19,4 +19,6 @@ mod form_post;
 mod keys;
 mod provider;
 mod rp_logout;
+#[path = "../shared/signing.rs"]
+mod signing;
 mod tokens;

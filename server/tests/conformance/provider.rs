@@ -7,12 +7,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use reqwest::{Client, StatusCode};
 use saoma::{
     app::SharedApp,
-    http,
-    keys::Keys,
-    run,
+    http, run,
     secret::{Hashed, Secret},
     site::{Pkce, Site},
-    store::{SharedStore, StoredKey, sqlite::Sqlite},
+    store::{SharedStore, sqlite::Sqlite},
     tickets::memory::Memory,
     try_it::{
         Stage,
@@ -23,8 +21,9 @@ use saoma::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::OnceCell;
 use url::Url;
+
+use crate::signing::signing_keys;
 
 /// When every test begins.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -59,7 +58,7 @@ impl Provider {
     }
 
     pub(crate) async fn with(sites: Vec<Site>) -> Self {
-        let stage = Stage::open([0; 3]).await.unwrap();
+        let stage = Stage::open([0; 4]).await.unwrap();
         let addresses = stage.addresses();
         let pretend = stage.pretend();
         let mut settings = stage.settings(None, &[]).unwrap();
@@ -70,7 +69,7 @@ impl Provider {
         assert_eq!(settings.sites.iter().flat_map(Site::faults).collect::<Vec<_>>(), [""; 0]);
         let folder = tempfile::tempdir().unwrap();
         let store = open(&folder.path().join("saoma.db"));
-        for key in made_once().await {
+        for key in signing_keys(NOW).await {
             store.put_key(key.clone()).await.unwrap();
         }
         let waiting = Arc::new(Waiting::default());
@@ -257,20 +256,6 @@ impl Provider {
         }
         panic!("a minute has passed and nothing came of it");
     }
-}
-
-/// Keys take long to make: all providers of these tests have the same.
-async fn made_once() -> &'static [StoredKey] {
-    static KEYS: OnceCell<Vec<StoredKey>> = OnceCell::const_new();
-    KEYS.get_or_init(async || {
-        let folder = tempfile::tempdir().unwrap();
-        let (store, world) = (open(&folder.path().join("keys.db")), World::held(NOW, 7));
-        let none = Secret::from(String::new());
-        let term = Duration::from_secs(90 * 24 * 3600);
-        Keys::load(&store, &none, term, &world).await.unwrap().tend(&store, &world).await.unwrap();
-        store.keys().await.unwrap()
-    })
-    .await
 }
 
 fn open(path: &Path) -> SharedStore {

@@ -18,7 +18,7 @@ PEBBLE_VA_NOSLEEP=1 run pebble -config "$folder/pebble.json"
 wait_for https://localhost:9386/roots/0
 curl -sk https://localhost:9386/roots/0 > "$folder/issued.pem"
 
-public_url=https://localhost:9383 stage --features acme
+public_url=https://localhost:9383 stage
 sed -i 's/^listen = .*/listen = "127.0.0.1:9383"/' "$folder/saoma.toml"
 cat >> "$folder/saoma.toml" <<TOML
 [tls]

@@ -65,9 +65,9 @@ certificate() {
     cat "$folder/cert.pem" "$folder/root.pem" > "$folder/chain.pem"
 }
 
-# Builds saoma and starts a pretend WeChat.
+# Builds saoma and starts a pretend WeChat. With all features, as the tests have built it.
 stage() {
-    cargo build --quiet --package saoma "$@"
+    cargo build --quiet --workspace --all-features --bins
     stage_with "${CARGO_TARGET_DIR:-target}/debug/saoma"
 }
 

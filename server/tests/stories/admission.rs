@@ -214,7 +214,10 @@ async fn the_owner_says_no_and_is_not_asked_again() {
     let saoma = Saoma::starts().await;
     let (study, ann) = (saoma.site("study"), saoma.phone("ann"));
     tries(&saoma, &study, &ann).await.3.unwrap_err();
-    let asking = saoma.runs(person::Command::Asking).await.unwrap();
+    let asking = saoma.runs(person::Command::Asking { json: false }).await.unwrap();
+    let scripted = saoma.runs(person::Command::Asking { json: true }).await.unwrap();
+    let scripted: serde_json::Value = serde_json::from_str(&scripted).unwrap();
+    assert_eq!(scripted[0]["site"], "study", "{scripted}");
     let name = saoma.me(&ann).await["username"].as_str().unwrap().to_owned();
     assert!(asking.contains(&name) && asking.contains("study"), "{asking}");
     let refuse =
@@ -224,7 +227,7 @@ async fn the_owner_says_no_and_is_not_asked_again() {
     assert_eq!(asked.shown["admission"], "closed");
     assert_eq!(answered.unwrap_err(), "403 not_admitted");
     assert_eq!(
-        saoma.runs(person::Command::Asking).await.unwrap(),
+        saoma.runs(person::Command::Asking { json: false }).await.unwrap(),
         "Nobody waits for an owner's yes."
     );
     let undo = person::Command::Refuse { name, site: "study".to_owned(), undo: true };

@@ -3,7 +3,7 @@
 use reqwest::{Method, header};
 use saoma::{
     console::access,
-    http, site,
+    http, presets, site,
     store::{Lines, Opens, Search},
     try_it::actors::{Browser, Page, Phone, Reply},
 };
@@ -114,11 +114,12 @@ async fn sends(browser: &Browser, path: &str, form: &[(&str, &str)]) -> Reply {
     browser.submits(path, &with).await.unwrap()
 }
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/console",
     "/console?range=24h",
     "/console/sites",
     "/console/sites/new",
+    "/console/sites/new/gitea",
     "/console/sites/blog",
     "/console/sites/blog/try",
     "/console/people",
@@ -127,10 +128,11 @@ const PAGES: [&str; 10] = [
     "/console/settings",
 ];
 
-const ACTS: [&str; 9] = [
+const ACTS: [&str; 10] = [
     "/console/quota",
     "/console/sign-out",
     "/console/sites/new",
+    "/console/sites/new/gitea",
     "/console/sites/blog",
     "/console/sites/blog/secret",
     "/console/sites/blog/remove",
@@ -564,6 +566,56 @@ async fn a_site_is_added_changed_given_a_secret_and_removed_and_all_of_it_is_not
     for what in ["site.added", "site.changed", "site.secret_made", "site.removed"] {
         assert!(log.contains(&format!("{what} {by}")), "{what}: {log:?}");
     }
+}
+
+/// What stands on a page between two texts.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    text.split_once(before).unwrap().1.split_once(after).unwrap().0
+}
+
+#[tokio::test]
+async fn a_known_application_gets_all_it_needs_and_its_operator_is_told_what_to_paste_where() {
+    let saoma = Saoma::starts().await;
+    let console = Console::of(&saoma).await;
+    let ann = console.claims("ann").await;
+    let choice = ann.get("/console/sites/new").await.unwrap().text();
+    for preset in presets::all() {
+        let address = format!("/console/sites/new/{}", preset.name);
+        assert!(choice.contains(&format!("href=\"{address}\"")), "{address}");
+        assert_eq!(ann.get(&address).await.unwrap().status, 200, "{address}");
+    }
+    assert_eq!(ann.get("/console/sites/new/none").await.unwrap().status, 404);
+
+    let path = "/console/sites/new/gitea";
+    let form = |url| [("id", "git"), ("name", "Our <b> code"), ("url", url)];
+    let wrong = sends(&ann, path, &form("git.example.com")).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.text().contains("such as https://git.example.com"), "{}", wrong.text());
+    assert!(wrong.text().contains("Our &#60;b&#62; code"), "what was typed stays");
+
+    let added = sends(&ann, path, &form(" https://git.example.com/ ")).await;
+    assert_eq!(added.status, 200);
+    let text = added.text();
+    let (_, rest) = text.split_once("<dt>Client Secret</dt>").unwrap();
+    let secret = between(rest, "<code", "</code>").split_once('>').unwrap().1.to_owned();
+    let site = saoma.app.sites.get("git").unwrap();
+    assert!(site.knows(&saoma::secret::Secret::from(secret.clone())), "the secret is its own");
+    assert_eq!(site.redirect_uris, ["https://git.example.com/user/oauth2/wechat/callback"]);
+    assert!(site.email.starts_with("{username}@users."), "{}", site.email);
+    assert!(text.contains("/.well-known/openid-configuration"), "{text}");
+    let shown = ann.get("/console/sites/git").await.unwrap().text();
+    assert!(shown.contains("Our &#60;b&#62; code") && !shown.contains(&secret), "shown once");
+    assert!(console.log().await.iter().any(|line| line.starts_with("site.added")));
+    assert_eq!(sends(&ann, path, &form("https://git.example.com")).await.status, 422, "taken");
+
+    let path = "/console/sites/new/logto";
+    let form = [("id", "logto"), ("name", "Logto"), ("url", "https://logto.example.com")];
+    let own = sends(&ann, path, &form).await;
+    assert!(own.text().contains("redirect_uris: one at least"), "it makes its address itself");
+    let uri = ("redirect_uris", "https://logto.example.com/callback/x1");
+    let own = sends(&ann, path, &[&form[..], &[uri]].concat()).await;
+    assert_eq!(own.status, 200, "{}", own.text());
+    assert_eq!(saoma.app.sites.get("logto").unwrap().redirect_uris, [uri.1]);
 }
 
 #[tokio::test]

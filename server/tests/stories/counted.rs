@@ -1,6 +1,9 @@
 //! What operators can count: every step of a sign-in, every end of one, every refusal, and nobody's name.
 
-use saoma::metrics::Now;
+use saoma::{
+    console::overview::{Range, Totals, overview},
+    metrics::Now,
+};
 use serde_json::json;
 use wechat::pretend::Trouble;
 
@@ -91,7 +94,7 @@ async fn every_end_of_a_sign_in_has_its_own_count() {
     saoma.scans(&saoma.browser(), &site, &phone).await;
     saoma.passes(600);
     let over = saoma.app.tickets.purge(saoma.app.world.now()).await.unwrap();
-    saoma.app.metrics.expired(over);
+    saoma.app.metrics.sign_ins.expired(over);
     shows(
         &saoma.metrics().await,
         &[
@@ -105,6 +108,26 @@ async fn every_end_of_a_sign_in_has_its_own_count() {
             "saoma_refusals_total{code=\"wrong_match\"} 1",
         ],
     );
+    // The console plots the same sign-ins: what monitors count is in its totals, and nothing else is.
+    let seen = overview(&saoma.app, Range::Day, 0, None).await.unwrap();
+    let told = Totals {
+        shown: 6,
+        scanned: 4,
+        approved: 1,
+        denied: 1,
+        wrong_match: 1,
+        turned_away: 0,
+        left: 1,
+        remembered: 1,
+    };
+    assert_eq!(seen.totals, told);
+    assert_eq!((seen.totals.expired(0), seen.totals.undecided()), (3, 1));
+    let text = saoma.metrics().await;
+    let steps = [("scan", seen.to_scan), ("decide", seen.to_decide), ("redeem", seen.to_redeem)];
+    for (step, times) in steps {
+        let count = format!("saoma_step_seconds_count{{step=\"{step}\"}} {}", times.all());
+        shows(&text, &[&count]);
+    }
 }
 
 #[tokio::test]

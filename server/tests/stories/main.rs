@@ -34,6 +34,8 @@ mod reload;
 mod remember;
 mod requests;
 mod sign_in;
+#[path = "../shared/signing.rs"]
+mod signing;
 mod site;
 mod starting;
 mod stops;

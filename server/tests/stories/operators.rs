@@ -2,7 +2,8 @@
 
 use saoma::{
     admission::Admit,
-    commands::{apps, person, sites},
+    commands::{person, sites},
+    presets,
     store::Change,
 };
 use serde_json::{Value, json};
@@ -114,8 +115,18 @@ async fn people_are_listed_shown_made_one_and_forgotten() {
     let listed = saoma.runs(list("")).await.unwrap();
     assert!(listed.contains(&a.username) && listed.contains(&b.username), "{listed}");
     assert!(!saoma.runs(list(&a.username)).await.unwrap().contains(&b.username));
-    let shown = saoma.runs(person::Command::Show { name: a.username.clone() }).await.unwrap();
+    let shown =
+        saoma.runs(person::Command::Show { name: a.username.clone(), json: false }).await.unwrap();
     assert!(shown.contains("login       blog since"), "{shown}");
+    let scripted = person::Command::Show { name: a.username.clone(), json: true };
+    let scripted: Value = serde_json::from_str(&saoma.runs(scripted).await.unwrap()).unwrap();
+    assert_eq!(scripted["username"], a.username);
+    assert_eq!(scripted["logins"][0]["site"], "blog", "{scripted}");
+    let all = person::Listing { most: 50, json: true, ..Default::default() };
+    let all: Value =
+        serde_json::from_str(&saoma.runs(person::Command::List(all)).await.unwrap()).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2, "{all}");
+    assert!(all[0]["last_seen"].is_i64() && all[0]["logins"] == 1, "{all}");
     let openids = saoma.app.store.identities(&a.id).await.unwrap();
     assert!(
         !shown.contains(&openids[0].openid),
@@ -176,5 +187,10 @@ async fn a_known_application_is_registered_with_what_it_needs() {
     let logto = sites::add(settings, store, world, new("logto")).await.unwrap_err();
     assert!(logto.contains("--redirect-uri"), "{logto}");
     assert!(sites::add(settings, store, world, new("gitae")).await.unwrap_err().contains("gitea"));
-    assert!(apps::all().unwrap().len() >= 17);
+    let scripted = sites::New { json: true, ..new("gitea") };
+    let scripted = sites::add(settings, store, world, scripted).await.unwrap();
+    let scripted: Value = serde_json::from_str(&scripted).unwrap();
+    assert_eq!(scripted["client_id"], "gitea", "{scripted}");
+    assert!(scripted["client_secret"].as_str().unwrap().len() > 20, "{scripted}");
+    assert!(presets::all().len() >= 17);
 }

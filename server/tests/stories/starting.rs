@@ -1,6 +1,11 @@
 //! A server that cannot be right does not start, and says which setting to mend.
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use saoma::try_it::actors::Browser;
 
 /// `saoma` with these arguments and settings, run to its end.
 fn saoma(args: &[&str], settings: &str) -> Output {
@@ -90,6 +95,12 @@ fn config_prints_every_setting_and_checks_the_ones_given() {
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
     assert_eq!(printed.trim_end(), saoma::config::DEFAULTS.trim_end());
     assert!(saoma(&["config", "--check"], ENOUGH).status.success());
+    let in_force = saoma(&["config", "--in-force", "--json"], ENOUGH).stdout;
+    let in_force: Vec<serde_json::Value> = serde_json::from_slice(&in_force).unwrap();
+    let listen = in_force.iter().find(|row| row["name"] == "listen").unwrap();
+    assert!(listen["source"].as_str().unwrap().ends_with("saoma.toml"), "{listen}");
+    let default = in_force.iter().find(|row| row["name"] == "store").unwrap();
+    assert_eq!(default["source"], "default", "{default}");
     assert_eq!(saoma(&["config", "--check"], "").status.code(), Some(1));
 }
 
@@ -126,4 +137,38 @@ fn try_takes_the_sites_of_a_file_but_no_real_appid_from_it() {
         assert_eq!(ended.status.success(), word.is_empty(), "{said}");
         assert!(said.contains(word), "{word:?} is not said: {said}");
     }
+}
+
+/// Ended when the test is over.
+struct Trying(Child);
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_console_of_a_try_opens_by_its_link_and_the_phone_at_hand_sees_its_code() {
+    let try_it = ["try", "--ports", "0", "0", "0", "0"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
+    let mut trying = Trying(command.args(try_it).stdout(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(trying.0.stdout.take().unwrap()).lines();
+    // To the end: what it cannot print would be the end of it.
+    let said: Vec<String> = lines.map_while(Result::ok).take(10).collect();
+    let address = |what: &str| {
+        let line = said.iter().find(|line| line.contains(what)).unwrap();
+        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
+    };
+    let link = address("Own the server");
+    let (console, secret) = link.split_once("/console/link#").unwrap();
+    let browser = Browser::new(console).unwrap();
+    let shown = browser.submits("/console/link", &[("link", secret)]).await.unwrap();
+    assert_eq!(shown.header("location"), "/console/sign-in");
+    let page = browser.opens("/console/sign-in").await.unwrap();
+    browser.get(&format!("/api/tickets/{}/code", page.ticket)).await.unwrap();
+    let wechat = address("Hold the phone").replace("/phone", "");
+    let phone = Browser::new(&wechat).unwrap().get("/phone").await.unwrap().text();
+    assert!(phone.contains("Scan the code of"), "{phone}");
 }

@@ -5,11 +5,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use saoma::{
     app::SharedApp,
     config::Settings,
-    http,
-    keys::Keys,
-    run,
-    secret::{Hashed, Secret},
-    store::{SharedStore, StoredKey, sqlite::Sqlite},
+    http, run,
+    secret::Hashed,
+    store::{SharedStore, sqlite::Sqlite},
     tickets::memory::Memory,
     try_it::actors::{Asked, Browser, Page, Phone, Watch, scene_in},
     waiting::Waiting,
@@ -17,14 +15,10 @@ use saoma::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    sync::{OnceCell, oneshot},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use wechat::pretend::{self, Pretend};
 
-use crate::site::Site;
+use crate::{signing::signing_keys, site::Site};
 
 pub(crate) const APPID: &str = "wx1234567890abcdef";
 pub(crate) const SECRET: &str = "fedcba0987654321fedcba0987654321";
@@ -289,7 +283,7 @@ async fn start(
     let waiting = Arc::new(Waiting::default());
     let store: SharedStore = Arc::new(Sqlite::open(&folder.join("saoma.db")).unwrap());
     if store.keys().await.unwrap().is_empty() {
-        for key in signing_keys().await {
+        for key in signing_keys(NOW).await {
             store.put_key(key.clone()).await.unwrap();
         }
     }
@@ -305,22 +299,6 @@ async fn start(
     let router = http::public(app.clone());
     let ended = tokio::spawn(run::run(app.clone(), listener, router, None, stopped));
     (app, Running { stop, ended })
-}
-
-/// Signing keys, made once for all stories: an RSA key takes longer than a story.
-async fn signing_keys() -> &'static [StoredKey] {
-    static KEYS: OnceCell<Vec<StoredKey>> = OnceCell::const_new();
-    let make = || async {
-        let folder = tempfile::tempdir().unwrap();
-        let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("keys.db")).unwrap());
-        let (secret, term) = (Secret::from(String::new()), Duration::from_secs(90 * 24 * 3600));
-        let world = World::held(NOW, 1);
-        let keys = Keys::load(&store, &secret, term, &world).await.unwrap();
-        // The next ones too, so that no server makes any in the middle of a story.
-        keys.tend(&store, &world).await.unwrap();
-        store.keys().await.unwrap()
-    };
-    KEYS.get_or_init(make).await
 }
 
 /// What the code of a page holds, read off its picture.

@@ -27,6 +27,7 @@ use crate::{
     grant::{Request, Scopes},
     login::{self, Claim, Opener, Outcome},
     oidc::Redeem,
+    presets::{self, Preset},
     secret::{Hashed, Secret},
     site::{Site, Sites},
     ticket::Kind,
@@ -96,6 +97,8 @@ struct Page {
     issuer: String,
     sign_ins: u64,
     spark: String,
+    /// Of a site still to be added: the applications that are known.
+    presets: &'static [Preset],
 }
 
 impl Page {
@@ -113,6 +116,7 @@ impl Page {
             issuer: desk.app.settings.public_url.clone(),
             sign_ins: 0,
             spark: String::new(),
+            presets: &[],
             desk,
         }
     }
@@ -120,6 +124,7 @@ impl Page {
     fn fresh(desk: Desk, draft: Draft, faults: Faults) -> Self {
         let mut page = Self::of(desk, &Site::new("", ""));
         (page.draft, page.faults, page.fresh, page.public) = (draft, faults, true, false);
+        page.presets = presets::all();
         page
     }
 
@@ -157,13 +162,13 @@ pub(in crate::http) async fn add(act: Act) -> Result<Response, Error> {
             page.secret = secret.map(|secret| secret.reveal().to_owned());
             Ok(html(&page))
         }
-        Err(faults) => Ok(refused(Page::fresh(desk, draft, faults))),
+        Err(faults) => Ok(refused(&Page::fresh(desk, draft, faults))),
     }
 }
 
 /// The form again, with what was typed and what is wrong with it.
-fn refused(page: Page) -> Response {
-    let mut response = html(&page);
+pub(super) fn refused(page: &impl Template) -> Response {
+    let mut response = html(page);
     *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
     response
 }
@@ -177,7 +182,7 @@ pub(in crate::http) async fn change(Piece(id): Piece, act: Act) -> Result<Respon
             let site = site_of(&desk, &id)?;
             let mut page = Page::of(desk, &site);
             (page.draft, page.faults) = (Draft { id, ..draft }, faults);
-            Ok(refused(page))
+            Ok(refused(&page))
         }
     }
 }
