@@ -23,11 +23,14 @@ for target in "${targets[@]}"; do
     # What it learns goes beside the committed corpus, what it finds to artifacts/.
     mkdir -p "grown/$target" "artifacts/$target"
     echo "== $target, $seconds s"
+    log=artifacts/$target.log
+    status=0
     "target/$host/release/$target" "grown/$target" "corpus/$target" -artifact_prefix="artifacts/$target/" \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 2>&1 |
-        grep -E 'ERROR|SUMMARY|panicked|DONE|stat::number_of_executed_units|stat::new_units_added' || true
-    if [ -n "$(ls -A "artifacts/$target")" ]; then
-        echo "found something: fuzz/artifacts/$target" >&2
+        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 -print_final_stats=1 >"$log" 2>&1 || status=$?
+    grep -E 'ERROR|SUMMARY|panicked|DONE|stat::number_of_executed_units|stat::new_units_added' "$log" || true
+    # A fuzzer that does not start has found nothing either.
+    if [ "$status" != 0 ] || ! grep -q DONE "$log"; then
+        echo "found something: fuzz/artifacts/$target, and fuzz/$log" >&2
         exit 1
     fi
 done

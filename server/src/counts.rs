@@ -125,7 +125,11 @@ type Held = BTreeMap<(i64, Kind), u64>;
 
 /// The counts of a running server.
 #[derive(Default)]
-pub struct Counts(Mutex<Held>);
+pub struct Counts {
+    held: Mutex<Held>,
+    /// Who brings them in does so alone: who comes next finds in the store what was on its way.
+    writing: tokio::sync::Mutex<()>,
+}
 
 impl Counts {
     /// One thing happened to a ticket opened at `opened`, or at that moment.
@@ -148,6 +152,7 @@ impl Counts {
     /// # Errors
     /// What the store says.
     pub async fn flush(&self, store: &SharedStore) -> Result<(), store::Error> {
+        let _alone = self.writing.lock().await;
         let fresh = std::mem::take(&mut *self.held());
         if fresh.is_empty() {
             return Ok(());
@@ -170,7 +175,7 @@ impl Counts {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

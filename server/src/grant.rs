@@ -300,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn a_verifier_that_can_be_guessed_proves_nothing_though_it_is_the_right_one() {
+        let (until, now) = (Timestamp::from_millis(1), Timestamp::from_millis(0));
+        let redeem = |verifier: &str| {
+            let asked = request(Some(&challenge(verifier)));
+            check_redemption(&asked, "blog", Some(&asked.redirect_uri), Some(verifier), until, now)
+        };
+        for (verifier, expected) in [
+            ("a".repeat(42), Err(RedeemError::WrongVerifier)),
+            ("a".repeat(43), Ok(())),
+            ("-._~".repeat(32), Ok(())),
+            ("a".repeat(129), Err(RedeemError::WrongVerifier)),
+            ("%".repeat(43), Err(RedeemError::WrongVerifier)),
+        ] {
+            assert_eq!(redeem(&verifier), expected, "{verifier}");
+        }
+    }
+
+    #[test]
     fn a_verifier_without_a_challenge_is_a_downgrade() {
         let (until, cb) = (Timestamp::from_millis(1), Some("https://blog.example.com/cb"));
         let now = Timestamp::from_millis(0);
@@ -317,6 +335,10 @@ mod tests {
             check_pkce(site, embedded, challenge, method)
         };
         assert_eq!(check(&site, false, None, None), Err(RequestError::ChallengeMissing));
+        site.pkce = Pkce::IfSent;
+        let public = check(&site, false, None, None);
+        assert_eq!(public, Err(RequestError::ChallengeMissing), "nothing else protects it");
+        site.pkce = Pkce::Required;
         site.secret = Secret::from("secret".to_owned());
         assert_eq!(check(&site, false, None, None), Err(RequestError::ChallengeMissing));
         site.pkce = Pkce::IfSent;
@@ -328,10 +350,13 @@ mod tests {
             Err(RequestError::MethodNotS256)
         );
         assert_eq!(check(&site, false, Some(CHALLENGE), None), Err(RequestError::MethodNotS256));
-        assert_eq!(
-            check(&site, false, Some("short"), Some("S256")),
-            Err(RequestError::ChallengeMalformed)
-        );
+        let of = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        for malformed in ["short", &of(&[0; 31]), &of(&[0; 33]), &format!("{CHALLENGE}=")] {
+            assert_eq!(
+                check(&site, false, Some(malformed), Some("S256")),
+                Err(RequestError::ChallengeMalformed)
+            );
+        }
     }
 
     #[test]

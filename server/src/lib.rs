@@ -14,6 +14,7 @@ pub mod console;
 pub mod counts;
 pub mod doctor;
 pub mod error;
+pub mod forgetting;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -446,6 +446,34 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn each_sign_alone_asks_as_much_as_it_should_at_each_site() {
+        use Ask::{Match, Tap};
+        let on_phone = Signals { kind: Kind::OnPhone, same_system: true, ..ORDINARY };
+        let device = Signals { kind: Kind::Device, entry: Entry::Digits, ..ORDINARY };
+        for (signals, why, low, normal, high) in [
+            (Signals { other_region: true, ..ORDINARY }, Why::OtherRegion, Tap, Match, Match),
+            (Signals { same_network: false, ..ORDINARY }, Why::OtherNetwork, Tap, Tap, Match),
+            (Signals { same_network: false, ..on_phone }, Why::OtherNetwork, Match, Match, Match),
+            (Signals { same_system: false, ..on_phone }, Why::OtherSystem, Match, Match, Match),
+            (Signals { known_browser: false, ..ORDINARY }, Why::NewBrowser, Tap, Tap, Match),
+            (Signals { known_site: false, ..ORDINARY }, Why::FirstTime, Tap, Tap, Match),
+            (Signals { other_region: true, ..device }, Why::OtherRegion, Tap, Tap, Tap),
+            (device, Why::Device, Tap, Tap, Tap),
+            (on_phone, Why::PageSaysPhone, Tap, Tap, Tap),
+        ] {
+            let judged = POLICIES.map(|policy| Risk::of(signals, policy, Matching::Auto));
+            assert_eq!(judged.clone().map(|risk| risk.ask), [low, normal, high], "{why:?}");
+            assert!(judged.iter().all(|risk| risk.why.contains(&why)), "{why:?}");
+        }
+        // Where no number can be shown the warning is all there is.
+        let raised =
+            |signals| POLICIES.map(|policy| is_raised(&Risk::of(signals, policy, Matching::Auto)));
+        assert_eq!(raised(Signals { other_region: true, ..device }), [0, 1, 1]);
+        assert_eq!(raised(Signals { same_network: false, ..device }), [1, 1, 1]);
+        assert_eq!(raised(device), [0, 0, 1]);
+    }
+
+    #[test]
     fn the_setting_of_the_number_holds_over_the_rules_but_never_over_a_refusal() {
         let judge =
             |entry, matching| Risk::of(Signals { entry, ..ORDINARY }, Policy::Normal, matching);

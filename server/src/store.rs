@@ -387,8 +387,16 @@ pub trait Store: Send + Sync + 'static {
     /// The picture of the person of this `username`: content type and bytes.
     async fn avatar(&self, username: &str) -> Result<Option<(String, Vec<u8>)>, Error>;
 
-    /// Forgets a person: every row that names them.
-    async fn forget(&self, person: &str, now: Timestamp) -> Result<Vec<Login>, Error>;
+    /// Forgets a person: every row that names them. Who is blocked, or refused at a site, leaves this shadow, which is so.
+    async fn forget(
+        &self,
+        person: &str,
+        shadow: Shadow,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
+
+    /// A shadow gets its identity back, if there is one that stands under `shade`.
+    async fn meet(&self, identity: &Identity, shade: &Identity) -> Result<(), Error>;
 
     /// All signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<StoredKey>, Error>;
@@ -589,6 +597,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// How long its work takes.
     fn times(&self) -> &Times;
+}
+
+/// What is left of a person who is forgotten while they are kept out.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    /// Its names.
+    pub newcomer: Newcomer,
+    /// What stands in the place of the person's identities.
+    pub identities: Vec<Identity>,
 }
 
 /// What a person consented to: one kind of thing for one site.

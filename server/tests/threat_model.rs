@@ -138,6 +138,29 @@ fn what_is_built_comes_from_one_registry_and_is_locked() {
     }
 }
 
+#[test]
+fn the_fuzzers_are_locked_with_what_the_server_is_built_of() {
+    let read = |path: &str| -> toml::Table {
+        fs::read_to_string(root().join(path)).unwrap().parse().unwrap()
+    };
+    let (manifest, lock) = (read("server/Cargo.toml"), read("fuzz/Cargo.lock"));
+    let packages = lock["package"].as_array().unwrap();
+    let saoma = packages.iter().find(|package| package["name"].as_str() == Some("saoma")).unwrap();
+    let locked: BTreeSet<&str> = saoma["dependencies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|name| name.as_str()?.split(' ').next())
+        .collect();
+    let wanted = manifest["dependencies"].as_table().unwrap().iter();
+    let wanted = wanted.filter(|(_, what)| what.get("optional").is_none());
+    let missing: Vec<&String> = wanted
+        .map(|(name, _)| name)
+        .filter(|name| *name != "wechat" && !locked.contains(name.as_str()))
+        .collect();
+    assert_eq!(missing, [] as [&String; 0], "run `cargo metadata` in fuzz/, and commit its lock");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_database_is_its_owners_alone() {

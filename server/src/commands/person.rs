@@ -8,6 +8,8 @@ use std::{fmt::Write as _, time::Duration};
 use super::Said;
 use crate::{
     config::Settings,
+    forgetting,
+    keys::Keys,
     links::{self, Gives},
     person::{OWNER, Person, is_group},
     site::Site,
@@ -433,7 +435,10 @@ impl People<'_> {
                 person.username
             ));
         }
-        self.store.forget(&person.id, self.world.now()).await.map_err(said)?;
+        let keys = &self.settings.keys;
+        let keys =
+            Keys::load(self.store, &keys.secret, keys.rotate, self.world).await.map_err(said)?;
+        forgetting::forget(self.store, &keys, self.world, &person.id).await.map_err(said)?;
         let entry = crate::audit::Entry {
             at: self.world.now(),
             what: "person.forgotten".to_owned(),

@@ -8,6 +8,7 @@ use super::scan::who;
 use crate::{
     app::App,
     error::{Code, Error},
+    forgetting,
     person::{Identity, Person},
     secret::{Hashed, Secret},
     site,
@@ -39,12 +40,14 @@ pub async fn open_phone(
 /// # Errors
 /// [`Code::Unauthorized`] if the js_code is somebody else's, [`Code::PersonBlocked`].
 pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
-    let now = app.world.now();
     let identity = holder_again(app, token, js_code).await?;
     match app.store.person_of(&identity).await? {
-        // Who is kept out would come back as somebody new; forgetting them is for the operator.
+        // They may not so much as look at these pages; forgetting them is for the operator.
         Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
-        Some(person) => Ok(app.store.forget(&person.id, now).await.map(drop)?),
+        Some(person) => {
+            forgetting::forget(&app.store, &app.keys, &app.world, &person.id).await?;
+            Ok(())
+        }
         None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     app::App,
     audit,
     error::{Code, Error},
+    forgetting,
     links::{self, Gives},
     person::{Identity, Person},
     risk::{Entry, Matching, Opened, Risk, Signals},
@@ -183,7 +184,9 @@ pub async fn scan_digits(
 pub(super) async fn who(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
     let session = app.wechat.code2session(js_code).await?;
     let appid = app.settings.wechat.appid.clone();
-    Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
+    let identity = Identity { appid, openid: session.openid, unionid: session.unionid };
+    forgetting::meet(app, &identity).await?;
+    Ok(identity)
 }
 
 /// Takes a ticket, and notes what came of it: with what was asked and why, or why not.

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 use super::{
-    Decide, Decided, Import, Imported, Login, LoginOf, Profile, Redemption, Revoke, Store,
-    StoredKey, Token, TokenKind,
+    Change, Decide, Decided, Import, Imported, Login, LoginOf, Profile, Redemption, Revoke, Shadow,
+    Store, StoredKey, Token, TokenKind,
 };
 use crate::{
+    admission::Word,
     audit,
     grant::Scopes,
     person::{Identity, Newcomer, Person},
@@ -41,6 +42,8 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
     a_session_ends_with_all_its_logins(fresh().await).await;
     who_is_known_with_which_browser_and_where(fresh().await).await;
+    a_browser_that_was_not_the_persons_is_known_no_more(fresh().await).await;
+    who_is_kept_out_leaves_a_shadow(fresh().await).await;
     a_phone_token_has_its_time(fresh().await).await;
     a_person_shows_what_they_chose(fresh().await).await;
     who_is_forgotten_is_nowhere(fresh().await).await;
@@ -418,6 +421,31 @@ async fn who_is_known_with_which_browser_and_where(store: impl Store) {
     assert_eq!((nobody.browser, nobody.site), (false, false));
 }
 
+async fn a_browser_that_was_not_the_persons_is_known_no_more(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    let in_browser = async |name: &str, identity: &Identity, cookie: &str| {
+        let mut approval = approval(name, identity);
+        let cookie = Hashed::of(cookie);
+        approval.decision.owner = Owner::Browser { cookie, session: None, at: None };
+        sign_in(&store, approval).await
+    };
+    let before = in_browser("1", &ann, "strange").await;
+    let strange = in_browser("2", &ann, "strange").await;
+    in_browser("3", &ann, "own").await;
+    let bobs = in_browser("4", &bob, "strange").await;
+    store.end_login(&before.person, &before.id, NOW).await.unwrap();
+    let known = async |person: &str, browser: &str| {
+        let browser = Some(Hashed::of(browser));
+        store.acquaintance(person, browser, "blog").await.unwrap().browser
+    };
+    assert!(known(&strange.person, "strange").await, "to end a login is not to disown its browser");
+    store.end_browser(&strange.person, &strange.id, NOW).await.unwrap();
+    assert!(!known(&strange.person, "strange").await, "nor by the login that had ended before");
+    assert!(known(&strange.person, "own").await && known(&bobs.person, "strange").await);
+    store.end_all(&strange.person, Hashed::of("phone"), NOW).await.unwrap();
+    assert!(!known(&strange.person, "own").await && known(&bobs.person, "strange").await);
+}
+
 async fn a_phone_token_has_its_time(store: impl Store) {
     let ann = identity("wx1", "ann", Some("everywhere"));
     store.open_phone(Hashed::of("phone"), &ann, NOW + MINUTE).await.unwrap();
@@ -468,9 +496,59 @@ pub(crate) async fn a_life(store: &impl Store, openid: &str) -> Person {
     store.set_profile(&first.person, Profile { nickname, avatar }).await.unwrap().unwrap()
 }
 
+/// What would be left of somebody who is kept out.
+pub(crate) fn shadow(name: &str) -> Shadow {
+    let newcomer = Newcomer { id: format!("shadow of {name}"), username: format!("u-{name}") };
+    Shadow { newcomer, identities: vec![shade("wx1", name), shade("wx2", name)] }
+}
+
+fn shade(appid: &str, name: &str) -> Identity {
+    identity(appid, &format!("forgotten:{name}"), None)
+}
+
+async fn who_is_kept_out_leaves_a_shadow(store: impl Store) {
+    let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
+    let change = async |id: &str, change| {
+        store.change(id, change, "command", NOW).await.unwrap().unwrap();
+    };
+    change(&ann.id, Change::Block).await;
+    change(&ann.id, Change::Admit("shop".to_owned())).await;
+    change(&bob.id, Change::Refuse("blog".to_owned())).await;
+    for (who, name) in [(&ann, "ann"), (&bob, "bob")] {
+        store.forget(&who.id, shadow(name), NOW).await.unwrap();
+        assert!(store.person(&who.id).await.unwrap().is_none());
+        let here = identity("wx1", name, None);
+        assert!(store.person_of(&here).await.unwrap().is_none(), "it is nobody's until they meet");
+        store.meet(&here, &shade("wx1", "another")).await.unwrap();
+        assert!(store.person_of(&here).await.unwrap().is_none());
+        store.meet(&here, &shade("wx1", name)).await.unwrap();
+        let back = store.person_of(&here).await.unwrap().unwrap();
+        assert_eq!((back.id, back.nickname), (format!("shadow of {name}"), None));
+        assert_eq!(back.blocked, name == "ann");
+        let said = store.said(&format!("shadow of {name}")).await.unwrap();
+        let refused = said.iter().filter(|said| said.word == Word::Refused).count();
+        assert_eq!((said.len(), refused), if name == "ann" { (0, 0) } else { (1, 1) });
+    }
+    // In the other mini program somebody has come up under the same openid before they met: they are one, and kept out.
+    let there = identity("wx2", "bob there", None);
+    let come_up = sign_in(&store, approval("come up", &there)).await;
+    store.meet(&there, &shade("wx2", "bob")).await.unwrap();
+    let back = store.person_of(&there).await.unwrap().unwrap();
+    assert_eq!(back.id, "shadow of bob");
+    assert!(store.person(&come_up.person).await.unwrap().is_none());
+    // Who has been met is no shadow, and one whom nobody keeps out is gone.
+    change("shadow of bob", Change::Unsay("blog".to_owned())).await;
+    assert!(store.person("shadow of bob").await.unwrap().is_some());
+    let cat = a_life(&store, "cat").await;
+    change(&cat.id, Change::Block).await;
+    store.forget(&cat.id, shadow("cat"), NOW).await.unwrap();
+    change("shadow of cat", Change::Unblock).await;
+    assert!(store.person("shadow of cat").await.unwrap().is_none());
+}
+
 async fn who_is_forgotten_is_nowhere(store: impl Store) {
     let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
-    let ended = store.forget(&ann.id, NOW).await.unwrap();
+    let ended = store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
     assert_eq!(ended.len(), 2, "whom the sites may have to be told of");
 
     for (person, name, there) in [(&ann, "ann", false), (&bob, "bob", true)] {

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use reqwest::Method;
 use rusqlite::{Connection, types::ValueRef};
-use saoma::try_it::actors::{Phone, Reply};
+use saoma::{
+    commands::person,
+    store::{Change, Search},
+    try_it::actors::{Phone, Reply},
+};
 use serde_json::{Value, json};
 
 use crate::stage::Play;
@@ -92,6 +96,27 @@ async fn not_me_ends_everything_of_that_browser_and_nothing_else() {
         404,
         "another one's is unknown"
     );
+}
+
+#[tokio::test]
+async fn after_not_me_that_browser_is_one_that_the_person_never_used() {
+    let play = Play::new().await;
+    let (stranger, phone) = (play.browser("203.0.113.1"), play.phone("ann", "192.0.2.1"));
+    let scans = || async {
+        let (page, scene) = play.page(&stranger).await;
+        (page, phone.scans(&scene, 1047).await.unwrap())
+    };
+    let (page, asked) = scans().await;
+    phone.approves(&asked).await.unwrap();
+    stranger.calls(&page, "claim").await.unwrap().good().unwrap();
+    let (_, asked) = scans().await;
+    assert_eq!(asked.shown["browser"]["known"], true);
+    let token = play.session(&phone).await;
+    let logins = asks(&phone, &token, "logins").await;
+    let one = format!("logins/{}", logins["logins"][0]["id"].as_str().unwrap());
+    assert_eq!(ends(&phone, &token, &one, &json!({ "not_me": true })).await.status, 204);
+    let (_, asked) = scans().await;
+    assert_eq!(asked.shown["browser"]["known"], false);
 }
 
 #[tokio::test]
@@ -353,6 +378,87 @@ async fn who_is_kept_out_cannot_be_forgotten_and_come_back_as_somebody_new() {
     assert_eq!(phone.scans(&scene, 1047).await.unwrap_err(), "403 person_blocked");
     let kept: i64 = db.query_row("SELECT count(*) FROM persons", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, 1);
+}
+
+/// All that is left of somebody who was forgotten, but for the name by which a site is still to be told of a logout.
+fn left_of(play: &Play, traces: &[&str]) -> Vec<String> {
+    let mut left: Vec<String> =
+        traces.iter().flat_map(|trace| where_is(play, trace.as_bytes())).collect();
+    left.retain(|table| table != "logouts");
+    left
+}
+
+#[tokio::test]
+async fn who_was_refused_is_so_after_being_forgotten_and_nothing_else_is_left() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("mallory", "192.0.2.1"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let token = play.session(&phone).await;
+    let was = asks(&phone, &token, "me").await;
+    let [openid, username, sub] =
+        [&was["identities"][0]["openid"], &was["username"], &was["subs"][0]["sub"]]
+            .map(|it| it.as_str().unwrap());
+    let (store, now) = (&play.app.store, play.app.world.now());
+    let person = store.person_named(username).await.unwrap().unwrap();
+    let refuse = Change::Refuse("blog".to_owned());
+    store.change(&person.id, refuse, "command", now).await.unwrap().unwrap();
+    let forgets = async |token: &str| {
+        let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
+        assert_eq!(ends(&phone, token, "me", &fresh).await.status, 204);
+    };
+    forgets(&token).await;
+    assert_eq!(left_of(&play, &[openid, username, sub, &person.id]), Vec::<String>::new());
+
+    let (ticket, _) = play.ticket(&browser, "blog").await;
+    let asked = phone.scans(&play.scene(&browser, &ticket).await, 1047).await.unwrap();
+    assert_eq!(phone.approves(&asked).await.unwrap_err(), "403 not_admitted");
+    play.signs_in(&browser, &phone, "shop").await;
+    let token = play.session(&phone).await;
+    let now = asks(&phone, &token, "me").await;
+    assert_eq!(now["admissions"][0]["site"], "blog");
+    assert!(now["username"] != was["username"] && now["subs"][0]["sub"] != was["subs"][0]["sub"]);
+
+    // The owner takes it back, and deletion is whole again.
+    let again = store.person_named(now["username"].as_str().unwrap()).await.unwrap().unwrap();
+    let undo = Change::Unsay("blog".to_owned());
+    store.change(&again.id, undo, "command", play.app.world.now()).await.unwrap().unwrap();
+    play.signs_in(&browser, &phone, "blog").await;
+    forgets(&token).await;
+    let kept = everything(&play).into_iter().filter(|(table, _)| table == "identities").count();
+    assert_eq!(kept, 0);
+}
+
+#[tokio::test]
+async fn whom_the_operator_forgets_stays_blocked_until_they_take_it_back() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("mallory", "192.0.2.1"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let token = play.session(&phone).await;
+    let was = asks(&phone, &token, "me").await;
+    let name = was["username"].as_str().unwrap().to_owned();
+    let runs = async |command| {
+        let (settings, store, world) = (&play.app.settings, &play.app.store, &play.app.world);
+        person::run(settings, store, world, command).await.unwrap()
+    };
+    let blocks_and_forgets = async |name: &str| {
+        runs(person::Command::Block { name: name.to_owned() }).await;
+        runs(person::Command::Forget { name: name.to_owned(), yes: true }).await;
+        let search = Search { blocked: Some(true), most: 9, ..Search::default() };
+        let blocked = play.app.store.people(&search).await.unwrap();
+        assert_eq!(blocked.len(), 1);
+        blocked[0].person.username.clone()
+    };
+    let shadow = blocks_and_forgets(&name).await;
+    let openid = was["identities"][0]["openid"].as_str().unwrap();
+    assert_eq!(left_of(&play, &[openid, &name]), Vec::<String>::new());
+    let (_, scene) = play.page(&browser).await;
+    assert_eq!(phone.scans(&scene, 1047).await.unwrap_err(), "403 person_blocked");
+    runs(person::Command::Unblock { name: shadow.clone() }).await;
+    play.signs_in(&browser, &phone, "blog").await;
+
+    let shadow = blocks_and_forgets(&shadow).await;
+    runs(person::Command::Unblock { name: shadow.clone() }).await;
+    assert!(play.app.store.person_named(&shadow).await.unwrap().is_none(), "nothing is left");
 }
 
 #[tokio::test]

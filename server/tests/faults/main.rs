@@ -2,7 +2,7 @@
 //! sign in all the while, and a counting of what must never happen.
 //!
 //! The short run is everyday's. The long one, thousands of sign-ins over every fault again and again:
-//! `SAOMA_FAULTS=long cargo test -p saoma --test faults -- --nocapture`, which is `./dev faults`.
+//! `FAULTS=long cargo test --workspace --all-features --test faults -- --nocapture`, which is `./dev faults`.
 #![cfg(target_os = "linux")]
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ mod counts;
 mod gate;
 mod people;
 #[path = "../servers/mod.rs"]
-#[expect(dead_code, reason = "what TLS needs is for the stores' own tests")]
+#[expect(dead_code, unused_imports, reason = "TLS and clusters are for the stores' own tests")]
 mod servers;
 mod stage;
 
@@ -35,7 +35,7 @@ const MEND: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_never_lost_whatever_breaks() {
-    let long = std::env::var("SAOMA_FAULTS").is_ok_and(|length| length == "long");
+    let long = std::env::var("FAULTS").is_ok_and(|length| length == "long");
     let rounds = if long { 12 } else { 1 };
     let mut stage = Stage::opens().await;
     let counts = Arc::new(Counts::default());

@@ -83,7 +83,7 @@ impl Stage {
         let node = &mut self.nodes[number];
         let settings = format!(
             "public_url = \"{}\"\nlisten = \"{}\"\nadmin_listen = \"{}\"\nstore = \"{}\"\ntickets = \"{}\"\n\
-             [wechat]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\nbase_url = \"{}\"\npool = 4\npicture = \"as-is\"\ntoken = \"plain\"\n\
+             [wechat]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\nbase_url = \"{}\"\npool = 16\npicture = \"as-is\"\ntoken = \"plain\"\n\
              [limits]\noff = true\n\
              [[site]]\nid = \"blog\"\nname = \"My blog\"\nredirect_uris = [\"https://blog.example.com/callback\"]\nalg = \"ES256\"\n",
             self.url,
@@ -108,7 +108,8 @@ impl Stage {
             command.env("LD_PRELOAD", faketime()).env("FAKETIME", skew);
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         }
-        node.child = Some(command.stdin(Stdio::null()).stderr(log).spawn().unwrap());
+        node.child =
+            Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let serves = async {
             let mut tick = tokio::time::interval(Duration::from_millis(20));
             while TcpStream::connect(node.listen).await.is_err() {
@@ -159,7 +160,8 @@ impl Stage {
     }
 
     fn log(&self, number: usize) -> String {
-        std::fs::read_to_string(self.folder.path().join(format!("{number}.log"))).unwrap()
+        std::fs::read_to_string(self.folder.path().join(format!("{number}.log")))
+            .unwrap_or_default()
     }
 }
 

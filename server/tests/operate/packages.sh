@@ -13,7 +13,9 @@ if ldd dist/saoma > "$folder/ldd" 2>&1 && ! grep -q 'statically linked' "$folder
     cat "$folder/ldd"; fail "the binary wants libraries"
 fi
 (cd dist && sha256sum --check --quiet ./*.sha256)
-mandoc -T lint -W error dist/man/saoma.1.gz dist/man/saoma-serve.1.gz || fail "a manual page that man cannot read"
+for page in dist/man/*.1.gz; do
+    gzip -dc "$page" | mandoc -T lint -W error || fail "$page: man cannot read it"
+done
 for page in saoma serve site-add backup; do
     [ -s "dist/man/saoma-${page#saoma}.1.gz" ] || [ -s "dist/man/$page.1.gz" ] || fail "no manual page of $page"
 done
@@ -96,24 +98,26 @@ dpkg-deb --info "$folder/saoma.deb" | grep -E 'Version|Depends'
 debian=$folder/debian
 debootstrap --variant=minbase --include=ca-certificates bookworm "$debian" > "$folder/debootstrap.txt" \
     || { tail "$folder/debootstrap.txt"; fail "no fresh Debian"; }
+# What this script has set is no setting of that machine's.
+in_debian() { chroot "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 cp "$folder/saoma.deb" "$debian/tmp/"
-chroot "$debian" dpkg --install /tmp/saoma.deb
-chroot "$debian" /usr/bin/saoma --version
+in_debian dpkg --install /tmp/saoma.deb
+in_debian saoma --version
 [ "$(stat -c %a:%U "$debian/etc/saoma/saoma.toml")" = 640:root ] || fail "anybody may read the secrets"
-[ "$(chroot "$debian" stat -c %a:%U /var/lib/saoma)" = 700:saoma ] || fail "the folder is not saoma's alone"
-chroot "$debian" saoma config --check && fail "empty settings pass"
+[ "$(in_debian stat -c %a:%U /var/lib/saoma)" = 700:saoma ] || fail "the folder is not saoma's alone"
+in_debian saoma config --check && fail "empty settings pass"
 sed -i "s,^public_url = .*,public_url = \"$public\"\nlisten = \"${public#http://}\"\nadmin_listen = \"${operators#http://}\"," \
     "$debian/etc/saoma/saoma.toml"
 sed -i "s,^appid = .*,appid = \"$SAOMA_WECHAT__APPID\"\nbase_url = \"$wechat\",; 0,/^secret = .*/s//secret = \"pretend\"/" \
     "$debian/etc/saoma/saoma.toml"
-chroot "$debian" env -i PATH=/usr/bin saoma config --check
+in_debian saoma config --check
 # By root, before the first start: what it makes must be the server's all the same.
-chroot "$debian" env -i PATH=/usr/bin saoma site add wiki --name Wiki --redirect-uri https://wiki.example.com/callback
+in_debian saoma site add wiki --name Wiki --redirect-uri https://wiki.example.com/callback
 run chroot --userspec=saoma:saoma "$debian" env -i /usr/bin/saoma serve --config /etc/saoma/saoma.toml
 opens "the .deb in a fresh Debian"
-chroot "$debian" env -i PATH=/usr/bin saoma backup /var/lib/saoma/copy.db
+in_debian saoma backup /var/lib/saoma/copy.db
 ends
-chroot "$debian" dpkg --purge saoma
+in_debian dpkg --purge saoma
 [ -e "$debian/var/lib/saoma/saoma.db" ] || fail "purging took everybody's accounts"
 [ ! -e "$debian/usr/bin/saoma" ] || fail "it is still there"
 echo "4 passed, 0 failed"

@@ -16,7 +16,7 @@ mod postgres;
 mod redis;
 
 pub(crate) use postgres::PostgresServer;
-pub(crate) use redis::RedisServer;
+pub(crate) use redis::{RedisCluster, RedisServer};
 
 /// A process that ends with its owner.
 struct Daemon {

@@ -82,3 +82,57 @@ impl RedisServer {
         self.folder.path().join("server.crt")
     }
 }
+
+/// Three masters that share the slots of one cluster.
+pub(crate) struct RedisCluster {
+    _folder: TempDir,
+    ports: Vec<u16>,
+    _running: Vec<Daemon>,
+}
+
+impl RedisCluster {
+    pub(crate) fn starts() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let running = ports.iter().map(|port| {
+            let mut command = Command::new("redis-server");
+            command.current_dir(folder.path());
+            let (own, bus, nodes) =
+                (port.to_string(), free_port().to_string(), format!("nodes-{port}.conf"));
+            for (name, value) in [
+                ("--port", own.as_str()),
+                ("--bind", "127.0.0.1"),
+                ("--cluster-enabled", "yes"),
+                ("--cluster-port", &bus),
+                ("--cluster-config-file", &nodes),
+                ("--requirepass", PASSWORD),
+                ("--save", ""),
+                ("--appendonly", "no"),
+            ] {
+                command.args([name, value]);
+            }
+            Daemon::starts(command, *port)
+        });
+        let running = running.collect();
+        let mut create = Command::new("redis-cli");
+        create.args(["--no-auth-warning", "-a", PASSWORD, "--cluster", "create"]);
+        create.args(ports.iter().map(|port| format!("127.0.0.1:{port}"))).arg("--cluster-yes");
+        let made = create.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stdout));
+        Self { _folder: folder, ports, _running: running }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn empties(&self) {
+        for port in &self.ports {
+            let mut flush = Command::new("redis-cli");
+            flush.args(["--no-auth-warning", "-a", PASSWORD, "-p", &port.to_string(), "FLUSHALL"]);
+            assert!(flush.output().unwrap().status.success());
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        let places: Vec<_> = self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("redis://:{PASSWORD}@{}/?cluster=true", places.join(","))
+    }
+}

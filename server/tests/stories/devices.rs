@@ -82,7 +82,10 @@ async fn a_terminal_is_signed_in_by_digits() {
     assert_eq!(asked.shown["kind"], "device");
     assert_eq!(
         asked.shown["site"],
-        json!({ "name": "TV", "host": "tv.example.com", "logo": null })
+        json!({
+            "name": "TV", "host": "tv.example.com", "logo": null,
+            "operator": null, "contact": null, "privacy_url": null,
+        })
     );
     assert_eq!(asked.shown["page"]["host"], "tv.example.com", "there is no page of saoma's");
     assert_eq!(asked.shown["scopes"], json!(["profile"]));

@@ -234,7 +234,10 @@ async fn the_phone_shows_what_was_registered_and_what_the_browser_is() {
     shown.as_object_mut().unwrap().remove("token");
     let expected = json!({
         "scene": asked.scene,
-        "site": { "name": "My blog", "host": "blog.example.com", "logo": null },
+        "site": {
+            "name": "My blog", "host": "blog.example.com", "logo": null,
+            "operator": null, "contact": null, "privacy_url": null,
+        },
         "page": { "host": "127.0.0.1" },
         "browser": { "name": "Firefox", "os": "Linux", "region": null, "known": false, "same_network": true },
         "kind": "page", "age": 0, "expires_in": 120,

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     console::access::{by, line},
     error::{Code, Error},
+    forgetting,
     links::{self, Gives},
     owner,
     person::{OWNER, Person},
@@ -296,7 +297,7 @@ pub(in crate::http) async fn act(
             Ok(back(&page, "ended"))
         }
         "forget" => {
-            app.store.forget(&id, now).await?;
+            forgetting::forget(&app.store, &app.keys, &app.world, &id).await?;
             // Who it was is forgotten; that it was done is not.
             app.store.audit(line(&app.world, "person.forgotten", by, None, json!({}))).await?;
             Ok(Redirect::to("/console/people?done=forgotten").into_response())

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{NOW, approval, denial, identity, person, remembered, sign_in};
+use super::{NOW, approval, denial, identity, person, remembered, shadow, sign_in};
 use crate::{
     admission::Word,
     links::{Gives, Link},
@@ -78,7 +78,7 @@ async fn who_asks_is_known_and_waits(store: impl Store) {
     change(&store, &bob, Change::Block).await;
     change(&store, &ann, blog(Change::Admit)).await;
     assert_eq!(store.askers(9).await.unwrap(), [], "one is let in, one is blocked");
-    store.forget(&ann.id, NOW).await.unwrap();
+    store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
     assert_eq!(word(&store, &ann).await, None);
 }
 
@@ -178,6 +178,10 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     let whole = person(&store, &ann).await.unwrap();
     assert!(whole.is_owner());
     assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Admitted));
+    store.put_link(link("another", gives), NOW).await.unwrap();
+    change(&store, &whole, Change::Refuse("shop".to_owned())).await;
+    sign_in(&store, opens("three", "another", &ann)).await;
+    assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Refused), "a no stands");
     let bob = identity("wx1", "bob", None);
     assert!(store.decide(opens("late", "owner", &bob)).await.is_err(), "it was good once");
     assert_eq!(person(&store, &bob).await, None, "and nothing is kept of who came late");
@@ -188,7 +192,7 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     assert!(!waits(&store, "old", after).await);
     let lines = store.audit_since(NOW, 99).await.unwrap();
     let of_links = |word: &str| lines.iter().filter(|line| line.what == word).count();
-    assert_eq!((of_links("link.made"), of_links("link.used")), (3, 2));
+    assert_eq!((of_links("link.made"), of_links("link.used")), (4, 3));
 }
 
 async fn of_fifty_who_take_a_link_one_gets_what_it_gives<S: Store>(store: Arc<S>) {

@@ -78,6 +78,15 @@ pub(super) async fn end_browser(
     let same = "l.person = ?1 AND EXISTS (SELECT 1 FROM logins o WHERE o.id = ?2 AND o.person = ?1 AND o.ended IS NULL
                 AND (o.id = l.id OR o.cookie = l.cookie OR o.session = l.session))";
     let ended = logins::end(db, same, values![person, login], now).await?;
+    for login in &ended {
+        // Logins that ended before would vouch for this browser as well.
+        db.execute(
+            "UPDATE logins SET cookie = NULL
+             WHERE person = ?1 AND cookie = (SELECT cookie FROM logins WHERE id = ?2)",
+            values![person, &login.id],
+        )
+        .await?;
+    }
     if !ended.is_empty() {
         note(db, "login.not_me", person, None, now).await?;
     }
@@ -96,6 +105,7 @@ pub(super) async fn end_all(
         values![person, phone],
     )
     .await?;
+    db.execute("UPDATE logins SET cookie = NULL WHERE person = ?1", values![person]).await?;
     note(db, "login.all_ended", person, None, now).await?;
     logins::end(db, "l.person = ?1", values![person], now).await
 }

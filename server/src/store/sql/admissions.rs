@@ -170,6 +170,8 @@ pub(super) async fn give(
 ) -> Result<(), Error> {
     match &link.gives {
         Gives::Server => operator::join(db, person, crate::person::OWNER).await?,
+        // Who has been refused meanwhile stays out.
+        Gives::Site(site) if word(db, person, site).await? == Some(Word::Refused) => {}
         Gives::Site(site) => {
             set(db, person, site, Some(Word::Admitted), now).await?;
         }

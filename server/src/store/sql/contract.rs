@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::{Database, Db, Dialect, Error, Row, values};
 use crate::store::{
     Store,
-    contract::{self, NOW, a_life, approval, identity},
+    contract::{self, NOW, a_life, approval, identity, shadow},
 };
 
 /// Runs every rule against a fresh store each.
@@ -38,7 +38,7 @@ async fn no_row_of_any_table_names_who_is_forgotten(store: impl Database) {
     for trace in traces {
         assert!(before.contains(trace), "{trace} was never there: {before}");
     }
-    store.forget(&ann.id, NOW).await.unwrap();
+    store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
     // Sites are told that the logins ended by the names that they know; after that those are gone too.
     let later = NOW + Duration::from_secs(60);
     for logout in store.take_logouts(NOW, later).await.unwrap() {

@@ -82,6 +82,7 @@ pub(super) async fn change(
         Change::Unsay(site) => said = set(site, None).await?,
     }
     let Some(person) = people::by_id(db, id).await? else { return Ok(None) };
+    people::let_shadow_go(db, id).await?;
     if said || person != before {
         let (what, group, site) = match change {
             Change::Join(group) => ("person.joined", Some(group), None),

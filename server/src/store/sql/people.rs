@@ -6,9 +6,10 @@ use super::{
     values,
 };
 use crate::{
+    forgetting::SHADE,
     person::{self, Found, Identity, KnownIdentity, Newcomer, Person},
     secret::Hashed,
-    store::{Acquaintance, Error, Login, Profile},
+    store::{Acquaintance, Error, Login, Profile, Shadow},
     world::Timestamp,
 };
 
@@ -266,9 +267,15 @@ pub(super) async fn avatar(
     one(db, sql, values![username], |row| Ok((row.get("avatar_type")?, row.get("avatar")?))).await
 }
 
-pub(super) async fn forget(db: &dyn Db, id: &str, now: Timestamp) -> Result<Vec<Login>, Error> {
+pub(super) async fn forget(
+    db: &dyn Db,
+    id: &str,
+    shadow: &Shadow,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
     db.hold(&[Held::Person(id)]).await?;
     let ended = logins::end(db, "l.person = ?1", values![id], now).await?;
+    cast(db, id, shadow, now).await?;
     for sql in [
         "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         // A no makes no login, and names who said it all the same.
@@ -282,4 +289,47 @@ pub(super) async fn forget(db: &dyn Db, id: &str, now: Timestamp) -> Result<Vec<
         db.execute(sql, values![id]).await?;
     }
     Ok(ended)
+}
+
+const IS_REFUSED: &str =
+    "EXISTS (SELECT 1 FROM admissions a WHERE a.person = p.id AND a.word = 'refused')";
+
+/// Leaves the shadow of a person who is kept out.
+async fn cast(db: &dyn Db, id: &str, shadow: &Shadow, now: Timestamp) -> Result<(), Error> {
+    let Shadow { newcomer, identities } = shadow;
+    let insert = format!(
+        "INSERT INTO persons (id, username, since, blocked)
+         SELECT CAST(?2 AS TEXT), CAST(?3 AS TEXT), CAST(?4 AS BIGINT), p.blocked
+         FROM persons p WHERE p.id = ?1 AND (p.blocked OR {IS_REFUSED})"
+    );
+    let names = values![id, &newcomer.id, &newcomer.username, now];
+    if db.execute(&insert, names).await? == 0 {
+        return Ok(());
+    }
+    let hand_over = "UPDATE admissions SET person = ?2 WHERE person = ?1 AND word = 'refused'";
+    db.execute(hand_over, values![id, &newcomer.id]).await?;
+    for Identity { appid, openid, .. } in identities {
+        let insert = "INSERT INTO identities (appid, openid, person) VALUES (?1, ?2, ?3)";
+        db.execute(insert, values![appid, openid, &newcomer.id]).await?;
+    }
+    Ok(())
+}
+
+/// Gives a shadow its identity back; who has that identity by now becomes part of it.
+pub(super) async fn meet(db: &dyn Db, identity: &Identity, shade: &Identity) -> Result<(), Error> {
+    hold(db, identity).await?;
+    let Some(shadow) = known(db, shade).await? else { return Ok(()) };
+    let delete = "DELETE FROM identities WHERE appid = ?1 AND openid = ?2";
+    db.execute(delete, values![&shade.appid, &shade.openid]).await?;
+    take_over(db, identity, &shadow.person).await
+}
+
+/// A shadow that is kept out of nothing any more is gone.
+pub(super) async fn let_shadow_go(db: &dyn Db, id: &str) -> Result<(), Error> {
+    let sql = format!(
+        "DELETE FROM persons AS p WHERE p.id = ?1 AND NOT p.blocked AND NOT {IS_REFUSED}
+         AND EXISTS (SELECT 1 FROM identities i WHERE i.person = p.id)
+         AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.person = p.id AND i.openid NOT LIKE '{SHADE}%')"
+    );
+    db.execute(&sql, values![id]).await.map(drop)
 }

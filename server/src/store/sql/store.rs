@@ -18,7 +18,7 @@ use crate::{
     store::{
         Acquaintance, Asker, Change, Changed, Consent, ConsoleLink, ConsoleSession, Counted,
         Decide, Decided, Error, Import, Imported, Lines, Listed, LiveToken, Login, Logout, Opens,
-        Operator, Profile, Redemption, Revoke, Said, Search, Store, StoredKey, Token,
+        Operator, Profile, Redemption, Revoke, Said, Search, Shadow, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -146,9 +146,24 @@ impl<D: Database> Store for D {
         self.read(with!(db => people::avatar(db, &username))).await
     }
 
-    async fn forget(&self, person: &str, now: Timestamp) -> Result<Vec<Login>, Error> {
+    async fn forget(
+        &self,
+        person: &str,
+        shadow: Shadow,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
         let person = person.to_owned();
-        self.write(with!(db => people::forget(db, &person, now))).await
+        self.write(with!(db => people::forget(db, &person, &shadow, now))).await
+    }
+
+    async fn meet(&self, identity: &Identity, shade: &Identity) -> Result<(), Error> {
+        let (identity, shade) = (identity.clone(), shade.clone());
+        let asked = shade.clone();
+        // Nearly nobody has one, and who writes waits for others.
+        if self.read(with!(db => people::of(db, &asked))).await?.is_none() {
+            return Ok(());
+        }
+        self.write(with!(db => people::meet(db, &identity, &shade))).await
     }
 
     async fn keys(&self) -> Result<Vec<StoredKey>, Error> {

@@ -199,7 +199,7 @@ mod tests {
         secret::Hashed,
         store::{
             ConsoleLink, ConsoleSession, Opens, Store as _,
-            contract::{NOW, a_life, identity},
+            contract::{NOW, a_life, identity, shadow},
             sqlite::Sqlite,
         },
     };
@@ -238,7 +238,7 @@ mod tests {
         assert!(copy(&path, &copied).unwrap_err().0.contains("already"));
 
         // What happens after the copy is not in it.
-        store.forget(&ann.id, NOW).await.unwrap();
+        store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
         assert!(store.person(&ann.id).await.unwrap().is_none());
         assert!(restore(&copied, &path).unwrap_err().0.contains("stop the server"));
         drop(store);
@@ -262,7 +262,7 @@ mod tests {
         let store = Sqlite::open(&path).unwrap();
         let ann = a_life(&store, "ann").await;
         copy(&path, &copied).unwrap();
-        store.forget(&ann.id, NOW).await.unwrap();
+        store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
         let log = fs::read(with(&path, LOG)).unwrap();
         assert!(!log.is_empty());
         let others = folder.path().join("others");

@@ -18,16 +18,8 @@ const CLOSE: i64 = 500;
 pub(super) async fn follow(link: &Link, world: &World) -> Result<(), Error> {
     let asked = world.machine_now();
     let (seconds, micros): (i64, i64) = within(cmd("TIME").query_async(&mut link.clone())).await?;
-    let answered = world.machine_now();
-    // The answer was true somewhere between the question and now; who waited long for it has learnt little.
-    let took = answered.since(asked);
-    if took > Duration::from_millis(250) {
-        return Ok(());
-    }
     let shared = Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000));
-    let ahead = shared.millis() - (asked + took / 2).millis();
-    let ahead = if ahead.abs() < CLOSE { 0 } else { ahead };
-    if (ahead - world.ahead()).abs() >= CLOSE {
+    if let Some(ahead) = correction(asked, world.machine_now(), shared, world.ahead()) {
         if ahead != 0 {
             tracing::warn!(name: "clock.differs", ahead_ms = ahead,
                 "this machine's clock differs from Redis's, which all nodes go by; keep both by NTP");
@@ -37,11 +29,40 @@ pub(super) async fn follow(link: &Link, world: &World) -> Result<(), Error> {
     Ok(())
 }
 
+/// How many milliseconds to run ahead of this machine's clock from now on, if that is another than it is now. The answer
+/// `shared` was true at some moment between the question and its arrival: who waited long for it has learnt little of a
+/// small difference, and of a large one all the same enough.
+fn correction(asked: Timestamp, answered: Timestamp, shared: Timestamp, now: i64) -> Option<i64> {
+    let doubt = (answered.millis() - asked.millis()) / 2;
+    let ahead = shared.millis() - (asked.millis() + doubt);
+    let ahead = if ahead.abs() < CLOSE { 0 } else { ahead };
+    ((ahead - now).abs() >= CLOSE + doubt).then_some(ahead)
+}
+
 /// The same again and again, for as long as it is polled.
 pub(super) async fn keep_following(link: &Link, world: &World) {
     loop {
         world.sleep_until(world.now() + PAUSE).await;
         // While Redis is away the clock goes on as it was.
         let _ = follow(link, world).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_difference_is_followed_however_long_the_answer_took_and_a_small_one_only_where_it_is_sure()
+     {
+        let at = Timestamp::from_millis;
+        let minute_behind = |took| correction(at(0), at(took), at(60_000 + took / 2), 0);
+        assert_eq!(minute_behind(2), Some(60_000));
+        assert_eq!(minute_behind(3_000), Some(60_000), "a node that starts under load");
+        assert_eq!(correction(at(0), at(3_000), at(2_900), 0), None, "true at the very end");
+        assert_eq!(correction(at(0), at(2), at(400), 0), None, "as close as NTP keeps them");
+        assert_eq!(correction(at(0), at(2), at(-700), 0), Some(-701));
+        assert_eq!(correction(at(0), at(2), at(61_000), 60_000), Some(60_999));
+        assert_eq!(correction(at(0), at(2), at(100), 60_000), Some(0), "the clock was set right");
     }
 }
