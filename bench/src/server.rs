@@ -48,8 +48,6 @@ pub(crate) struct Setup {
     pub(crate) tickets: String,
     /// The database, where it is not a file of the server's own.
     pub(crate) store: Option<String>,
-    /// What saoma logs.
-    pub(crate) log: &'static str,
     pub(crate) picture: &'static str,
 }
 
@@ -62,7 +60,6 @@ impl Setup {
             life: "10m",
             tickets: "memory".to_owned(),
             store: None,
-            log: "info",
             picture: "as-is",
         }
     }
@@ -90,7 +87,6 @@ impl Server {
                 fs::write(&file, settings(&setup, folder, port))?;
                 let mut command = Command::new(binary()?);
                 command.arg("serve").arg("--config").arg(file);
-                command.env("SAOMA_LOG", setup.log);
                 command
             }
             Kind::Node => {
