@@ -19,13 +19,13 @@ fn read(page: &str) -> String {
     fs::read_to_string(root().join(page)).unwrap()
 }
 
-/// Every Markdown page below a folder.
+/// Every Markdown page below a folder; what stands among sources is a template of one.
 fn pages(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_dir() && !["node_modules", "target", "dist"].contains(&name.as_str()) {
+        if path.is_dir() && !["node_modules", "target", "dist", "src"].contains(&name.as_str()) {
             if !name.starts_with('.') {
                 found.extend(pages(&path));
             }
