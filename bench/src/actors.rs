@@ -27,7 +27,7 @@ pub(crate) const RSA_SITE: &str = "shop-rsa";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// How often one who opens pages hears that there is no code before that is an error, and how long it waits each time.
+/// How often one who opens a page hears that there is no code before that is an error, and how long it waits each time.
 const PATIENCE: u32 = 1_000;
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -95,8 +95,9 @@ impl Hands {
         });
         let mut answer = self.post("/api/tickets", address(n), &from_page(), &body).await?;
         // Codes are taken faster than they are made: a page asks again, as it is told to.
-        while answer.status == 503 && self.asked_again < PATIENCE {
-            self.asked_again += 1;
+        let mut patience = PATIENCE;
+        while answer.status == 503 && patience > 0 {
+            (patience, self.asked_again) = (patience - 1, self.asked_again + 1);
             tokio::time::sleep(AGAIN).await;
             answer = self.post("/api/tickets", address(n), &from_page(), &body).await?;
         }

@@ -92,15 +92,14 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<()> {
             }
         };
         let target = head.split(' ').nth(1).unwrap_or_default();
-        let (kind, answer) = if target.starts_with("/wxa/getwxacodeunlimit") {
+        let (kind, answer) = if target.starts_with("/wxa/getwxacode") {
             let slow = seen.slow_ms.load(Ordering::Relaxed);
             if slow > 0 {
                 tokio::time::sleep(Duration::from_millis(slow)).await;
             }
             seen.codes.fetch_add(1, Ordering::Relaxed);
             let order: serde_json::Value = serde_json::from_slice(&body)?;
-            let scene = order.get("scene").and_then(serde_json::Value::as_str).unwrap_or_default();
-            ("image/jpeg", picture(scene))
+            ("image/jpeg", picture(scene_of(&order).ok_or("a code of no scene was asked for")?))
         } else if target.starts_with("/sns/jscode2session") {
             seen.sessions.fetch_add(1, Ordering::Relaxed);
             ("application/json", session(target).into_bytes())
@@ -117,6 +116,12 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<()> {
         );
         stream.write_all(&[head.as_bytes(), &answer].concat()).await?;
     }
+}
+
+/// The scene by itself (code B), or in the query of a path (code A).
+fn scene_of(order: &serde_json::Value) -> Option<&str> {
+    let of = |name| order.get(name).and_then(serde_json::Value::as_str);
+    of("scene").or_else(|| of("path")?.split_once("scene=").map(|(_, scene)| scene))
 }
 
 fn picture(scene: &str) -> Vec<u8> {
@@ -151,6 +156,14 @@ mod tests {
         assert_eq!(drawn.len(), PICTURE);
         assert_eq!(scene_in(&drawn).unwrap(), "4Dk2xPq7");
         assert!(scene_in(b"no picture").is_err());
+    }
+
+    #[test]
+    fn either_kind_of_code_carries_the_scene() {
+        use serde_json::json;
+        assert_eq!(scene_of(&json!({ "scene": "4Dk2", "page": "p" })), Some("4Dk2"));
+        assert_eq!(scene_of(&json!({ "path": "pages/login/login?scene=4Dk2" })), Some("4Dk2"));
+        assert_eq!(scene_of(&json!({ "path": "pages/login/login" })), None);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! take from everybody else.
 
 use std::{
-    collections::HashMap,
     io::{Seek as _, SeekFrom, Write as _},
     rc::Rc,
     time::{Duration, Instant},
@@ -36,7 +35,7 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
 }
 
 async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
-    let (size, setup) = (bench.size, bench.setup(kind));
+    let (size, setup) = (bench.size, bench.crowded(kind));
     let streamed = size.time(Duration::from_secs(5));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
@@ -51,11 +50,6 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let with = crowd::stream(server.address, SITE, streamed).await?;
     let lost = crowd.lost();
     drop((crowd, server));
-    let committed = match kind {
-        Kind::Saoma => Some(commit_to_frame(bench).await?),
-        // It commits nothing.
-        Kind::Node => None,
-    };
     let disk = match kind {
         Kind::Saoma => Some(disk(bench)?),
         Kind::Node => None,
@@ -66,7 +60,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         (number(with.logins) / with.seconds, number(without.logins) / without.seconds);
     Ok(json!({
         "idle_cpu_percent": idle, "lost": lost, "disk": disk,
-        "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json(), "commit_to_frame": committed },
+        "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json() },
         "logins_per_s_with_them": digits(with), "logins_per_s_without": digits(without),
         "cost_percent": digits((1.0 - with / without) * 100.0),
     }))
@@ -115,42 +109,6 @@ pub(super) async fn push(
     book.verify(&Hands::new(server.address, SITE).keys().await?)?;
     pushed.logins = book.logins();
     Ok(pushed)
-}
-
-/// From the moment a decision was safe to the moment its frame was written. Only the server sees when the disk is done: it
-/// says both in its log, which is the one difference to the run before.
-async fn commit_to_frame(bench: &Bench) -> Result<Value> {
-    let size = bench.size;
-    let mut setup = bench.setup(Kind::Saoma);
-    setup.log = "info,saoma::store=debug,saoma::waiting=debug";
-    let server = bench.server(setup).await?;
-    let mut crowd = Crowd::default();
-    crowd.grow(server.address, size.count(PAGES + PUSHES / 2)).await?;
-    push(&server, &server, &mut crowd, size.count(PUSHES / 2)).await?;
-    let mut times = Times::new()?;
-    let (mut written, mut committed) = (Vec::new(), HashMap::new());
-    for line in server.log()?.lines() {
-        let ticket = || {
-            line.split_once("ticket=")
-                .and_then(|(_, rest)| rest.split(' ').next())
-                .map(ToOwned::to_owned)
-        };
-        let at = line.split(' ').next().and_then(|at| at.parse::<jiff::Timestamp>().ok());
-        if line.contains("a decision goes with the next commit") {
-            written.extend(ticket());
-        } else if line.contains("what has gathered is on the disk") {
-            committed.extend(written.drain(..).map(|ticket| (ticket, at)));
-        } else if line.contains("a page is told")
-            && let Some(Some(safe)) = ticket().and_then(|ticket| committed.remove(&ticket))
-            && let Some(at) = at
-        {
-            times.add(at.duration_since(safe).unsigned_abs());
-        }
-    }
-    if times.count() == 0 {
-        return Err("the server's log does not say when a page was told".into());
-    }
-    Ok(times.json())
 }
 
 /// What the disk alone takes for as much as one decision writes: nothing durable can be faster.

@@ -374,7 +374,6 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = handle.run("ROLLBACK");
         }
-        tracing::debug!(name: "store.committed", jobs = done.len(), "what has gathered is on the disk");
         done.into_iter().for_each(|tell| tell(committed.clone()));
         commits += 1;
         if commits >= COMMITS {

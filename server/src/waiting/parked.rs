@@ -209,7 +209,6 @@ impl Parked {
             inner.close(slot, None);
             return false;
         }
-        tracing::debug!(name: "page.told", ?ticket, is_news, "a page is told");
         if told.is_final {
             inner.close(slot, Some(1000));
         } else {

@@ -57,7 +57,6 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
         account::name_scans(db, &entry).await?;
     }
     write_audit(db, &entry).await?;
-    tracing::debug!(name: "decision.written", ticket = ?decision.ticket, "a decision goes with the next commit");
     Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
 }
 
