@@ -104,17 +104,11 @@ impl Bench {
         Setup::new(kind, &self.stub.url)
     }
 
-    /// The same for a server to which a crowd comes.
-    pub(crate) fn crowded(&self, kind: Kind) -> Setup {
-        Setup { many: true, ..self.setup(kind) }
-    }
-
     /// A fresh server with files of its own.
     pub(crate) async fn server(&self, setup: Setup) -> Result<Server> {
         let n = SERVERS.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder.path().join(n.to_string());
-        let is_ahead = setup.kind == Kind::Node || !setup.many;
-        let warm = if is_ahead { setup.pool.min(256) } else { 0 };
+        let warm = setup.pool.min(256);
         let minted = self.stub.codes();
         let server = Server::start(setup, &folder, 18_000 + n % 900).await?;
         // A pool that fills is no part of any figure.

@@ -43,9 +43,6 @@ pub(crate) struct Setup {
     pub(crate) wechat: String,
     /// How many codes lie ready.
     pub(crate) pool: u32,
-    /// Whether more than 5,000 codes a minute are wanted. saoma asks for no more of the usual kind B, whatever its settings;
-    /// then they are of kind A, of which none lie ready.
-    pub(crate) many: bool,
     /// How long a code can be scanned.
     pub(crate) life: &'static str,
     pub(crate) tickets: String,
@@ -60,7 +57,6 @@ impl Setup {
             kind,
             wechat: wechat.to_owned(),
             pool: 64,
-            many: false,
             life: "10m",
             tickets: "memory".to_owned(),
             store: None,
@@ -229,7 +225,7 @@ fn settings(setup: &Setup, folder: &Path, port: u16) -> String {
     format!(
         "public_url = \"http://127.0.0.1:{port}\"\nlisten = \"127.0.0.1:{port}\"\nadmin_listen = \"127.0.0.1:{}\"\n\
          store = \"{}\"\ntickets = \"{}\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
-         [wechat]\nappid = \"wxbench\"\nsecret = \"bench\"\nbase_url = \"{}\"\ncode = \"{}\"\npicture = \"{}\"\npool = {}\n\
+         [wechat]\nappid = \"wxbench\"\nsecret = \"bench\"\nbase_url = \"{}\"\npicture = \"{}\"\npool = {}\n\
          [ticket]\nlife = \"{}\"\n[keys]\nsecret = \"a long text that encrypts the signing keys at rest\"\n\
          [limits]\noff = true\n{}{}",
         port + 1000,
@@ -239,9 +235,8 @@ fn settings(setup: &Setup, folder: &Path, port: u16) -> String {
             .unwrap_or_else(|| format!("sqlite:{}", folder.join("saoma.db").display())),
         setup.tickets,
         setup.wechat,
-        if setup.many { "a" } else { "unlimited" },
         setup.picture,
-        if setup.many { 0 } else { setup.pool },
+        setup.pool,
         setup.life,
         site(SITE, "ES256"),
         site(RSA_SITE, "RS256"),

@@ -118,10 +118,8 @@ async fn serve(mut stream: TcpStream, seen: &Seen) -> Result<()> {
     }
 }
 
-/// The scene by itself (code B), or in the query of a path (code A).
 fn scene_of(order: &serde_json::Value) -> Option<&str> {
-    let of = |name| order.get(name).and_then(serde_json::Value::as_str);
-    of("scene").or_else(|| of("path")?.split_once("scene=").map(|(_, scene)| scene))
+    order.get("scene")?.as_str()
 }
 
 fn picture(scene: &str) -> Vec<u8> {
@@ -156,14 +154,6 @@ mod tests {
         assert_eq!(drawn.len(), PICTURE);
         assert_eq!(scene_in(&drawn).unwrap(), "4Dk2xPq7");
         assert!(scene_in(b"no picture").is_err());
-    }
-
-    #[test]
-    fn either_kind_of_code_carries_the_scene() {
-        use serde_json::json;
-        assert_eq!(scene_of(&json!({ "scene": "4Dk2", "page": "p" })), Some("4Dk2"));
-        assert_eq!(scene_of(&json!({ "path": "pages/login/login?scene=4Dk2" })), Some("4Dk2"));
-        assert_eq!(scene_of(&json!({ "path": "pages/login/login" })), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use image::{ImageReader, Limits, imageops::FilterType};
 use tokio::sync::{Notify, Semaphore};
 use wechat::{Client, Code, Page, QrCode, Scene, UnlimitedCode};
@@ -31,8 +31,9 @@ pub struct Minted {
     pub picture: Picture,
 }
 
-/// How many codes are asked for at once: more would not come faster, and would eat the minute's quota in a burst.
-const AT_ONCE: usize = 8;
+/// How many codes are asked for at once, by pages that found none ready and, as many again, ahead of them. At the third of a
+/// second that WeChat takes for a picture, as many come in a minute as it makes for one AppID.
+const AT_ONCE: usize = 32;
 
 /// Where codes come from.
 pub struct Codes {
@@ -151,21 +152,41 @@ impl Codes {
         }
     }
 
+    /// Fetches what the pools lack, and what is taken meanwhile, until nothing is missing. The first that fails ends it; what
+    /// was asked for by then still comes.
     async fn fill(&self, world: &World) -> Result<(), Error> {
-        let versions: Vec<EnvVersion> = self.pools().keys().copied().collect();
-        for version in versions {
-            loop {
-                let held = self.pools().get(&version).map_or(0, VecDeque::len);
-                let missing = self.settings.pool.saturating_sub(held).min(AT_ONCE / 2);
-                if missing == 0 {
-                    break;
+        let mut coming = FuturesUnordered::new();
+        let mut of = BTreeMap::<EnvVersion, usize>::new();
+        let mut failed = None;
+        loop {
+            while failed.is_none()
+                && coming.len() < AT_ONCE
+                && let Some(version) = self.lacking(&of)
+            {
+                *of.entry(version).or_default() += 1;
+                coming.push(async move { (version, self.mint(version, world).await) });
+            }
+            tokio::select! {
+                next = coming.next() => {
+                    let Some((version, minted)) = next else { return failed.map_or(Ok(()), Err) };
+                    of.entry(version).and_modify(|coming| *coming -= 1);
+                    match minted {
+                        Ok(minted) => self.pools().entry(version).or_default().push_back(minted),
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
                 }
-                for minted in join_all((0..missing).map(|_| self.mint(version, world))).await {
-                    self.pools().entry(version).or_default().push_back(minted?);
-                }
+                () = self.taken.notified() => {}
             }
         }
-        Ok(())
+    }
+
+    /// A version of whose codes fewer lie ready and are on their way than should.
+    fn lacking(&self, coming: &BTreeMap<EnvVersion, usize>) -> Option<EnvVersion> {
+        let pools = self.pools();
+        let all = |version| {
+            pools.get(version).map_or(0, VecDeque::len) + coming.get(version).copied().unwrap_or(0)
+        };
+        pools.keys().find(|version| all(version) < self.settings.pool).copied()
     }
 
     async fn mint(&self, version: EnvVersion, world: &World) -> Result<Minted, Error> {

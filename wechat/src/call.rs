@@ -98,9 +98,10 @@ impl Upstream {
         http: reqwest::Client,
         base: String,
         dice: fastrand::Rng,
+        counts: Counts,
         listener: Option<Listener>,
     ) -> Self {
-        let (dice, breakers, counts) = (Mutex::new(dice), Breakers::new(), Counts::default());
+        let (dice, breakers) = (Mutex::new(dice), Breakers::new());
         Self { http, base, breakers, counts, dice, listener }
     }
 

@@ -13,7 +13,7 @@ use crate::call::{CALL_TIME, Call, Listener, Request, Success, Upstream};
 use crate::code::{Code, Picture, QrCode, UnlimitedCode};
 use crate::crypto;
 use crate::error::{Api, Error, Unreachable};
-use crate::quota::{Quota, QuotaUse, Tally};
+use crate::quota::{Counts, Quota, QuotaUse, Tally};
 use crate::refusal::Refusal;
 use crate::safety::{TextCheck, Verdict, VerdictAnswer};
 use crate::secret::{AccessToken, AppSecret, JsCode, SessionKey};
@@ -75,6 +75,7 @@ pub struct ClientBuilder {
     endpoint: TokenEndpoint,
     store: Option<Arc<dyn TokenStore>>,
     seed: Option<u64>,
+    unlimited_a_minute: u32,
     listener: Option<Listener>,
 }
 
@@ -138,6 +139,14 @@ impl ClientBuilder {
         self
     }
 
+    /// How many codes B are asked for in a minute at most: [`QuotaUse::UNLIMITED_A_MINUTE`] if nothing is
+    /// said, which is what WeChat makes. More is for what only speaks like it, in a measurement.
+    #[must_use]
+    pub fn unlimited_a_minute(mut self, most: u32) -> Self {
+        self.unlimited_a_minute = most;
+        self
+    }
+
     /// Lets this hear of every call over the network, for metrics and logs. It must be quick.
     ///
     /// ```
@@ -190,7 +199,8 @@ impl ClientBuilder {
         }
         let http = http.build().map_err(|error| BuildError::Http(error.to_string()))?;
         let dice = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
-        let upstream = Arc::new(Upstream::new(http, self.base_url, dice, self.listener));
+        let counts = Counts::new(self.unlimited_a_minute);
+        let upstream = Arc::new(Upstream::new(http, self.base_url, dice, counts, self.listener));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
         let (name, api) = match self.endpoint {
@@ -260,6 +270,7 @@ impl Client {
             endpoint: TokenEndpoint::default(),
             store: None,
             seed: None,
+            unlimited_a_minute: QuotaUse::UNLIMITED_A_MINUTE,
             listener: None,
         }
     }

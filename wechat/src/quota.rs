@@ -58,8 +58,10 @@ pub struct Quota {
     pub remain: i64,
 }
 
-#[derive(Default)]
-pub(crate) struct Counts(Mutex<Counted>);
+pub(crate) struct Counts {
+    counted: Mutex<Counted>,
+    unlimited_a_minute: u32,
+}
 
 #[derive(Default)]
 struct Counted {
@@ -107,8 +109,13 @@ impl LastMinute {
 }
 
 impl Counts {
+    /// Counts that hold back what is over so many codes B a minute.
+    pub(crate) fn new(unlimited_a_minute: u32) -> Self {
+        Self { counted: Mutex::default(), unlimited_a_minute }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a call that is about to be made, or holds it back when WeChat would refuse it.
@@ -117,12 +124,12 @@ impl Counts {
         match api {
             Api::UnlimitedCode => {
                 let sum = counted.unlimited.sum(now);
-                if sum >= QuotaUse::UNLIMITED_A_MINUTE {
+                if sum >= self.unlimited_a_minute {
                     let left = counted.unlimited.until_room(now);
                     return Err(Error::Resting { api, left, why: RestReason::Counted });
                 }
                 counted.unlimited.add(now);
-                counted.warn_of_minute(now);
+                counted.warn_of_minute(now, self.unlimited_a_minute);
             }
             Api::Code | Api::QrCode => counted.for_ever_asked += 1,
             _ => {}
@@ -159,8 +166,8 @@ impl Counts {
 
 impl Counted {
     /// Once a minute, from four fifths on.
-    fn warn_of_minute(&mut self, now: Instant) {
-        let (used, limit) = (self.unlimited.sum, QuotaUse::UNLIMITED_A_MINUTE);
+    fn warn_of_minute(&mut self, now: Instant, limit: u32) {
+        let used = self.unlimited.sum;
         let quiet = self.warned_of_minute.is_some_and(|at| now.duration_since(at) < MINUTE);
         if used >= limit / 5 * 4 && !quiet {
             self.warned_of_minute = Some(now);
@@ -187,7 +194,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_five_thousand_and_first_code_of_a_minute_is_held_back_until_there_is_room() {
-        let counts = Counts::default();
+        let counts = Counts::new(QuotaUse::UNLIMITED_A_MINUTE);
         for _ in 0..5_000 {
             counts.admit(Api::UnlimitedCode, Instant::now()).unwrap();
         }
@@ -204,9 +211,17 @@ mod tests {
         assert_eq!(counts.used().unlimited_last_minute, 1);
     }
 
+    #[tokio::test]
+    async fn who_is_not_asking_wechat_may_ask_for_more() {
+        let counts = Counts::new(u32::MAX);
+        for _ in 0..=QuotaUse::UNLIMITED_A_MINUTE {
+            counts.admit(Api::UnlimitedCode, Instant::now()).unwrap();
+        }
+    }
+
     #[test]
     fn codes_a_and_c_share_one_count() {
-        let counts = Counts::default();
+        let counts = Counts::new(QuotaUse::UNLIMITED_A_MINUTE);
         let now = Instant::now();
         for api in [Api::Code, Api::QrCode, Api::UnlimitedCode] {
             counts.admit(api, now).unwrap();

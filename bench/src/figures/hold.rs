@@ -33,7 +33,7 @@ pub(crate) async fn hold(bench: &Bench, servers: u32, pages: u32) -> Result<Valu
     let before = kernel_memory()?;
     let (mut running, mut holders) = (Vec::new(), Vec::new());
     for _ in 0..servers {
-        let server = bench.server(bench.crowded(Kind::Saoma)).await?;
+        let server = bench.server(bench.setup(Kind::Saoma)).await?;
         holders.push(Holder::start(server.address, pages, logins)?);
         running.push(server);
     }

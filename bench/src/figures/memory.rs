@@ -32,7 +32,7 @@ struct Slope {
 }
 
 async fn pages(bench: &Bench, kind: Kind) -> Result<Slope> {
-    let server = bench.server(bench.crowded(kind)).await?;
+    let server = bench.server(bench.setup(kind)).await?;
     let (least, most) = (bench.size.count(FEW), bench.size.count(MANY));
     let mut crowd = Crowd::default();
     crowd.grow(server.address, least).await?;
@@ -52,7 +52,7 @@ async fn pages(bench: &Bench, kind: Kind) -> Result<Slope> {
 }
 
 async fn tickets(bench: &Bench) -> Result<f64> {
-    let server = bench.server(bench.crowded(Kind::Saoma)).await?;
+    let server = bench.server(bench.setup(Kind::Saoma)).await?;
     let (least, most) = (bench.size.count(FEW), bench.size.count(MANY));
     crowd::tickets(server.address, 0, least).await?;
     let few = settled(&server).await?;

@@ -23,7 +23,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         Kind::Saoma => Some(Service::postgres(&beside()?, 17_432).await?),
         Kind::Node => None,
     };
-    let mut setup = bench.crowded(kind);
+    let mut setup = bench.setup(kind);
     setup.tickets = redis.url.clone();
     setup.store = postgres.as_ref().map(|postgres| postgres.url.clone());
     let one = bench.server(setup.clone()).await?;

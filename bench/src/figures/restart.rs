@@ -19,7 +19,7 @@ use crate::{
 const AT_ONCE: usize = 128;
 
 pub(super) async fn round(bench: &Bench) -> Result<Value> {
-    let server = bench.server(bench.crowded(Kind::Saoma)).await?;
+    let server = bench.server(bench.setup(Kind::Saoma)).await?;
     let mut crowd = Crowd::default();
     crowd.grow(server.address, bench.size.count(PAGES)).await?;
     pause(500).await;

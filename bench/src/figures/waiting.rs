@@ -35,7 +35,7 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
 }
 
 async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
-    let (size, setup) = (bench.size, bench.crowded(kind));
+    let (size, setup) = (bench.size, bench.setup(kind));
     let streamed = size.time(Duration::from_secs(5));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
