@@ -99,7 +99,7 @@ impl Waiting {
         let _ = (ticket, told);
     }
 
-    /// Tells everybody to look again: after a lost connection to the store, or at a stop.
+    /// Tells everybody to look again, in their own time: after a lost connection to the store.
     pub fn nudge_all(&self) {
         for page in self.pages().values() {
             page.nudges.send_modify(|n| *n += 1);

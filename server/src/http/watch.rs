@@ -52,6 +52,10 @@ const PONG: Duration = Duration::from_secs(10);
 #[cfg(target_os = "linux")]
 const TURN: Duration = Duration::from_millis(200);
 
+/// How many tickets are looked at at once where all are to be: it must not hold up those that have changed.
+#[cfg(target_os = "linux")]
+const ABREAST: usize = 16;
+
 /// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
 const CHATTER: u32 = 64;
 
@@ -184,6 +188,7 @@ pub async fn attend(app: SharedApp) {
         }
     };
     let mut turned = app.world.now();
+    let mut catching_up = std::pin::pin!(catch_up(&app));
     loop {
         tokio::select! {
             heard = app.waiting.hear() => if let Err(error) = heard {
@@ -195,7 +200,22 @@ pub async fn attend(app: SharedApp) {
                 turned = app.world.now();
                 app.waiting.turn(&app.world);
             }
+            () = &mut catching_up => {}
         }
+    }
+}
+
+/// Looks at all tickets, where it is not known which of them have changed.
+#[cfg(target_os = "linux")]
+async fn catch_up(app: &SharedApp) {
+    loop {
+        let all = stream::iter(app.waiting.all().await);
+        all.for_each_concurrent(ABREAST, async |ticket| {
+            if app.waiting.wants(ticket) {
+                look_for_parked(app.clone(), ticket).await;
+            }
+        })
+        .await;
     }
 }
 

@@ -18,7 +18,11 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown},
 };
-use tokio::{io::unix::AsyncFd, net::TcpStream, sync::mpsc};
+use tokio::{
+    io::unix::AsyncFd,
+    net::TcpStream,
+    sync::{Notify, mpsc},
+};
 
 use super::{
     Told,
@@ -47,6 +51,8 @@ pub(super) struct Parked {
     epoll: AsyncFd<OwnedFd>,
     inner: Mutex<Inner>,
     looks: mpsc::UnboundedSender<Hashed>,
+    /// All are to be looked at.
+    all: Notify,
 }
 
 struct Inner {
@@ -120,7 +126,7 @@ impl Parked {
             free: Vec::new(),
             wheel: Wheel::new(now),
         };
-        Ok((Self { epoll, inner: Mutex::new(inner), looks }, looked))
+        Ok((Self { epoll, inner: Mutex::new(inner), looks, all: Notify::new() }, looked))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -173,17 +179,25 @@ impl Parked {
 
     /// Asks for a look at a ticket, if a socket waits on it and none is on its way.
     pub(super) fn nudge(&self, ticket: Hashed) {
-        let mut inner = self.inner();
-        let Some(socket) = inner.of(ticket) else { return };
-        if socket.look.nudge() {
+        if self.wants(ticket) {
             let _ = self.looks.send(ticket);
         }
     }
 
-    /// Asks for a look at every ticket.
+    /// Whether somebody must be sent to look at a ticket that may have changed.
+    fn wants(&self, ticket: Hashed) -> bool {
+        self.inner().of(ticket).is_some_and(|socket| socket.look.nudge())
+    }
+
+    /// Asks for a look at every ticket, each when its turn comes: those that are nudged go first.
     pub(super) fn nudge_all(&self) {
-        let tickets: Vec<Hashed> = self.inner().sockets().map(|socket| socket.ticket).collect();
-        tickets.into_iter().for_each(|ticket| self.nudge(ticket));
+        self.all.notify_one();
+    }
+
+    /// Waits until all are to be looked at, and says which they are.
+    async fn all(&self) -> Vec<Hashed> {
+        self.all.notified().await;
+        self.inner().sockets().map(|socket| socket.ticket).collect()
     }
 
     /// A look begins.
@@ -527,6 +541,19 @@ impl super::Waiting {
             Some(parked) => parked.hear().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits until all parked sockets are to look again, and says which tickets they wait on.
+    pub async fn all(&self) -> Vec<Hashed> {
+        match self.parked.get() {
+            Some(parked) => parked.all().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether somebody must look at a ticket whose turn has come; not if somebody does, who is told to look once more.
+    pub fn wants(&self, ticket: Hashed) -> bool {
+        self.parked.get().is_some_and(|parked| parked.wants(ticket))
     }
 
     /// Turns the wheel of pings and expiries to the present.

@@ -119,10 +119,10 @@ impl Nudges {
         Ok(())
     }
 
-    /// Where the stream stands now.
+    /// Where the stream stands now: both in one moment, or a nudge between them would look like one that was missed.
     async fn begin(&self) -> Result<Heard, Error> {
         let mut look = redis::pipe();
-        look.cmd("GET").arg(COUNTER);
+        look.atomic().cmd("GET").arg(COUNTER);
         look.cmd("XREVRANGE").arg(STREAM).arg("+").arg("-").arg("COUNT").arg(1);
         let (n, last): (Option<u64>, Vec<Entry>) =
             within(look.query_async(&mut self.ear.clone())).await?;
