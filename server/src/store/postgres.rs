@@ -30,7 +30,7 @@ use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 mod address;
 
 /// Every step of the schema, in order; `schema_version` remembers how many the database has taken.
-const MIGRATIONS: &[&str] = &[include_str!("postgres/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("postgres/0001.sql"), include_str!("postgres/0002.sql")];
 
 /// Connections of one node. PostgreSQL allows a hundred in all unless it is told otherwise.
 const CONNECTIONS: usize = 16;

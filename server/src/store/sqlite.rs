@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rusqlite::{
     Connection, OpenFlags, ToSql,
+    config::DbConfig,
     types::{ToSqlOutput, ValueRef},
 };
 use tokio::sync::{Semaphore, oneshot};
@@ -41,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0003.sql"),
     include_str!("sqlite/0004.sql"),
     include_str!("sqlite/0005.sql"),
+    include_str!("sqlite/0006.sql"),
 ];
 
 /// How many readers may look at once.
@@ -330,7 +332,9 @@ fn stay_in_the_folders_hands(path: &Path) {
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(128);
+    connection.set_prepared_statement_cache_capacity(256);
+    // Else a statement that a partial index might serve is parsed anew whenever its parameters change.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // NORMAL may lose the last commits in a power cut; a phone has been told of them.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",

@@ -1,5 +1,7 @@
 //! Decisions, the logins they make, and the tokens those give.
 
+use serde::Serialize;
+
 use super::{
     Db, Held, Value, account, admissions, console, people,
     rows::{LOGIN, PERSON, all, decided, identity, json, login, one, parsed, person, token},
@@ -12,8 +14,8 @@ use crate::{
     store::{
         Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke, Token, TokenKind,
     },
-    ticket::{Denied, Verdict},
-    tickets::Parked,
+    ticket::{Denied, Ticket, Verdict},
+    tickets::{Parked, Picture},
     world::Timestamp,
 };
 
@@ -332,17 +334,33 @@ pub(super) async fn close_phone(db: &dyn Db, token: Hashed) -> Result<(), Error>
 }
 
 pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
-    for parked in tickets {
-        let insert = "INSERT INTO parked (body) VALUES (?1)";
-        db.execute(insert, values![json(parked)?.into_bytes()]).await?;
+    #[derive(Serialize)]
+    struct Body<'a> {
+        ticket: &'a Ticket,
+    }
+    let insert = "INSERT INTO parked (body, picture_type, picture) VALUES (?1, ?2, ?3)";
+    for Parked { ticket, picture } in tickets {
+        let body = json(&Body { ticket })?.into_bytes();
+        let kind = picture.as_ref().map(|picture| picture.content_type.as_str());
+        let bytes = picture.as_ref().map(|picture| picture.bytes.as_ref());
+        db.execute(insert, values![body, kind, bytes]).await?;
     }
     Ok(())
 }
 
 pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
-    all(db, "DELETE FROM parked RETURNING body", values![], |row| {
+    let take = "DELETE FROM parked RETURNING body, picture_type, picture";
+    all(db, take, values![], |row| {
         let body: Vec<u8> = row.get("body")?;
-        parsed(&String::from_utf8_lossy(&body))
+        // An earlier saoma wrote the picture there, too.
+        let parked: Parked = parsed(&String::from_utf8_lossy(&body))?;
+        let picture = match (row.get("picture_type")?, row.get::<Option<Vec<u8>>>("picture")?) {
+            (Some(content_type), Some(bytes)) => {
+                Some(Picture { content_type, bytes: bytes.into() })
+            }
+            _ => parked.picture,
+        };
+        Ok(Parked { picture, ..parked })
     })
     .await
 }

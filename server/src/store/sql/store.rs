@@ -160,7 +160,7 @@ impl<D: Database> Store for D {
         let (identity, shade) = (identity.clone(), shade.clone());
         let asked = shade.clone();
         // Nearly nobody has one, and who writes waits for others.
-        if self.read(with!(db => people::of(db, &asked))).await?.is_none() {
+        if self.look(with!(db => people::of(db, &asked))).await?.is_none() {
             return Ok(());
         }
         self.write(with!(db => people::meet(db, &identity, &shade))).await
