@@ -83,7 +83,8 @@ pub fn public(app: SharedApp) -> Router {
         .route("/asks", get(owner::asks))
         .route("/asks/{person}/{site}", post(owner::answer).layer(limited(What::Scan)))
         .route("/me", get(account::me))
-        .route("/me", delete(account::forget).layer(limited(What::Scan)));
+        .route("/me", delete(account::forget).layer(limited(What::Scan)))
+        .layer(from_fn(guard::carry_through));
 
     let site = Router::new()
         .route("/par", post(token::par))

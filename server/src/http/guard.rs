@@ -35,6 +35,20 @@ pub(super) async fn limit(
     }
 }
 
+/// Carries a phone's request through even where the phone hangs up in the middle: a lift, a tunnel. What is written down by
+/// then must still reach the page that waits for it.
+pub(super) async fn carry_through(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request).in_current_span()).await {
+        Ok(response) => response,
+        Err(failed) => match failed.try_into_panic() {
+            // For the layer that answers every panic.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The server stops, and did not wait for it.
+            Err(_) => Error::from(Code::Unavailable).into_response(),
+        },
+    }
+}
+
 /// The same for what sites call, in OAuth's words; and an address whose secrets are refused again and again may present no
 /// more for a while. Tokens are not counted: none can be guessed, and a site's server that hands on what strangers give it
 /// would be shut out by them.

@@ -48,7 +48,10 @@ async fn decide(
     let approving = approval.is_some();
     let Some(seen) = app.tickets.by_scene(scene).await? else {
         let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
-        return answered(app, &decided.decision, token, approving).await;
+        answered(app, &decided.decision, token, approving).await?;
+        // Whose answer was lost asks again; with the node that owed it the page's nudge may be lost, too.
+        nudge(app, decided.decision.ticket).await;
+        return Ok(());
     };
     let now = app.world.now();
     let (opened, scanned) =
@@ -110,10 +113,14 @@ async fn decide(
     if let Err(error) = app.tickets.remove(ticket).await {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }
+    nudge(app, ticket).await;
+    answered(app, &decided.decision, token, approving).await
+}
+
+async fn nudge(app: &App, ticket: Hashed) {
     if let Err(error) = app.tickets.nudge(ticket).await {
         tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
     }
-    answered(app, &decided.decision, token, approving).await
 }
 
 /// What a phone is told of the decision that stands. Who had to ask the owner hears the name under which the owner sees them.

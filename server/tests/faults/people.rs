@@ -106,7 +106,12 @@ impl Person<'_> {
                 // From here on nothing may be lost: the phone was told yes.
                 match tokio::time::timeout(TOLD, watching).await {
                     Err(_) => {
-                        return self.counts.hanging(format!("{}'s page was not told in {TOLD:?}", self.name));
+                        let asked = browser.get(&format!("/api/tickets/{}", page.ticket)).await;
+                        let stands = asked.map_or_else(|error| error, |reply| reply.text());
+                        return self.counts.hanging(format!(
+                            "{}'s page was not told in {TOLD:?}; who asks hears {stands}",
+                            self.name
+                        ));
                     }
                     Ok(seen) if seen == "approved" => {}
                     Ok(seen) => {

@@ -175,7 +175,7 @@ impl Drop for Stage {
         if std::thread::panicking() {
             for number in 0..self.nodes.len() {
                 let log = self.log(number);
-                let last: Vec<_> = log.lines().rev().take(15).collect();
+                let last: Vec<_> = log.lines().rev().take(40).collect();
                 eprintln!(
                     "node {number} said last:\n{}",
                     last.into_iter().rev().collect::<Vec<_>>().join("\n")

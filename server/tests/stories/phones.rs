@@ -1,8 +1,12 @@
 //! What a phone may do, and what it is told: who was first, what is asked of it, what its token is good for.
 
 use reqwest::Method;
-use saoma::try_it::actors::Phone;
+use saoma::{
+    secret::Hashed,
+    try_it::actors::{Asked, Phone},
+};
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::support::{Saoma, claims, sees_to_the_end};
 
@@ -47,6 +51,36 @@ async fn what_is_decided_stays_decided() {
     ann.denies(&asked).await.expect("a lost reply may be asked for again");
     assert_eq!(ann.approves(&asked).await.unwrap_err(), "409 already_decided");
     assert_eq!(ann.scans(&asked.scene, 1047).await.unwrap_err(), "409 already_decided");
+}
+
+#[tokio::test]
+async fn a_page_hears_of_a_yes_whose_phone_hung_up_before_the_answer() {
+    let saoma = Saoma::starts().await;
+    let browser = saoma.browser();
+    let (page, asked) = saoma.scans(&browser, &saoma.site("blog"), &saoma.phone("ann")).await;
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "scanned");
+    let mut line = TcpStream::connect(saoma.url.trim_start_matches("http://")).await.unwrap();
+    let Asked { scene, token, .. } = &asked;
+    let yes = format!(
+        "POST /api/phone/tickets/{scene}/approve HTTP/1.1\r\nhost: saoma\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    line.write_all(yes.as_bytes()).await.unwrap();
+    drop(line);
+    assert_eq!(sees_to_the_end(&mut watch).await, ["approved", "closed 1000"]);
+}
+
+#[tokio::test]
+async fn a_yes_that_is_repeated_lets_the_page_look_again() {
+    let saoma = Saoma::starts().await;
+    let phone = saoma.phone("ann");
+    let (page, asked) = saoma.scans(&saoma.browser(), &saoma.site("blog"), &phone).await;
+    phone.approves(&asked).await.unwrap();
+    // The node that wrote it down may have died before it said so.
+    let mut watcher = saoma.app.waiting.watch(Hashed::of(&page.ticket));
+    phone.approves(&asked).await.unwrap();
+    assert!(futures_util::poll!(std::pin::pin!(watcher.nudged())).is_ready());
 }
 
 #[tokio::test]
