@@ -8,6 +8,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     routing::{delete, get, post},
 };
+use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 use crate::{app::SharedApp, limits::What};
@@ -147,13 +148,17 @@ pub fn public(app: SharedApp) -> Router {
         .nest("/oauth2", site)
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY))
-        .layer(limited(What::Request))
-        .layer(from_fn_with_state(app.clone(), guard::cross_origin))
-        .layer(from_fn_with_state(app.clone(), guard::headers))
-        .layer(from_fn(reply::in_the_callers_language))
-        .layer(CatchPanicLayer::custom(reply::panicked))
-        .layer(from_fn_with_state(app.clone(), guard::measure))
+        // In one layer, from the outside in: each by itself would be allocated anew for every request.
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(app.clone(), guard::measure))
+                .layer(CatchPanicLayer::custom(reply::panicked))
+                .layer(from_fn(reply::in_the_callers_language))
+                .layer(from_fn_with_state(app.clone(), guard::headers))
+                .layer(from_fn_with_state(app.clone(), guard::cross_origin))
+                .layer(limited(What::Request))
+                .layer(DefaultBodyLimit::max(BODY)),
+        )
         .with_state(app)
 }
 

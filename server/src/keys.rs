@@ -116,8 +116,14 @@ impl Keys {
                 store.put_key(make(&lock, alg, now, world)?).await?;
             }
         }
-        let fresh = lock.close("derive", &world.bytes::<32>())?;
-        let derive = lock.open("derive", &store.server_secret("derive", fresh).await?)?;
+        let derive = match store.server_secret("derive").await? {
+            Some(kept) => kept,
+            None => {
+                let fresh = lock.close("derive", &world.bytes::<32>())?;
+                store.make_server_secret("derive", fresh).await?
+            }
+        };
+        let derive = lock.open("derive", &derive)?;
         let keys = Self {
             ring: RwLock::default(),
             lock,
@@ -256,6 +262,13 @@ impl Keys {
         context.update(from);
         Secret::from(URL_SAFE_NO_PAD.encode(context.sign()))
     }
+}
+
+/// Draws from the library's own randomness for the first time, which takes it some 50 ms of gathering jitter: aside, neither
+/// the start nor the first who signs in waits for it.
+pub fn warm_up() {
+    // If it has none, signing says so.
+    let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
 }
 
 /// Which part a stored key plays among all that are stored.

@@ -263,7 +263,13 @@ impl<K: Hash + Eq> Rate<K> {
     }
 
     fn forget(&self, now: Timestamp) {
-        self.full().retain(|_, full| *full > micros(now));
+        let mut full = self.full();
+        full.retain(|_, full| *full > micros(now));
+        // What a rush took is given back.
+        if full.capacity() / 4 > full.len() {
+            let room = full.len() * 2;
+            full.shrink_to(room);
+        }
     }
 
     fn full(&self) -> MutexGuard<'_, HashMap<K, i64>> {

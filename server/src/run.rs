@@ -75,13 +75,16 @@ pub async fn assemble(
     // Only what speaks like WeChat on this machine makes more codes than it does.
     let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };
     let wechat = match tickets.token_store() {
-        Some(shared) => wechat.token_store(shared).build()?,
-        None => wechat.build()?,
+        Some(shared) => wechat.token_store(shared),
+        None => wechat,
     };
+    // It reads the machine's certificates, some hundred files, while the keys come out of the store.
+    let wechat = tokio::task::spawn_blocking(|| wechat.build());
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
     let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
+    let wechat = wechat.await.map_err(|error| wechat::BuildError::Http(error.to_string()))??;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
@@ -144,6 +147,7 @@ pub async fn run_behind(
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let background = tokio::spawn(work(app.clone()));
+    drop(tokio::task::spawn_blocking(keys::warm_up));
     let door = |places| http::Door::new(&app.settings, places);
     let operators = operators.map(|listener| {
         // A flood at the public door must not keep the operators out.

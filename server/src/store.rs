@@ -425,8 +425,11 @@ pub trait Store: Send + Sync + 'static {
     /// Notes that a site was told of a logout, or when to try again.
     async fn settle_logout(&self, id: i64, again: Option<Timestamp>) -> Result<(), Error>;
 
+    /// The server's own secret of this name, if there is one.
+    async fn server_secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
+
     /// The server's own secret of this name: `fresh` if there was none before.
-    async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
+    async fn make_server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
 
     /// Writes one line of the audit log.
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error>;

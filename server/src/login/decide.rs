@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::join;
+
 use super::{Claim, Outcome, Standing, door_of};
 use crate::{
     admission::{Door, Word},
@@ -110,10 +112,10 @@ async fn decide(
     let stands = Standing::Decided(Box::new(decided.clone()));
     app.waiting.tell_final(ticket, &stands.told(now));
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
-    if let Err(error) = app.tickets.remove(ticket).await {
+    let (removed, ()) = join(app.tickets.remove(ticket), nudge(app, ticket)).await;
+    if let Err(error) = removed {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }
-    nudge(app, ticket).await;
     answered(app, &decided.decision, token, approving).await
 }
 

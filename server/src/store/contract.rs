@@ -612,9 +612,11 @@ async fn keys_come_oldest_first(store: impl Store) {
 }
 
 async fn a_server_secret_is_made_once(store: impl Store) {
-    let first = store.server_secret("derive", vec![1]).await.unwrap();
-    let second = store.server_secret("derive", vec![2]).await.unwrap();
+    assert_eq!(store.server_secret("derive").await.unwrap(), None);
+    let first = store.make_server_secret("derive", vec![1]).await.unwrap();
+    let second = store.make_server_secret("derive", vec![2]).await.unwrap();
     assert_eq!((first, second), (vec![1], vec![1]));
+    assert_eq!(store.server_secret("derive").await.unwrap(), Some(vec![1]));
 }
 
 async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {

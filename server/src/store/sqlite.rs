@@ -343,6 +343,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
+    let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if steps == connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
+        // Nearly every start, which need not wait for the disk.
+        return Ok(());
+    }
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -356,7 +361,6 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     for step in MIGRATIONS.iter().skip(taken) {
         transaction.execute_batch(step)?;
     }
-    let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     transaction.pragma_update(None, "user_version", steps)?;
     Ok(transaction.commit()?)
 }

@@ -9,8 +9,9 @@ pub(super) struct Packed(Box<[u8]>);
 
 impl Packed {
     pub(super) fn of(ticket: &Ticket) -> Result<Self, Error> {
-        let packed = postcard::to_allocvec(ticket).map_err(unusable)?;
-        Ok(Self(packed.into_boxed_slice()))
+        // Elsewhere first: what grows where it stays leaves holes behind that nothing fits.
+        let packed = postcard::to_extend(ticket, Vec::with_capacity(1024)).map_err(unusable)?;
+        Ok(Self(packed.as_slice().into()))
     }
 
     /// The ticket again.

@@ -64,12 +64,20 @@ pub(super) async fn revision(db: &dyn Db) -> Result<i64, Error> {
     revision.ok_or_else(|| Error("the revision is gone".to_owned()))
 }
 
-pub(super) async fn server_secret(db: &dyn Db, name: &str, fresh: &[u8]) -> Result<Vec<u8>, Error> {
+pub(super) async fn server_secret(db: &dyn Db, name: &str) -> Result<Option<Vec<u8>>, Error> {
+    let kept = "SELECT secret FROM server_secrets WHERE name = ?1";
+    one(db, kept, values![name], |row| row.get("secret")).await
+}
+
+pub(super) async fn make_server_secret(
+    db: &dyn Db,
+    name: &str,
+    fresh: &[u8],
+) -> Result<Vec<u8>, Error> {
     let insert =
         "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
     db.execute(insert, values![name, fresh]).await?;
-    let kept = "SELECT secret FROM server_secrets WHERE name = ?1";
-    one(db, kept, values![name], |row| row.get("secret"))
+    server_secret(db, name)
         .await?
         .ok_or_else(|| Error(format!("the secret {name} was written and is not there")))
 }

@@ -79,9 +79,11 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         }
     };
     let (identity, now) = (&decision.identity, decision.at);
-    people::hold(db, identity).await?;
     let link = match decision.request.link {
-        Some(hash) => Some(admissions::take(db, hash, identity, now).await?),
+        Some(hash) => {
+            people::hold(db, identity).await?;
+            Some(admissions::take(db, hash, identity, now).await?)
+        }
         None => None,
     };
     let person = people::settle(db, identity, newcomer, now).await?;

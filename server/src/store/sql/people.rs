@@ -47,8 +47,10 @@ pub(super) async fn settle(
     hold(db, identity).await?;
     let (known, by_unionid) = find_and_hold(db, identity).await?;
     let mut ages = Vec::new();
-    for id in known.iter().map(|known| &known.person).chain(&by_unionid) {
-        ages.push((by_id(db, id).await?.map(|person| person.since), id.clone()));
+    if let (Some(known), Some(by_unionid)) = (&known, &by_unionid) {
+        for id in [&known.person, by_unionid] {
+            ages.push((by_id(db, id).await?.map(|person| person.since), id.clone()));
+        }
     }
     let age = |wanted: &str| ages.iter().find(|(_, id)| id == wanted);
     let is_older = |one: &str, other: &str| age(one) < age(other);

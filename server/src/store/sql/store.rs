@@ -205,9 +205,14 @@ impl<D: Database> Store for D {
         self.write(with!(db => sites::settle_logout(db, id, again))).await
     }
 
-    async fn server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
+    async fn server_secret(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let name = name.to_owned();
-        self.write(with!(db => keys::server_secret(db, &name, &fresh))).await
+        self.read(with!(db => keys::server_secret(db, &name))).await
+    }
+
+    async fn make_server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let name = name.to_owned();
+        self.write(with!(db => keys::make_server_secret(db, &name, &fresh))).await
     }
 
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {

@@ -216,7 +216,7 @@ mod tests {
             tokio::spawn(async move {
                 let mut n = 0_u32;
                 while !stop.load(Ordering::Relaxed) {
-                    store.server_secret(&format!("n{n}"), vec![0; 512]).await.unwrap();
+                    store.make_server_secret(&format!("n{n}"), vec![0; 512]).await.unwrap();
                     n += 1;
                 }
                 n
