@@ -128,6 +128,19 @@ async fn two_hundred_pages_at_once_get_two_hundred_codes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_while_wechat_is_slow_is_asked_for_at_once() {
+    let saoma = Saoma::starts_with(&[("SAOMA_WECHAT__POOL", "20")]).await;
+    until(|| saoma.app.codes.level() == 20).await;
+    let (blog, wechat) = (saoma.site("blog"), &saoma.wechat.pretend);
+    let asked = wechat.count(CODE_B);
+    wechat.trouble(Trouble::on(CODE_B).delay(Duration::from_secs(3600)).times(100));
+    for _ in 0..15 {
+        blog.embeds().await;
+    }
+    until(|| wechat.count(CODE_B) == asked + 15).await;
+}
+
 #[tokio::test]
 async fn what_is_no_picture_is_never_served_as_one() {
     let saoma = Saoma::starts().await;
