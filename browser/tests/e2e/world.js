@@ -15,7 +15,7 @@ import jsQR from 'jsqr';
 import { PNG } from 'pngjs';
 import { WECHAT } from '../support/browser.js';
 
-const BINARY = process.env.SAOMA_BIN ?? fileURLToPath(new URL('../../../target/debug/saoma', import.meta.url));
+const BINARY = process.env.SAOMA ?? fileURLToPath(new URL('../../../target/debug/saoma', import.meta.url));
 const APPID = 'wx0123456789abcdef';
 
 const listening = (server) => new Promise((done) => server.listen(0, '127.0.0.1', () => done(server.address().port)));

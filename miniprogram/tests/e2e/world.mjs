@@ -13,7 +13,7 @@ import { build } from '../../harness/build.mjs'
 import { launchChromium, Phone } from '../../harness/phone.mjs'
 import { Site } from './site.mjs'
 
-export const BINARY = process.env.SAOMA_BINARY ?? fileURLToPath(new URL('../../../target/debug/saoma', import.meta.url))
+export const BINARY = process.env.SAOMA ?? fileURLToPath(new URL('../../../target/debug/saoma', import.meta.url))
 const APPID = 'wx0000000000000000'
 /** Names that would get out of any string that does not hold them well. */
 export const NASTY = '安的"博客"</script>'

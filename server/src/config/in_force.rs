@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use toml::{Table, Value};
 
-use super::{DEFAULTS, paths};
+use super::{DEFAULTS, given::paths};
 
 /// Where a setting came from.
 #[derive(Debug, Clone, PartialEq, Eq)]

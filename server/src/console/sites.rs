@@ -102,22 +102,25 @@ impl Draft {
         site.backchannel_logout_uri = self.backchannel_logout_uri.trim().to_owned();
         site.backchannel_private = !self.backchannel_private.is_empty();
         site.group = self.group.trim().to_owned();
-        site.alg = chosen(&self.alg);
-        site.pkce = chosen(&self.pkce);
-        site.risk = chosen(&self.risk);
-        site.env_version = chosen(&self.env_version);
-        site.access_token = chosen(&self.access_token);
+        choose(&mut site.alg, &self.alg);
+        choose(&mut site.pkce, &self.pkce);
+        choose(&mut site.risk, &self.risk);
+        choose(&mut site.env_version, &self.env_version);
+        choose(&mut site.access_token, &self.access_token);
         site.id_token_claims = !self.id_token_claims.is_empty();
         site.email = self.email.trim().to_owned();
-        site.name_claim = chosen(&self.name_claim);
-        site.admit = chosen(&self.admit);
+        choose(&mut site.name_claim, &self.name_claim);
+        choose(&mut site.admit, &self.admit);
         site.admit_groups = lines(&self.admit_groups);
     }
 }
 
-/// A choice by its word; the usual one for a word that no form of ours sends.
-fn chosen<T: DeserializeOwned + Default>(word: &str) -> T {
-    serde_json::from_value(Value::String(word.to_owned())).unwrap_or_default()
+/// Makes a choice by its word. A word that no form of ours sends chooses nothing: who may sign in must not become "all"
+/// because a field was missing.
+fn choose<T: DeserializeOwned>(choice: &mut T, word: &str) {
+    if let Ok(chosen) = serde_json::from_value(Value::String(word.to_owned())) {
+        *choice = chosen;
+    }
 }
 
 /// What is wrong with what was typed, each with what to write instead.
@@ -295,6 +298,7 @@ pub async fn told(
 mod tests {
     use super::*;
     use crate::{
+        admission::Admit,
         risk::Policy,
         site::{Alg, NameClaim},
     };
@@ -314,10 +318,12 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_no_form_sends_is_the_usual_choice() {
-        let draft = Draft { alg: "none".to_owned(), pkce: "never".to_owned(), ..Draft::fresh() };
-        let mut site = Site::new("blog", "");
+    fn a_word_that_no_form_sends_chooses_nothing() {
+        let mut site = Site::new("family", "");
+        (site.alg, site.admit) = (Alg::ES256, Admit::Named);
+        let typed = Draft::of(&site);
+        let draft = Draft { alg: "none".to_owned(), admit: String::new(), ..typed };
         draft.over(&mut site);
-        assert_eq!((site.alg, site.pkce), (Alg::RS256, Pkce::Required));
+        assert_eq!((site.alg, site.admit), (Alg::ES256, Admit::Named));
     }
 }

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 
 use super::{
     Error,
-    sql::{Database, Db, Dialect, Held, Row, Value},
+    sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 
@@ -41,8 +41,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a piece of work may take; the server gives up a little earlier by itself.
 const LIMIT: Duration = Duration::from_secs(6);
 
-/// What every connection is set to: nobody who has died or sleeps holds a lock for long, and a commit is durable.
+/// What every connection is set to: nobody who has died or sleeps holds a lock for long, a commit is durable, and what is as
+/// it should be ("already exists, skipping") is no line of the log.
 const SESSION: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '8s';
+    SET client_min_messages = 'warning';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')";
 
 /// Names the lock under which the schema is changed, among all that use this database.
@@ -100,12 +102,7 @@ impl Postgres {
             0
         };
         drop(client);
-        if usize::try_from(taken).ok() != Some(MIGRATIONS.len()) {
-            return Err(Error(format!(
-                "the database has schema {taken}, this saoma knows {}: it is of another version than the server's last start",
-                MIGRATIONS.len()
-            )));
-        }
+        is_of_this_version(usize::try_from(taken).unwrap_or(usize::MAX), MIGRATIONS.len())?;
         Ok(store)
     }
 
@@ -125,11 +122,7 @@ impl Postgres {
             transaction.query_one("SELECT n FROM schema_version", &[]).await?.try_get(0)?;
         let known = MIGRATIONS.len();
         let taken = usize::try_from(taken).unwrap_or(usize::MAX);
-        if taken > known {
-            return Err(Error(format!(
-                "the database has schema {taken}, this saoma knows {known}: install the newer saoma again, or restore a backup"
-            )));
-        }
+        is_not_newer(taken, known)?;
         for step in MIGRATIONS.iter().skip(taken) {
             transaction.batch_execute(step).await?;
         }

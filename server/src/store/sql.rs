@@ -66,6 +66,26 @@ pub(super) enum Held<'a> {
     Family(&'a [u8]),
 }
 
+/// Whether a database that has taken so many steps of the schema is of this very saoma, which knows `known` of them.
+pub(super) fn is_of_this_version(taken: usize, known: usize) -> Result<(), Error> {
+    if taken == known {
+        return Ok(());
+    }
+    Err(Error(format!(
+        "the database has schema {taken}, this saoma knows {known}: it is of another version than the server's last start"
+    )))
+}
+
+/// Whether it can be brought up to date: nobody knows what a newer saoma has made of it.
+pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
+    if taken <= known {
+        return Ok(());
+    }
+    Err(Error(format!(
+        "the database has schema {taken}, this saoma knows {known}: install the newer saoma again, or restore a backup"
+    )))
+}
+
 /// A database that runs the statements of this room.
 #[async_trait]
 pub(super) trait Database: Send + Sync + 'static {

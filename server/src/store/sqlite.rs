@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 
 use super::{
     Error,
-    sql::{Database, Db, Dialect, Held, Row, Value},
+    sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, world::Stopwatch};
 
@@ -109,12 +109,7 @@ impl Sqlite {
         keep_private(path)?;
         let connection = connect(path, OpenFlags::default())?;
         let taken: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if usize::try_from(taken).ok() != Some(MIGRATIONS.len()) {
-            return Err(Error(format!(
-                "the database has schema {taken}, this saoma knows {}: it is of another version than the server's last start",
-                MIGRATIONS.len()
-            )));
-        }
+        is_of_this_version(usize::try_from(taken).unwrap_or(usize::MAX), MIGRATIONS.len())?;
         Self::of(path, connection).map(Some)
     }
 
@@ -352,12 +347,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX);
-    if taken > MIGRATIONS.len() {
-        return Err(Error(format!(
-            "the database has schema {taken}, this saoma knows {}: install the newer saoma again, or restore a backup",
-            MIGRATIONS.len()
-        )));
-    }
+    is_not_newer(taken, MIGRATIONS.len())?;
     for step in MIGRATIONS.iter().skip(taken) {
         transaction.execute_batch(step)?;
     }

@@ -48,8 +48,8 @@ def answers(url, server, patience=60):
 
 @contextlib.contextmanager
 def saoma(limits="", profile="debug"):
-    """Starts both, yields saoma's URL, WeChat's, the process and its log, and stops both. SAOMA_BINARY names one that is built already."""
-    binary = os.environ.pop("SAOMA_BINARY", None)
+    """Starts both, yields saoma's URL, WeChat's, the process and its log, and stops both. SAOMA names one that is built already."""
+    binary = os.environ.get("SAOMA")
     if not binary:
         build = ["cargo", "build", "--quiet", "-p", "saoma"] + (["--release"] if profile == "release" else [])
         subprocess.run(build, cwd=ROOT, check=True)

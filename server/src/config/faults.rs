@@ -1,0 +1,180 @@
+//! What is wrong with settings, each fault with what to write instead.
+
+use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
+
+use url::Url;
+
+use super::{CodeInterface, EnvVersion, Settings};
+use crate::{log, neighbours::Neighbour, site};
+
+/// Everything that is wrong with the settings, each with what to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<String>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fault in &self.0 {
+            writeln!(f, "- {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl From<String> for Faults {
+    fn from(fault: String) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl Settings {
+    pub(super) fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        match Url::parse(&self.public_url) {
+            _ if self.public_url.is_empty() => faults.push(
+                "public_url is missing: write where people reach saoma, such as public_url = \"https://login.example.com\"".to_owned(),
+            ),
+            Ok(url) if !is_bare(&url) => faults.push(format!(
+                "public_url = {:?} must be an origin: scheme, host and port alone, without a path",
+                self.public_url
+            )),
+            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(_) => faults.push(format!(
+                "public_url = {:?} must begin with https://; http is for this machine alone (http://127.0.0.1:8080)",
+                self.public_url
+            )),
+            Err(error) => faults.push(format!("public_url = {:?} is no URL: {error}", self.public_url)),
+        }
+        match Url::parse(&self.console.url) {
+            _ if self.console.url.is_empty() => {}
+            Ok(url) if !is_bare(&url) => faults.push(format!(
+                "console.url = {:?} must be an origin: scheme, host and port alone, without a path",
+                self.console.url
+            )),
+            Ok(url)
+                if url.scheme() == "https"
+                    || (url.scheme() == "http" && site::is_loopback(&url)) => {}
+            Ok(_) => faults.push(format!(
+                "console.url = {:?} must begin with https://; http is for this machine alone",
+                self.console.url
+            )),
+            Err(error) => {
+                faults.push(format!("console.url = {:?} is no URL: {error}", self.console.url));
+            }
+        }
+        let console = &self.console;
+        if console.life > Duration::from_secs(7 * 24 * 3600) || console.idle > console.life {
+            faults.push("console.life must be 7d at most, and console.idle no longer than it: who has the console has everything".to_owned());
+        }
+        if self.wechat.appid.is_empty() {
+            faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
+        }
+        if self.wechat.secret.is_empty() {
+            faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());
+        }
+        if !["sqlite", "postgres", "postgresql"].contains(&self.store.scheme()) {
+            faults.push(format!(
+                "store = {:?}: write sqlite: and a file, such as \"sqlite:saoma.db\", or postgres://user:password@host/database",
+                self.store
+            ));
+        }
+        let kinds = ["redis", "rediss", "valkey", "valkeys"];
+        if self.tickets.reveal() != "memory" && !kinds.contains(&self.tickets.scheme()) {
+            faults.push(format!(
+                "tickets = {:?}: write \"memory\", or redis://:password@host:6379 (rediss:// by TLS)",
+                self.tickets
+            ));
+        }
+        if self.wechat.code != CodeInterface::Unlimited && self.wechat.pool > 0 {
+            faults.push("wechat.pool must be 0 with codes \"a\" and \"c\": WeChat makes 100,000 of them for ever, too few to fetch ahead".to_owned());
+        }
+        if self.wechat.pool > 2_000 {
+            faults.push(
+                "wechat.pool must be at most 2000: WeChat makes 5,000 codes a minute".to_owned(),
+            );
+        }
+        if self.wechat.env_version != EnvVersion::Release && self.wechat.check_path {
+            faults.push("wechat.check_path must be false where env_version is not \"release\": WeChat refuses codes for pages it has not published".to_owned());
+        }
+        let life = self.ticket.life;
+        if !(Duration::from_secs(20)..=Duration::from_secs(600)).contains(&life) {
+            faults.push("ticket.life must lie between 20s and 10m: longer invites phishing, shorter cannot be scanned".to_owned());
+        }
+        if self.limits.off && !self.is_loopback() {
+            faults.push(
+                "limits.off = true is for a public_url on this machine alone; remove it".to_owned(),
+            );
+        }
+        for Neighbour { name, secret } in &self.neighbours.secrets {
+            if name.is_empty() || secret.reveal().len() < 32 {
+                faults.push(format!("neighbours.secrets: {name:?} needs a name and a secret of 32 characters or more, such as the output of `openssl rand -base64 32`"));
+            }
+        }
+        faults.extend(self.tls_faults());
+        if let Err(fault) = log::check_level(&self.log.level) {
+            faults.push(format!("log.level: {fault}"));
+        }
+        if self.retention.audit < self.retention.network {
+            faults.push("retention.audit must be at least retention.network: an audit line without its address is what is kept longer".to_owned());
+        }
+        if self.limits.codes > wechat::QuotaUse::UNLIMITED_A_MINUTE {
+            faults.push("limits.codes must be at most 5000: WeChat makes no more in a minute and refuses everybody when asked for more".to_owned());
+        }
+        if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
+            faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());
+        }
+        if self.keys.rotate < Duration::from_secs(7 * 24 * 3600) {
+            faults.push("keys.rotate must be 7d or more: sites keep what they have read of the keys for a while".to_owned());
+        }
+        if self.tokens.access > Duration::from_secs(24 * 3600) {
+            faults.push("tokens.access must be 24h at most; let sites refresh instead".to_owned());
+        }
+        let device_life = self.ticket.device_life;
+        if !(Duration::from_secs(60)..=Duration::from_secs(1800)).contains(&device_life) {
+            faults.push("ticket.device_life must lie between 1m and 30m: longer invites guessing, shorter cannot be typed".to_owned());
+        }
+        faults.extend(site::protected_twice(self.sites.iter(), &self.public_url));
+        let mut ids = BTreeSet::new();
+        for site in &self.sites {
+            faults.extend(site.faults());
+            if !ids.insert(&site.id) {
+                faults.push(format!("two sites have id = {:?}; give one another", site.id));
+            }
+        }
+        faults
+    }
+
+    fn tls_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let (tls, acme) = (&self.tls, &self.acme);
+        if tls.cert.is_empty() != tls.key.is_empty() {
+            faults.push(
+                "tls.cert and tls.key belong together: write both, or none where a proxy ends TLS"
+                    .to_owned(),
+            );
+        }
+        if acme.on && !tls.cert.is_empty() {
+            faults.push("tls.cert and acme.on exclude each other: a certificate comes from files or from an authority".to_owned());
+        }
+        if acme.on && !cfg!(feature = "acme") {
+            faults.push("acme.on wants a saoma that was built with the feature `acme`; or let a tool like certbot renew tls.cert".to_owned());
+        }
+        if self.ends_tls() && !self.public_url.starts_with("https://") {
+            faults.push("public_url must begin with https:// where saoma ends TLS".to_owned());
+        }
+        if !tls.redirect.is_empty() && tls.redirect.parse::<SocketAddr>().is_err() {
+            faults.push(format!(
+                "tls.redirect = {:?} must be an address like \"0.0.0.0:80\"",
+                tls.redirect
+            ));
+        }
+        faults
+    }
+}
+
+/// Whether a URL is scheme, host and port alone.
+fn is_bare(url: &Url) -> bool {
+    let plain = url.username().is_empty() && url.password().is_none();
+    plain && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+}

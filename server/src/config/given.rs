@@ -1,0 +1,140 @@
+//! What the file and the environment say, before it is known to make sense.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::{DEFAULTS, Source};
+
+/// The embedded defaults, which a test proves to parse.
+pub(super) fn defaults() -> Table {
+    DEFAULTS.parse().unwrap_or_default()
+}
+
+pub(super) fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(into)), Value::Table(from)) => merge(into, from),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Keys in the file that no setting has.
+pub(super) fn unknown_keys(given: &Table) -> Vec<String> {
+    let known = known_keys();
+    let mut faults = Vec::new();
+    for path in paths(given) {
+        if !known.contains(&path) {
+            faults.push(format!("{path} is no setting{}", nearest(&path, &known)));
+        }
+    }
+    faults
+}
+
+/// Every setting's dotted name. Those of `[[site]]` stand in the defaults as comments, since there is no default site.
+fn known_keys() -> Vec<String> {
+    let mut known = paths(&defaults());
+    let site: Vec<_> = DEFAULTS
+        .split_once("# [[site]]")
+        .map(|(_, site)| site)
+        .unwrap_or_default()
+        .lines()
+        .collect();
+    let site = site.iter().filter_map(|line| line.strip_prefix("# ")?.split_once(" = "));
+    known.extend(site.map(|(key, _)| format!("site.{key}")));
+    known
+}
+
+pub(super) fn paths(table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        let below = match value {
+            Value::Table(table) => paths(table),
+            Value::Array(rows) => rows.iter().filter_map(Value::as_table).flat_map(paths).collect(),
+            _ => Vec::new(),
+        };
+        let tables = matches!(value, Value::Table(_)) || !below.is_empty();
+        if tables {
+            found.extend(below.into_iter().map(|path| format!("{key}.{path}")));
+        } else {
+            found.push(key.clone());
+        }
+    }
+    found
+}
+
+fn nearest(path: &str, known: &[String]) -> String {
+    let best = known
+        .iter()
+        .map(|key| (strsim::jaro_winkler(path, key), key))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match best {
+        Some((likeness, key)) if likeness > 0.8 => format!("; did you mean {key}?"),
+        _ => "; `saoma config` prints all there are".to_owned(),
+    }
+}
+
+/// Lays `SAOMA_*` over the table; says what cannot be laid.
+pub(super) fn overlay(
+    table: &mut Table,
+    env: impl Iterator<Item = (String, String)>,
+    sources: &mut BTreeMap<String, Source>,
+) -> Vec<String> {
+    let known = known_keys();
+    let mut faults = Vec::new();
+    for (name, text) in env {
+        let Some(rest) =
+            name.strip_prefix("SAOMA_").filter(|rest| *rest != "CONFIG" && *rest != "LOG")
+        else {
+            continue;
+        };
+        let path = rest.to_ascii_lowercase().replace("__", ".");
+        let (path, text) =
+            match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
+                None => {
+                    sources.insert(path.clone(), Source::Environment(name.clone()));
+                    (path.clone(), text)
+                }
+                Some(secret) => match std::fs::read_to_string(&text) {
+                    Ok(content) => {
+                        sources.insert(secret.to_owned(), Source::SecretFile(text));
+                        (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
+                    }
+                    Err(error) => {
+                        faults.push(format!("{name}: cannot read {text}: {error}"));
+                        continue;
+                    }
+                },
+            };
+        if !known.contains(&path) {
+            faults.push(format!("{name} is no setting{}", nearest(&path, &known)));
+            continue;
+        }
+        put(table, &path, &text);
+    }
+    faults
+}
+
+/// Puts a text at a dotted path, as the type that its default has.
+fn put(table: &mut Table, path: &str, text: &str) {
+    match path.split_once('.') {
+        Some((head, rest)) => {
+            if let Some(Value::Table(below)) = table.get_mut(head) {
+                put(below, rest, text);
+            }
+        }
+        None => {
+            let typed = match table.get(path) {
+                Some(Value::String(_)) | None => None,
+                Some(_) => format!("v = {text}")
+                    .parse::<Table>()
+                    .ok()
+                    .and_then(|mut table| table.remove("v")),
+            };
+            table.insert(path.to_owned(), typed.unwrap_or_else(|| Value::String(text.to_owned())));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use super::*;
+
+const ENOUGH: &str =
+    "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1\"\nsecret = \"s\"\n";
+
+fn load(toml: &str, env: &[(&str, &str)]) -> Result<Settings, Faults> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saoma.toml");
+    std::fs::write(&path, toml).unwrap();
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::load(Some(&path), env)
+}
+
+fn fault(toml: &str, env: &[(&str, &str)]) -> String {
+    load(toml, env).unwrap_err().to_string()
+}
+
+#[test]
+fn three_settings_are_enough_and_the_rest_is_as_the_page_says() {
+    let settings = load(ENOUGH, &[]).unwrap();
+    assert_eq!(settings.ticket.life, Duration::from_secs(120));
+    assert_eq!(settings.session.life, Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(settings.wechat.pool, 16);
+    assert_eq!(settings.host(), "login.example.com");
+}
+
+#[test]
+fn the_example_site_in_the_page_can_be_used_as_it_stands() {
+    let (_, example) = DEFAULTS.split_once("# [[site]]").unwrap();
+    let example = example.replace("\n# ", "\n");
+    let settings = load(&format!("{ENOUGH}[[site]]{example}"), &[]).unwrap();
+    assert_eq!(settings.sites[0].id, "blog");
+}
+
+#[test]
+fn what_is_missing_is_said_with_what_to_write() {
+    let said = fault("", &[]);
+    for setting in ["public_url is missing", "wechat.appid is missing", "wechat.secret is missing"]
+    {
+        assert!(said.contains(setting), "{said}");
+    }
+}
+
+#[test]
+fn an_unknown_key_stops_the_start_and_names_the_nearest() {
+    let said = fault(&format!("{ENOUGH}[ticket]\nlive = \"2m\"\n"), &[]);
+    assert!(said.contains("ticket.live is no setting; did you mean ticket.life?"), "{said}");
+    let said = fault(ENOUGH, &[("SAOMA_WECHAT__SECRT", "x")]);
+    assert!(
+        said.contains("SAOMA_WECHAT__SECRT is no setting; did you mean wechat.secret?"),
+        "{said}"
+    );
+    let said =
+        fault(&format!("{ENOUGH}[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uri = []\n"), &[]);
+    assert!(
+        said.contains("site.redirect_uri is no setting; did you mean site.redirect_uris?"),
+        "{said}"
+    );
+}
+
+#[test]
+fn plain_http_is_for_this_machine_alone() {
+    let at = |url| load(&ENOUGH.replace("https://login.example.com", url), &[]);
+    for url in [
+        "http://127.0.0.1:8080",
+        "http://localhost",
+        "http://saoma.localhost:8080",
+        "http://[::1]:80",
+    ] {
+        assert!(at(url).is_ok(), "{url}");
+    }
+    for url in [
+        "http://login.example.com",
+        "http://localhost.example.com",
+        "https://a.example/login",
+        "ftp://a.example",
+        "a.example",
+    ] {
+        assert!(at(url).unwrap_err().to_string().contains("public_url"), "{url}");
+    }
+}
+
+#[test]
+fn the_environment_goes_over_the_file_and_a_secret_may_come_from_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "from a file\n").unwrap();
+    let settings = load(
+        ENOUGH,
+        &[
+            ("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()),
+            ("SAOMA_WECHAT__POOL", "3"),
+            ("SAOMA_TRUSTED_PROXIES", "[\"10.0.0.0/8\", \"::1\"]"),
+            ("SAOMA_CONFIG", "elsewhere"),
+            ("HOME", "/"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.wechat.secret.reveal(), "from a file");
+    assert_eq!((settings.wechat.pool, settings.trusted_proxies.len()), (3, 2));
+}
+
+#[test]
+fn what_is_in_force_says_where_it_came_from_and_keeps_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "hush hush").unwrap();
+    let env =
+        [("SAOMA_WECHAT__SECRET_FILE", file.to_str().unwrap()), ("SAOMA_TICKET__LIFE", "90s")];
+    let settings = load(ENOUGH, &env).unwrap();
+    let line =
+        |name: &str| settings.in_force.0.iter().find(|line| line.name == name).cloned().unwrap();
+    assert!(
+        matches!(line("public_url").source, Source::File(path) if path.ends_with("saoma.toml"))
+    );
+    assert_eq!(line("ticket.life").source, Source::Environment("SAOMA_TICKET__LIFE".to_owned()));
+    assert_eq!(line("ticket.life").value, "\"90s\"");
+    assert_eq!(line("session.life").source, Source::Default);
+    assert!(matches!(line("wechat.secret").source, Source::SecretFile(_)));
+    assert!(!format!("{:?}", settings.in_force).contains("hush"));
+}
+
+#[test]
+fn a_wrong_type_names_its_setting() {
+    let said = fault(&format!("{ENOUGH}pool = \"many\"\n"), &[]);
+    assert!(said.contains("wechat.pool is wrong"), "{said}");
+    let said = fault(&format!("{ENOUGH}[limits]\noff = true\n"), &[]);
+    assert!(said.contains("limits.off"), "{said}");
+}
+
+#[test]
+fn secrets_stay_out_of_debug() {
+    let settings = load(&ENOUGH.replace("\"s\"", "\"hush-hush\""), &[]).unwrap();
+    assert!(!format!("{settings:?}").contains("hush-hush"));
+    for url in [
+        "postgres://saoma:hush-hush@db.example.com/saoma?sslmode=verify-full",
+        "postgres://saoma@db.example.com/saoma?password=hush-hush",
+        "postgres://saoma:a@hush-hush:5432@db.example.com/saoma",
+    ] {
+        let settings = load(ENOUGH, &[("SAOMA_STORE", url)]).unwrap();
+        let shown = format!("{settings:?} {}", settings.store);
+        assert!(!shown.contains("hush") && shown.contains("db.example.com"), "{shown}");
+    }
+}
