@@ -181,16 +181,36 @@ impl Database for Postgres {
         in_time(done, client)
     }
 
+    /// A statement by itself is a transaction: two trips fewer.
+    async fn write_one<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.bare("write", tracing::debug_span!("store.write"), work).await
+    }
+
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
+        self.bare("read", tracing::debug_span!("store.read"), look).await
+    }
+}
+
+impl Postgres {
+    /// Runs statements without a transaction around them.
+    async fn bare<T>(
+        &self,
+        kind: &'static str,
+        span: tracing::Span,
+        work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<T, Error> {
         let watch = Stopwatch::start();
         let client = self.pool.get().await?;
-        let span = tracing::debug_span!("store.read");
-        let done = timeout(LIMIT, look(&Talk(&client))).instrument(span).await;
-        self.times.took("read", watch.elapsed());
+        let done = timeout(LIMIT, work(&Talk(&client))).instrument(span).await;
+        self.times.took(kind, watch.elapsed());
         in_time(done, client)
     }
 }

@@ -95,6 +95,15 @@ pub(super) trait Database: Send + Sync + 'static {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static;
 
+    /// Runs `work`, which is one statement and so needs no transaction around it; durable when this returns.
+    async fn write_one<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.write(work).await
+    }
+
     /// How long its work takes.
     fn times(&self) -> &Times;
 

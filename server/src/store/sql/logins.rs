@@ -1,5 +1,6 @@
 //! Decisions, the logins they make, and the tokens those give.
 
+use futures_util::future::try_join;
 use serde::Serialize;
 
 use super::{
@@ -91,7 +92,6 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         admissions::give(db, link, &person, identity, now).await?;
     }
     let sub = people::sub(db, group, &person, &decision.identity, sub).await?;
-    account::consent(db, &person, &decision.request.site, scopes, decision.at).await?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
         (session, &decision.owner)
     {
@@ -115,25 +115,28 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         session: session.map(|(hash, _)| hash),
         ended: None,
     };
-    db.execute(
-        "INSERT INTO logins (id, person, site, group_name, sub, scopes, appid, openid, browser, cookie, session,
-         session_until, since, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-        values![
-            &login.id,
-            &login.person,
-            &login.site,
-            group,
-            &login.sub,
-            login.scopes.to_string(),
-            &decision.identity.appid,
-            &decision.identity.openid,
-            json(&login.browser)?,
-            decision.owner.browser(),
-            login.session,
-            session.map(|(_, until)| until),
-            login.since,
-            login.last_seen,
-        ],
+    let insert = "INSERT INTO logins (id, person, site, group_name, sub, scopes, appid, openid, browser, cookie, session,
+         session_until, since, last_seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+    let params = values![
+        &login.id,
+        &login.person,
+        &login.site,
+        group,
+        &login.sub,
+        login.scopes.to_string(),
+        &decision.identity.appid,
+        &decision.identity.openid,
+        json(&login.browser)?,
+        decision.owner.browser(),
+        login.session,
+        session.map(|(_, until)| until),
+        login.since,
+        login.last_seen,
+    ];
+    // Neither needs what the other says: PostgreSQL is sent both at once.
+    try_join(
+        account::consent(db, &login.person, &login.site, scopes, decision.at),
+        db.execute(insert, params),
     )
     .await?;
     Ok(login)

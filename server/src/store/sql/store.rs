@@ -216,7 +216,7 @@ impl<D: Database> Store for D {
     }
 
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {
-        self.write(with!(db => logins::write_audit(db, &entry))).await
+        self.write_one(with!(db => logins::write_audit(db, &entry))).await
     }
 
     async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error> {
