@@ -185,15 +185,16 @@ fn a_milder_second_scan_keeps_the_number_and_the_worst() {
 
 #[test]
 fn a_browser_is_remembered_only_after_an_ordinary_scan_on_the_hosted_page() {
-    let wish = |number| Approval { remember: true, number, scopes: Vec::new() };
-    let remembered = |ticket: Ticket| {
-        let approval = wish(number(&ticket));
+    let approved = |ticket: Ticket, remember| {
+        let approval = Approval { remember, number: number(&ticket), scopes: Vec::new() };
         match ticket.approve(Hashed::of("token"), &approval, START).unwrap().verdict {
             Verdict::Approved { remember, .. } => remember,
             Verdict::Denied(how) => panic!("{how:?}"),
         }
     };
+    let remembered = |ticket| approved(ticket, true);
     assert!(remembered(scanned(1047)));
+    assert!(!approved(scanned(1047), false), "where nobody wished it");
     assert!(!remembered(scanned(1048)), "after a raised risk");
     let mut embedded = scanned(1047);
     let origin = "https://blog.example.com".to_owned();

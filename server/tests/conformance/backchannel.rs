@@ -75,6 +75,8 @@ async fn oidcc_backchannel_rp_initiated_logout() {
     let event = "http://schemas.openid.net/event/backchannel-logout";
     assert_eq!(told["events"], json!({ event: {} }));
     assert_eq!(told.get("nonce"), None, "a logout token must not pass for an id_token");
+    let as_hint = browser.get(&format!("/oauth2/logout?id_token_hint={token}")).await.unwrap();
+    assert_eq!(as_hint.status, StatusCode::BAD_REQUEST, "nor here for a hint");
     assert!(told["jti"].as_str().is_some_and(|jti| jti.len() == 22));
     assert_eq!(told["exp"].as_i64().unwrap() - told["iat"].as_i64().unwrap(), 120);
 }

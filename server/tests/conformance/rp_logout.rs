@@ -5,7 +5,7 @@ use saoma::try_it::actors::{Browser, Reply};
 use serde_json::json;
 use url::Url;
 
-use crate::provider::{Provider, Tokens};
+use crate::provider::{Provider, Tokens, rp};
 
 const GOODBYE: &str = "https://rp.example.com/goodbye";
 
@@ -18,7 +18,10 @@ struct Session {
 
 impl Session {
     async fn begins() -> Self {
-        let provider = Provider::starts().await;
+        Self::begins_at(Provider::starts().await).await
+    }
+
+    async fn begins_at(provider: Provider) -> Self {
         let browser = provider.browser();
         let tokens = provider.signed_in(&browser, "openid offline_access").await;
         Self { provider, browser, tokens }
@@ -230,9 +233,18 @@ async fn the_hint_of_somebody_else_asks_first() {
     let page = session.leaves(&[("id_token_hint", &bobs)]).await;
     assert!(page.text().contains("Sign out?"));
     assert!(session.lives().await);
-    // A hint and a client_id that do not agree are nobody's wish.
-    let params = [("id_token_hint", session.tokens.id.as_str()), ("client_id", "another")];
-    assert_eq!(session.leaves(&params).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_hint_and_a_client_id_that_do_not_agree_are_nobodys_wish() {
+    let mut another = rp();
+    another.id = "another".to_owned();
+    let session = Session::begins_at(Provider::with(vec![rp(), another]).await).await;
+    for id in ["another", "unknown"] {
+        let params = [("id_token_hint", session.tokens.id.as_str()), ("client_id", id)];
+        assert_eq!(session.leaves(&params).await.status, StatusCode::BAD_REQUEST, "{id}");
+    }
+    assert!(session.lives().await);
 }
 
 #[tokio::test]

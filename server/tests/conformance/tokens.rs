@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use saoma::site::{AccessToken, NameClaim};
 use serde_json::json;
 
@@ -142,6 +142,22 @@ async fn a_site_may_look_into_its_own_tokens_and_no_others() {
 }
 
 #[tokio::test]
+async fn another_site_does_nothing_with_a_refresh_token() {
+    let mut another = rp();
+    another.id = "another".to_owned();
+    let provider = Provider::with(vec![rp(), another]).await;
+    let tokens = provider.signed_in(&provider.browser(), OFFLINE).await;
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", tokens.refresh.as_str()),
+        ("client_id", "another"),
+        ("client_secret", SECRET),
+    ];
+    assert_eq!(provider.post("/oauth2/token", &form).await.problem(), "400 invalid_grant");
+    assert_eq!(provider.refreshes(&tokens.refresh).await.status, 200, "nor is it used up");
+}
+
+#[tokio::test]
 async fn a_site_may_have_access_tokens_that_others_can_check() {
     let mut site = rp();
     site.access_token = AccessToken::Jwt;
@@ -181,11 +197,16 @@ async fn whoever_else_approves_for_a_hint_gets_nothing_and_leaves_nothing() {
     let hint = provider.signed_in(&provider.browser(), "openid").await.id;
     let params = [("id_token_hint", hint.as_str()), ("prompt", "login")];
     let approval = json!({ "remember": true });
-    let answered =
-        provider.signs_in(&browser, &provider.phone("bob"), &params, approval.clone()).await;
+    let bob = provider.phone("bob");
+    let answered = provider.signs_in(&browser, &bob, &params, approval.clone()).await;
     assert_eq!(answered.error(), "login_required");
     let silent = provider.is_answered(&browser, &[("prompt", "none")]).await;
     assert_eq!(silent.error(), "login_required", "Bob is not remembered either");
+    let js_code = json!({ "js_code": bob.logs_in().await.unwrap() });
+    let session = bob.calls(Method::POST, "session", None, &js_code).await.unwrap().json();
+    let token = session["token"].as_str();
+    let logins = bob.calls(Method::GET, "logins", token, &json!({})).await.unwrap().json();
+    assert_eq!(logins["logins"], json!([]), "nor signed in anywhere");
     provider.signs_in(&browser, &provider.phone("ann"), &params, approval).await.code();
 }
 

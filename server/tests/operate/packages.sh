@@ -33,7 +33,10 @@ export SAOMA_PUBLIC_URL=$public SAOMA_LISTEN=${public#http://} SAOMA_ADMIN_LISTE
 
 opens() {
     wait_for "$public/readyz"
-    curl -sf "$public/login" | grep -q '<wechat-login' || fail "$1: no page"
+    curl -sf "$public/login" > "$folder/page" && grep -q '<wechat-login' "$folder/page" || {
+        tail -n 20 "$folder"/*.log >&2
+        fail "$1: no page"
+    }
     echo "$1: serves a page"
 }
 ends() { kill "${started[-1]}"; wait "${started[-1]}" || fail "it does not stop in peace"; unset 'started[-1]'; }
@@ -67,27 +70,34 @@ while read -r word rest; do
 done < Containerfile
 rmdir data
 [ "$(find "$tree" -type f | wc -l)" = 2 ] || fail "more in the container than saoma and certificates"
+# What every engine puts into a container: devices (OCI runtime specification, "Default Devices") and a file of hosts.
+mkdir -p "$tree/dev" "$tree/etc"
+echo "127.0.0.1 localhost" > "$tree/etc/hosts"
+mknod -m 666 "$tree/dev/null" c 1 3
+mknod -m 444 "$tree/dev/random" c 1 8
+mknod -m 444 "$tree/dev/urandom" c 1 9
+# Looked up here: what follows starts with an empty environment.
+chroot=$(PATH=$PATH:/usr/sbin:/sbin command -v chroot)
 inside() {
-    env -i "${environment[@]}" SAOMA_PUBLIC_URL="$public" SAOMA_WECHAT__APPID="$SAOMA_WECHAT__APPID" \
+    exec env -i "${environment[@]}" SAOMA_PUBLIC_URL="$public" SAOMA_WECHAT__APPID="$SAOMA_WECHAT__APPID" \
         SAOMA_WECHAT__SECRET=pretend SAOMA_WECHAT__BASE_URL="http://localhost:${wechat##*:}" \
         SAOMA_LISTEN=0.0.0.0:9380 SAOMA_ADMIN_LISTEN=0.0.0.0:9381 \
-        chroot --userspec="$uid:$gid" "$tree" "$@"
+        "$chroot" --userspec="$uid:$gid" "$tree" "$@"
 }
 # shellcheck disable=SC2086
 run inside $entry $command
 opens "the container's last stage"
 # shellcheck disable=SC2086
-inside $health || fail "its healthcheck"
+(inside $health) || fail "its healthcheck"
 ends
 
 # Names resolve without anything of glibc's beside the binary: from /etc/hosts, as here, or by DNS.
-mkdir -p "$tree/etc"
 echo "127.0.0.1 wechat.test" > "$tree/etc/hosts"
 wechat_there=http://wechat.test:${wechat##*:}
 # shellcheck disable=SC2086
 run env -i "${environment[@]}" SAOMA_PUBLIC_URL="$public" SAOMA_WECHAT__APPID="$SAOMA_WECHAT__APPID" \
     SAOMA_WECHAT__SECRET=pretend SAOMA_WECHAT__BASE_URL="$wechat_there" SAOMA_LISTEN=0.0.0.0:9380 \
-    SAOMA_ADMIN_LISTEN=0.0.0.0:9381 chroot --userspec="$uid:$gid" "$tree" $entry $command
+    SAOMA_ADMIN_LISTEN=0.0.0.0:9381 "$chroot" --userspec="$uid:$gid" "$tree" $entry $command
 opens "the static binary, with a name to look up"
 ends
 
@@ -99,7 +109,7 @@ debian=$folder/debian
 debootstrap --variant=minbase --include=ca-certificates bookworm "$debian" > "$folder/debootstrap.txt" \
     || { tail "$folder/debootstrap.txt"; fail "no fresh Debian"; }
 # What this script has set is no setting of that machine's.
-in_debian() { chroot "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+in_debian() { "$chroot" "$debian" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
 cp "$folder/saoma.deb" "$debian/tmp/"
 in_debian dpkg --install /tmp/saoma.deb
 in_debian saoma --version
@@ -113,7 +123,7 @@ sed -i "s,^appid = .*,appid = \"$SAOMA_WECHAT__APPID\"\nbase_url = \"$wechat\",;
 in_debian saoma config --check
 # By root, before the first start: what it makes must be the server's all the same.
 in_debian saoma site add wiki --name Wiki --redirect-uri https://wiki.example.com/callback
-run chroot --userspec=saoma:saoma "$debian" env -i /usr/bin/saoma serve --config /etc/saoma/saoma.toml
+run "$chroot" --userspec=saoma:saoma "$debian" env -i /usr/bin/saoma serve --config /etc/saoma/saoma.toml
 opens "the .deb in a fresh Debian"
 in_debian saoma backup /var/lib/saoma/copy.db
 ends
