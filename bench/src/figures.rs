@@ -214,6 +214,6 @@ fn machine() -> Value {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     json!({
         "processor": model.map(|(_, model)| model), "cores": cores, "memory_gib": kib.map(|kib| kib.div_ceil(1024 * 1024)),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(), "load_before": read("/proc/loadavg").split(' ').next(),
+        "kernel": read("/proc/sys/kernel/osrelease").trim().split('-').next(), "load_before": read("/proc/loadavg").split(' ').next(),
     })
 }
