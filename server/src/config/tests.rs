@@ -142,3 +142,10 @@ fn secrets_stay_out_of_debug() {
         assert!(!shown.contains("hush") && shown.contains("db.example.com"), "{shown}");
     }
 }
+
+#[test]
+fn what_a_running_server_cannot_take_over_is_named() {
+    let settings = load(ENOUGH, &[]).unwrap();
+    let changed = load(ENOUGH, &[("SAOMA_CONSOLE__LIFE", "2h"), ("SAOMA_LOG__LEVEL", "debug")]);
+    assert_eq!(settings.wants_restart(&changed.unwrap()), ["console"]);
+}

@@ -319,6 +319,10 @@ mod tests {
 
     #[test]
     fn a_word_that_no_form_sends_chooses_nothing() {
+        let draft = Draft { alg: "none".to_owned(), pkce: "never".to_owned(), ..Draft::fresh() };
+        let mut site = Site::new("blog", "");
+        draft.over(&mut site);
+        assert_eq!((site.alg, site.pkce), (Alg::RS256, Pkce::Required), "a new site's usual ones");
         let mut site = Site::new("family", "");
         (site.alg, site.admit) = (Alg::ES256, Admit::Named);
         let typed = Draft::of(&site);
