@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -22,8 +22,6 @@ use crate::{
 
 /// How many people do something at once.
 const HANDS: u32 = 64;
-/// How many sockets one address of this machine opens to one port, at the most: it has 28,000 ports for them.
-const FROM_ONE_ADDRESS: u32 = 20_000;
 
 /// A page that waits, with its code read by a phone that may scan it.
 pub(crate) struct Held {
@@ -121,15 +119,9 @@ pub(crate) async fn tickets(server: SocketAddr, from: u32, to: u32) -> Result<()
 async fn open(hands: &mut Hands, n: u32) -> Result<Held> {
     let page = hands.open(n).await?;
     let scene = scene_in(&hands.picture(&page).await?)?;
-    let source = (n >= FROM_ONE_ADDRESS).then(|| source(n));
-    let mut socket = hands.watch_from(&page, source).await?;
+    let mut socket = hands.watch(&page).await?;
     socket.sees("waiting").await?;
     Ok(Held { page, scene, socket })
-}
-
-/// Another address of this machine for each so many sockets: 127.0.1.1, 127.0.1.2, ...
-fn source(n: u32) -> Ipv4Addr {
-    Ipv4Addr::from(0x7f00_0100 + n / FROM_ONE_ADDRESS)
 }
 
 fn hold(mut held: Held) -> Waiting {

@@ -71,6 +71,8 @@ pub(crate) struct Server {
     pub(crate) pid: u32,
     /// From the start of the process to its first 200.
     pub(crate) start: Duration,
+    /// How long the one before it took to stop, where there was one.
+    pub(crate) stop: Duration,
     setup: Setup,
     folder: PathBuf,
     child: Child,
@@ -106,7 +108,15 @@ impl Server {
         let child = command.spawn()?;
         let pid = child.id().ok_or("a server that ended at once")?;
         let mut server =
-            Self { address, pid, start: Duration::ZERO, setup, folder: folder.to_owned(), child };
+            Self {
+            address,
+            pid,
+            start: Duration::ZERO,
+            stop: Duration::ZERO,
+            setup,
+            folder: folder.to_owned(),
+            child,
+        };
         while !answers(address).await {
             if let Some(status) = server.child.try_wait()? {
                 return Err(format!("a server did not start ({status}): {}", server.log()?).into());
@@ -122,10 +132,12 @@ impl Server {
 
     /// Asks it to stop, waits until it has, and starts it again on the same files.
     pub(crate) async fn restart(mut self) -> Result<Self> {
+        let begun = Instant::now();
         self.stop().await?;
+        let stop = begun.elapsed();
         let (setup, folder, port) = (self.setup.clone(), self.folder.clone(), self.address.port());
         drop(self);
-        Self::start(setup, &folder, port).await
+        Ok(Self { stop, ..Self::start(setup, &folder, port).await? })
     }
 
     /// Asks it to stop and waits until it has.

@@ -55,7 +55,7 @@ impl Http {
         );
         let stream = match &mut self.stream {
             Some(stream) => stream,
-            none => none.insert(connect(self.server, None).await?),
+            none => none.insert(ready(TcpStream::connect(self.server).await?)?),
         };
         stream.write_all(text.as_bytes()).await?;
         self.buffer.clear();
@@ -77,15 +77,7 @@ pub(crate) struct Request<'a> {
     pub(crate) body: &'a str,
 }
 
-async fn connect(server: SocketAddr, source: Option<Ipv4Addr>) -> Result<TcpStream> {
-    let stream = match source {
-        None => TcpStream::connect(server).await?,
-        Some(source) => {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(SocketAddr::from((source, 0)))?;
-            socket.connect(server).await?
-        }
-    };
+fn ready(stream: TcpStream) -> Result<TcpStream> {
     stream.set_nodelay(true)?;
     Ok(stream)
 }
@@ -148,15 +140,17 @@ pub(crate) enum Frame {
 }
 
 impl Socket {
-    /// Opens the WebSocket at `path` as a page of `origin` does.
+    /// Opens the WebSocket at `path` as a page of `origin` does, from an address of this machine.
     pub(crate) async fn open(
         server: SocketAddr,
-        source: Option<Ipv4Addr>,
+        source: Ipv4Addr,
         path: &str,
         address: Ipv4Addr,
         origin: &str,
     ) -> Result<Self> {
-        let mut stream = connect(server, source).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from((source, 0)))?;
+        let mut stream = ready(socket.connect(server).await?)?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {server}\r\nx-forwarded-for: {address}\r\norigin: {origin}\r\n\
              connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\

@@ -61,6 +61,7 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let server = restarted.await??;
+    let cpu = server.cpu()?;
     // The pool is filled anew at the start; no page took a code.
     let minted = bench.stub.codes() - minted;
     let book = Book::default();
@@ -69,7 +70,8 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
         hands.finish(&held.page, &held.scene, &mut held.socket, person, &book).await?;
     }
     Ok(json!({
-        "saoma": { "seconds": digits(seconds), "pages": back.len(), "codes_minted": minted, "start_ms": digits(server.start.as_secs_f64() * 1e3),
+        "saoma": { "seconds": digits(seconds), "pages": back.len(), "codes_minted": minted, "stop_ms": digits(server.stop.as_secs_f64() * 1e3), "start_ms": digits(server.start.as_secs_f64() * 1e3),
+                   "cpu_ms_afterwards": digits(cpu.as_secs_f64() * 1e3),
                    "logins_afterwards": book.logins() },
     }))
 }
