@@ -140,7 +140,10 @@ fn asked(challenge: &str, scopes: &str) -> grant::Request {
 pub fn pkce(bytes: &[u8]) {
     let (challenge, verifier) = halves(bytes);
     let site = Site::new("blog", "My blog");
-    let checked = grant::check_pkce(&site, true, Some(&challenge), Some("S256"));
+    if grant::check_pkce(&site, true, Some(&challenge), Some("S256")).is_err() {
+        return;
+    }
+    assert_eq!(challenge.len(), 43);
     let uri = "https://blog.example.com/cb";
     let request = asked(&challenge, &verifier);
     let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(1));
@@ -149,9 +152,6 @@ pub fn pkce(bytes: &[u8]) {
     let made = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()));
     if redeemed.is_ok() {
         assert!(made == challenge && verifier.len() >= 43, "proven by what proves nothing");
-    }
-    if checked.is_ok() {
-        assert_eq!(challenge.len(), 43);
     }
 }
 

@@ -4,7 +4,6 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use aws_lc_rs::{constant_time, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,9 +35,9 @@ pub struct Request {
     /// Goes into the id_token.
     #[serde(default)]
     pub nonce: Option<String>,
-    /// The PKCE challenge, S256.
+    /// The PKCE challenge, S256: the hash of the verifier.
     #[serde(default)]
-    pub code_challenge: Option<String>,
+    pub code_challenge: Option<Hashed>,
     /// How the answer travels.
     #[serde(default)]
     pub response_mode: ResponseMode,
@@ -181,27 +180,25 @@ pub enum RequestError {
     ChallengeMalformed,
 }
 
-/// Checks what PKCE asks of a request (RFC 7636, RFC 9700 section 2.1.1). An embedded page must always send a challenge.
+/// The challenge of a request, if it is as PKCE asks (RFC 7636, RFC 9700 section 2.1.1). An embedded page must always send
+/// one.
 pub fn check_pkce(
     site: &Site,
     embedded: bool,
     challenge: Option<&str>,
     method: Option<&str>,
-) -> Result<(), RequestError> {
+) -> Result<Option<Hashed>, RequestError> {
     match (challenge, method) {
         (Some(challenge), Some("S256")) => {
-            let decoded = URL_SAFE_NO_PAD.decode(challenge);
-            match decoded {
-                Ok(bytes) if bytes.len() == 32 => Ok(()),
-                _ => Err(RequestError::ChallengeMalformed),
-            }
+            let hash = URL_SAFE_NO_PAD.decode(challenge).ok().and_then(|hash| hash.try_into().ok());
+            hash.map(|hash| Some(Hashed::from_bytes(hash))).ok_or(RequestError::ChallengeMalformed)
         }
         // Without a method RFC 7636 means plain, which shows the verifier to who reads the request.
         (Some(_), _) | (None, Some(_)) => Err(RequestError::MethodNotS256),
         (None, None) if embedded || site.is_public() || site.pkce == Pkce::Required => {
             Err(RequestError::ChallengeMissing)
         }
-        (None, None) => Ok(()),
+        (None, None) => Ok(None),
     }
 }
 
@@ -240,7 +237,7 @@ pub fn check_redemption(
     if redirect_uri != Some(request.redirect_uri.as_str()) {
         return Err(RedeemError::OtherRedirect);
     }
-    let proven = match (request.code_challenge.as_deref(), verifier) {
+    let proven = match (request.code_challenge, verifier) {
         (Some(challenge), Some(verifier)) => verifies(challenge, verifier),
         (None, None) => true,
         // A verifier without a challenge is an attacker who stripped the challenge (RFC 9700 section 4.8.2).
@@ -249,18 +246,16 @@ pub fn check_redemption(
     if proven { Ok(()) } else { Err(RedeemError::WrongVerifier) }
 }
 
-fn verifies(challenge: &str, verifier: &str) -> bool {
+fn verifies(challenge: Hashed, verifier: &str) -> bool {
     let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    if !(43..=128).contains(&verifier.len()) || !verifier.chars().all(unreserved) {
-        return false;
-    }
-    let made = self::challenge(verifier);
-    constant_time::verify_slices_are_equal(made.as_bytes(), challenge.as_bytes()).is_ok()
+    (43..=128).contains(&verifier.len())
+        && verifier.chars().all(unreserved)
+        && Hashed::of(verifier) == challenge
 }
 
-/// The S256 challenge of a verifier (RFC 7636 section 4.2).
+/// The S256 challenge of a verifier, as a request carries it (RFC 7636 section 4.2).
 pub fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, verifier.as_bytes()))
+    URL_SAFE_NO_PAD.encode(Hashed::of(verifier).as_bytes())
 }
 
 #[cfg(test)]
@@ -272,8 +267,8 @@ mod tests {
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
     const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-    fn request(challenge: Option<&str>) -> Request {
-        let code_challenge = challenge.map(ToOwned::to_owned);
+    fn request(verifier: Option<&str>) -> Request {
+        let code_challenge = verifier.map(Hashed::of);
         Request { code_challenge, ..Request::bare("blog", "https://blog.example.com/cb") }
     }
 
@@ -281,7 +276,7 @@ mod tests {
     fn a_code_is_for_the_site_the_address_the_verifier_and_the_minute_it_was_made_for() {
         let until = Timestamp::from_millis(60_000);
         let (now, cb) = (Timestamp::from_millis(59_999), Some("https://blog.example.com/cb"));
-        let asked = request(Some(CHALLENGE));
+        let asked = request(Some(VERIFIER));
         let other = VERIFIER.replace('d', "e");
         let redeem = |site, redirect, verifier, now| {
             check_redemption(&asked, site, redirect, verifier, until, now)
@@ -303,7 +298,7 @@ mod tests {
     fn a_verifier_that_can_be_guessed_proves_nothing_though_it_is_the_right_one() {
         let (until, now) = (Timestamp::from_millis(1), Timestamp::from_millis(0));
         let redeem = |verifier: &str| {
-            let asked = request(Some(&challenge(verifier)));
+            let asked = request(Some(verifier));
             check_redemption(&asked, "blog", Some(&asked.redirect_uri), Some(verifier), until, now)
         };
         for (verifier, expected) in [
@@ -342,9 +337,10 @@ mod tests {
         site.secret = Secret::from("secret".to_owned());
         assert_eq!(check(&site, false, None, None), Err(RequestError::ChallengeMissing));
         site.pkce = Pkce::IfSent;
-        assert_eq!(check(&site, false, None, None), Ok(()));
+        assert_eq!(check(&site, false, None, None), Ok(None));
         assert_eq!(check(&site, true, None, None), Err(RequestError::ChallengeMissing));
-        assert_eq!(check(&site, false, Some(CHALLENGE), Some("S256")), Ok(()));
+        let made = Some(Hashed::of(VERIFIER));
+        assert_eq!(check(&site, false, Some(CHALLENGE), Some("S256")), Ok(made));
         assert_eq!(
             check(&site, false, Some(CHALLENGE), Some("plain")),
             Err(RequestError::MethodNotS256)

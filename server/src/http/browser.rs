@@ -114,7 +114,7 @@ pub(super) async fn open(
     }
     let (challenge, method) =
         (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());
-    grant::check_pkce(&site, true, challenge, method)
+    let code_challenge = grant::check_pkce(&site, true, challenge, method)
         .map_err(|error| Error::invalid(error.to_string()))?;
     let scopes = Scopes::parse(open.scope.as_deref().unwrap_or("openid"));
     if !scopes.has(grant::Scope::Openid) {
@@ -127,7 +127,7 @@ pub(super) async fn open(
         scopes,
         state: open.state,
         nonce: open.nonce,
-        code_challenge: open.code_challenge,
+        code_challenge,
         response_mode: ResponseMode::Query,
         expects: None,
         link: None,

@@ -241,7 +241,7 @@ fn check(
     }
     check_lengths(&[params.get("nonce")]).map_err(Refused::invalid)?;
     let (challenge, method) = (params.get("code_challenge"), params.get("code_challenge_method"));
-    grant::check_pkce(site, false, challenge, method)
+    let code_challenge = grant::check_pkce(site, false, challenge, method)
         .map_err(|error| Refused::invalid(error.to_string()))?;
     let max_age = match params.get("max_age").map(str::parse) {
         None => None,
@@ -265,7 +265,7 @@ fn check(
         scopes,
         state: params.text("state"),
         nonce: params.text("nonce"),
-        code_challenge: params.text("code_challenge"),
+        code_challenge,
         response_mode,
         expects,
         link: None,

@@ -76,7 +76,7 @@ mod tests {
             },
             request: Request {
                 nonce: Some("nonce".to_owned()),
-                code_challenge: Some("c".repeat(43)),
+                code_challenge: Some(Hashed::of("verifier")),
                 expects: Some("sub".to_owned()),
                 response_mode: ResponseMode::FormPost,
                 ..plain.request

@@ -5,7 +5,6 @@ use std::time::Duration;
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
 use axum_extra::extract::CookieJar;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -221,11 +220,6 @@ fn verifier(app: &SharedApp, cookie: &Secret) -> String {
     app.keys.follow("console try", cookie).reveal().to_owned()
 }
 
-/// Its PKCE challenge (RFC 7636 section 4.2).
-fn challenge(verifier: &str) -> String {
-    URL_SAFE_NO_PAD.encode(Hashed::of(verifier).as_bytes())
-}
-
 /// Opens a real sign-in to a site, on a page of the console.
 pub(in crate::http) async fn try_it(
     desk: Desk,
@@ -238,7 +232,7 @@ pub(in crate::http) async fn try_it(
     let (cookies, cookie) = known(&desk.app, &desk.caller, cookies)?;
     let request = Request {
         scopes: Scopes::parse("openid profile email wechat"),
-        code_challenge: Some(challenge(&verifier(&desk.app, &cookie))),
+        code_challenge: Some(Hashed::of(verifier(&desk.app, &cookie))),
         ..Request::bare(&id, &redirect_uri)
     };
     let origin = at(&desk.caller)?.origin.clone();
