@@ -46,6 +46,21 @@ pub struct Picture {
     pub bytes: Bytes,
 }
 
+impl Picture {
+    /// In one piece.
+    fn packed(&self) -> Vec<u8> {
+        [self.content_type.as_bytes(), b"\0", &self.bytes].concat()
+    }
+
+    /// Out of one piece.
+    fn unpacked(packed: Bytes) -> Result<Self, Error> {
+        let end = packed.iter().position(|byte| *byte == 0);
+        let end = end.ok_or_else(|| Error("a picture is not as it should be".to_owned()))?;
+        let content_type = String::from_utf8_lossy(packed.get(..end).unwrap_or_default());
+        Ok(Self { content_type: content_type.into_owned(), bytes: packed.slice(end + 1..) })
+    }
+}
+
 /// Bytes in base64, since as the numbers of JSON they would be three times as many; those are read, too.
 mod as_text {
     use base64::{Engine as _, engine::general_purpose::STANDARD};

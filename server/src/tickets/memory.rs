@@ -71,19 +71,16 @@ struct Shelf {
 
 struct Entry {
     packed: Packed,
-    expires: Timestamp,
     version: u32,
     round: u32,
     picture: Shown,
 }
 
-/// A ticket's picture.
+/// A ticket's picture. In two ways and not three, so that it takes no more room than the larger of them.
 #[derive(Clone)]
 enum Shown {
-    /// There is none.
-    Nothing,
-    /// In memory, where no disk took it.
-    Here(Box<Picture>),
+    /// In memory, where no disk took it, if there is one.
+    Here(Option<Box<Picture>>),
     /// On the disk: a page looks at it once, seldom twice, and waits for minutes.
     There(Spilled),
 }
@@ -114,7 +111,7 @@ impl Memory {
 
     /// Puts a picture where it is to lie.
     fn shown(&self, picture: Option<Picture>) -> Shown {
-        let Some(picture) = picture else { return Shown::Nothing };
+        let Some(picture) = picture else { return Shown::Here(None) };
         match self.spill.as_ref().map(|spill| spill.put(&picture)) {
             Some(Ok(spilled)) => return Shown::There(spilled),
             Some(Err(error)) => {
@@ -122,15 +119,14 @@ impl Memory {
             }
             None => {}
         }
-        Shown::Here(Box::new(picture))
+        Shown::Here(Some(Box::new(picture)))
     }
 }
 
 impl Shown {
     fn read(self) -> Result<Option<Picture>, Error> {
         match self {
-            Self::Nothing => Ok(None),
-            Self::Here(picture) => Ok(Some(*picture)),
+            Self::Here(picture) => Ok(picture.map(|picture| *picture)),
             Self::There(spilled) => {
                 let read = spilled.read().map(Some);
                 read.map_err(|error| Error(format!("a picture cannot be read back: {error}")))
@@ -186,7 +182,7 @@ impl Shelf {
         let packed = Packed::of(ticket)?;
         self.rounds = self.rounds.wrapping_add(1);
         let round = self.rounds;
-        let entry = Some(Entry { packed, expires: ticket.expires, version: 0, round, picture });
+        let entry = Some(Entry { packed, version: 0, round, picture });
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => u32::try_from(self.entries.len())
@@ -261,13 +257,12 @@ impl Held {
     /// What comes up for forgetting, if its time has come: gone, or put back for later.
     fn forget(&mut self, place: Place, now: Timestamp, expired: &mut Expired) {
         let entry = self.shelf.entry(place.slot).filter(|entry| entry.round == place.round);
-        let Some(entry) = entry else { return };
-        let later = entry.expires + AFTERLIFE;
+        let Some(ticket) = entry.and_then(|entry| entry.packed.open().ok()) else { return };
+        let later = ticket.expires + AFTERLIFE;
         if later > now {
             self.leaving.push_back((later.min(now + LOOK + AFTERLIFE), place));
-        } else if let Some(entry) = entry.packed.id().and_then(|id| self.remove(id))
-            && let Ok(ticket) = entry.packed.open()
-        {
+        } else {
+            self.remove(ticket.id);
             expired.count(&ticket);
         }
     }
@@ -307,7 +302,7 @@ impl Tickets for Memory {
         }
         let packed = Packed::of(&next)?;
         if let Some(entry) = held.shelf.by_id_mut(next.id) {
-            (entry.packed, entry.expires) = (packed, next.expires);
+            entry.packed = packed;
             entry.version = entry.version.wrapping_add(1);
         }
         Ok(true)

@@ -149,8 +149,7 @@ impl Redis {
         whole.hset_multiple(ticket_key(id), &[("v", b"0".to_vec()), ("t", json(ticket)?)]).ignore();
         whole.cmd("PEXPIRE").arg(ticket_key(id)).arg(life).ignore();
         if let Some(picture) = picture {
-            let packed = [picture.content_type.as_bytes(), b"\0", &picture.bytes].concat();
-            whole.cmd("SET").arg(picture_key(id)).arg(packed).arg("PX").arg(life).ignore();
+            whole.cmd("SET").arg(picture_key(id)).arg(picture.packed()).arg("PX").arg(life).ignore();
         }
         self.whole(&whole).await?;
         let index =
@@ -293,15 +292,7 @@ impl Tickets for Redis {
 
     async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error> {
         let packed: Option<Vec<u8>> = self.ask(cmd("GET").arg(picture_key(id))).await?;
-        let Some(packed) = packed else { return Ok(None) };
-        let mut parts = packed.splitn(2, |byte| *byte == 0);
-        let (Some(content_type), Some(bytes)) = (parts.next(), parts.next()) else {
-            return Err(Error("a picture is not as it should be".to_owned()));
-        };
-        Ok(Some(Picture {
-            content_type: String::from_utf8_lossy(content_type).into_owned(),
-            bytes: Bytes::copy_from_slice(bytes),
-        }))
+        packed.map(|packed| Picture::unpacked(packed.into())).transpose()
     }
 
     async fn first_claim(&self, id: Hashed, now: Timestamp) -> Result<Timestamp, Error> {

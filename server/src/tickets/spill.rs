@@ -7,8 +7,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
-
 use super::Picture;
 
 /// How large one file grows. A file is gone when nothing in it is wanted any more, so that small ones free room sooner.
@@ -39,8 +37,7 @@ impl Spill {
 
     /// Puts a picture away.
     pub(super) fn put(&self, picture: &Picture) -> io::Result<Spilled> {
-        let bytes = postcard::to_allocvec(&(&picture.content_type, picture.bytes.as_ref()))
-            .map_err(io::Error::other)?;
+        let bytes = picture.packed();
         let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let (file, at) = self.room(len)?;
         turned(&file, at)?.write_all(&bytes)?;
@@ -75,14 +72,14 @@ impl Spilled {
     pub(super) fn read(&self) -> io::Result<Picture> {
         let mut bytes = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
         turned(&self.file, self.at)?.read_exact(&mut bytes)?;
-        let (content_type, bytes): (String, Vec<u8>) =
-            postcard::from_bytes(&bytes).map_err(io::Error::other)?;
-        Ok(Picture { content_type, bytes: Bytes::from(bytes) })
+        Picture::unpacked(bytes.into()).map_err(io::Error::other)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
