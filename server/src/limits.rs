@@ -9,7 +9,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     net::IpAddr,
-    num::{NonZeroU32, NonZeroU64},
+    num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -210,15 +210,17 @@ fn name(identity: &Identity) -> Hashed {
 /// What counts as one address, in as little room as it needs: an IPv4 address, or a /64 of IPv6, since a household or a
 /// rented machine has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(NonZeroU64);
+struct Network(NonZeroU32, u32);
 
 fn network(address: IpAddr) -> Network {
-    let number = match address.to_canonical() {
-        // Nobody has the networks that begin with four zero octets (RFC 4291 section 2.5), so that none is taken for these.
-        IpAddr::V4(address) => u64::from(address.to_bits()) + 1,
-        IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
-    };
-    Network(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
+    match address.to_canonical() {
+        // Nobody has the networks that begin with so small a number (RFC 4291 section 2.4), so that none is taken for these.
+        IpAddr::V4(address) => Network(NonZeroU32::MIN, address.to_bits()),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments().map(u32::from);
+            Network(NonZeroU32::new(a << 16 | b).unwrap_or(NonZeroU32::MIN), c << 16 | d)
+        }
+    }
 }
 
 /// So many a minute for each caller.
@@ -236,7 +238,7 @@ impl<K: Hash + Eq> Rate<K> {
     /// Takes one out of the bucket, or says when there will be one.
     fn take(&self, who: K, now: Timestamp) -> Result<(), Duration> {
         let mut full = self.full();
-        if full.len() >= MOST {
+        if full.len() == full.capacity() || full.len() >= MOST {
             make_room(&mut full, now);
         }
         let next = self.next(full.get(&who).copied(), now)?;
@@ -277,12 +279,18 @@ impl<K: Hash + Eq> Rate<K> {
     }
 }
 
-/// Who can fill the table commands so many addresses that what holds each of them holds nothing: then all are forgotten
-/// rather than looked through again and again, and what holds is the limits in all.
+/// Before a table grows, those whose buckets are full again are forgotten: most callers come once, and a crowd that comes
+/// and goes needs room for those of a few seconds alone. It grows all the same where half of it stays, so that it is not
+/// looked through at every call.
+///
+/// Who can fill the largest table commands so many addresses that what holds each of them holds nothing: then all are
+/// forgotten, and what holds is the limits in all.
 fn make_room<K: Hash + Eq>(full: &mut HashMap<K, i64>, now: Timestamp) {
     full.retain(|_, full| *full > micros(now));
     if full.len() > MOST / 2 {
         full.clear();
+    } else if full.len() > full.capacity() / 2 {
+        full.reserve(full.capacity());
     }
 }
 
@@ -416,6 +424,16 @@ mod tests {
         assert!(rate.full().len() <= MOST);
         rate.forget(START + MINUTE);
         assert_eq!(rate.full().len(), 0, "who has not come back is forgotten");
+    }
+
+    #[test]
+    fn a_crowd_that_comes_and_goes_takes_room_for_those_who_are_held_alone() {
+        let rate = six();
+        // One comes every millisecond, and is held for ten seconds.
+        for who in 0..100_000 {
+            assert!(rate.take(who, START + Duration::from_millis(who.into())).is_ok());
+        }
+        assert!(rate.full().capacity() < 40_000, "{}", rate.full().capacity());
     }
 
     #[test]
