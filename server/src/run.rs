@@ -164,7 +164,9 @@ pub async fn run_behind(
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
     #[cfg(target_os = "linux")]
-    app.waiting.close_all();
+    if let Some(parked) = app.waiting.parked() {
+        parked.close_all();
+    }
     if let Some(operators) = operators {
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;

@@ -16,9 +16,12 @@ use crate::{secret::Hashed, world::Timestamp};
 #[cfg(target_os = "linux")]
 pub(crate) mod frame;
 #[cfg(target_os = "linux")]
-pub mod parked;
+pub(crate) mod parked;
 #[cfg(target_os = "linux")]
 mod wheel;
+
+#[cfg(target_os = "linux")]
+pub(crate) use wheel::TICK;
 
 /// Who waits on which ticket.
 #[derive(Default)]

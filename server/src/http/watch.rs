@@ -31,6 +31,8 @@ use tokio_tungstenite::{
 };
 
 use super::caller::{Asked, Caller, Piece};
+#[cfg(target_os = "linux")]
+use crate::waiting::{TICK, parked::Parked};
 use crate::{
     app::SharedApp,
     error::{Code, Error},
@@ -47,10 +49,6 @@ const LARGEST: usize = 1024;
 /// How long a page may be silent before it is asked whether it is there, and how long it has to answer.
 const PING: (u32, u32) = (45_000, 10_000);
 const PONG: Duration = Duration::from_secs(10);
-
-/// How often the wheel of pings and expiries is turned.
-#[cfg(target_os = "linux")]
-const TURN: Duration = Duration::from_millis(200);
 
 /// How many tickets are looked at at once where all are to be: it must not hold up those that have changed.
 #[cfg(target_os = "linux")]
@@ -179,8 +177,8 @@ async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Pl
 /// long as the server.
 #[cfg(target_os = "linux")]
 pub async fn attend(app: SharedApp) {
-    let mut looks = match app.waiting.open(app.world.now()) {
-        Ok(Some(looks)) => looks,
+    let (parked, mut looks) = match app.waiting.open(app.world.now()) {
+        Ok(Some(opened)) => opened,
         Ok(None) => return,
         Err(error) => {
             tracing::warn!(name: "waiting.open", %error, "waiting sockets cost more memory than they need to");
@@ -188,17 +186,17 @@ pub async fn attend(app: SharedApp) {
         }
     };
     let mut turned = app.world.now();
-    let mut catching_up = std::pin::pin!(catch_up(&app));
+    let mut catching_up = std::pin::pin!(catch_up(&app, parked));
     loop {
         tokio::select! {
-            heard = app.waiting.hear() => if let Err(error) = heard {
+            heard = parked.hear() => if let Err(error) = heard {
                 tracing::error!(name: "waiting.hear", %error, "waiting sockets are not heard; restart the server");
                 return;
             },
             Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
-            () = app.world.sleep_until(turned + TURN) => {
+            () = app.world.sleep_until(turned + TICK) => {
                 turned = app.world.now();
-                app.waiting.turn(&app.world);
+                parked.turn(&app.world);
             }
             () = &mut catching_up => {}
         }
@@ -207,11 +205,11 @@ pub async fn attend(app: SharedApp) {
 
 /// Looks at all tickets, where it is not known which of them have changed.
 #[cfg(target_os = "linux")]
-async fn catch_up(app: &SharedApp) {
+async fn catch_up(app: &SharedApp, parked: &Parked) {
     loop {
-        let all = stream::iter(app.waiting.all().await);
+        let all = stream::iter(parked.all().await);
         all.for_each_concurrent(ABREAST, async |ticket| {
-            if app.waiting.wants(ticket) {
+            if parked.wants(ticket) {
                 look_for_parked(app.clone(), ticket).await;
             }
         })
@@ -221,17 +219,18 @@ async fn catch_up(app: &SharedApp) {
 
 #[cfg(target_os = "linux")]
 async fn look_for_parked(app: SharedApp, id: Hashed) {
+    let Some(parked) = app.waiting.parked() else { return };
     loop {
-        app.waiting.begin(id);
+        parked.begin(id);
         match login::find(&app, id).await {
             Ok(standing) => {
-                if !app.waiting.tell(id, &standing.told(app.world.now())) {
+                if !parked.tell(id, &standing.told(app.world.now())) {
                     return;
                 }
             }
-            Err(error) if error.code == Code::NoSuchTicket => return app.waiting.gone(id),
+            Err(error) if error.code == Code::NoSuchTicket => return parked.gone(id),
             // A store that is away comes back; the page keeps waiting meanwhile.
-            Err(_) => return app.waiting.later(id, app.world.now() + Duration::from_secs(1)),
+            Err(_) => return parked.later(id, app.world.now() + Duration::from_secs(1)),
         }
     }
 }

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     Told,
     frame::{self, Said},
-    wheel::Wheel,
+    wheel::{Tick, Wheel},
 };
 use crate::{
     limits::Place,
@@ -46,8 +46,11 @@ const EVENTS: usize = 256;
 /// How much is looked at of what a page sends: the largest frame that is answered is far below.
 const GLANCE: usize = 2048;
 
+/// Tickets to be looked at, as they come up.
+pub(crate) type Looks = mpsc::UnboundedReceiver<Hashed>;
+
 /// The parked sockets of a server.
-pub(super) struct Parked {
+pub(crate) struct Parked {
     epoll: AsyncFd<OwnedFd>,
     inner: Mutex<Inner>,
     looks: mpsc::UnboundedSender<Hashed>,
@@ -64,7 +67,8 @@ struct Inner {
     wheel: Wheel<(u32, u32)>,
 }
 
-/// A place for a socket. The round tells its tenants apart: an event or a timer of an earlier one finds it changed.
+/// A place for a socket. The round tells its tenants apart: an event or a timer of an earlier one finds it changed. There
+/// may be a million of these, so that each byte of it counts.
 struct Slot {
     round: u32,
     socket: Option<Socket>,
@@ -76,12 +80,12 @@ struct Socket {
     /// What the page was told last, as a hash: enough to see whether there is news.
     told: u32,
     /// When the state changes by the clock.
-    ends: Timestamp,
+    ends: Tick,
     /// When its pulse is felt next.
-    quiet: Timestamp,
+    quiet: Tick,
     pulse: Pulse,
     /// When the wheel brings it up; what comes up earlier was put in before something nearer was.
-    timer: Timestamp,
+    timer: Tick,
     chatter: u8,
     look: Look,
     /// Its place among the sockets that may wait; given back with it.
@@ -112,7 +116,7 @@ enum Look {
 
 impl Parked {
     /// An empty room, and where it says which tickets to look at.
-    pub(super) fn new(now: Timestamp) -> io::Result<(Self, mpsc::UnboundedReceiver<Hashed>)> {
+    fn new(now: Timestamp) -> io::Result<(Self, Looks)> {
         #[expect(
             deprecated,
             reason = "sound for an OwnedFd, whose descriptor neither changes nor closes before it is dropped; its successor is unsafe"
@@ -135,19 +139,18 @@ impl Parked {
     }
 
     /// Takes in a socket, which becomes its ticket's live one. A look follows at once.
-    pub(super) fn park(
+    fn park(
         &self,
         ticket: Hashed,
         descriptor: OwnedFd,
         place: Place,
         world: &World,
     ) -> io::Result<()> {
-        let now = world.now();
         let mut inner = self.inner();
         if let Some(older) = inner.slot_of(ticket) {
             inner.close(older, Some(4001));
         }
-        let quiet = now + quiet(world);
+        let quiet = inner.wheel.tick(world.now() + quiet(world));
         let socket = Socket {
             descriptor,
             ticket,
@@ -155,7 +158,7 @@ impl Parked {
             ends: quiet,
             quiet,
             pulse: Pulse::Quiet,
-            timer: Timestamp::from_millis(i64::MAX),
+            timer: Tick::NEVER,
             chatter: 0,
             look: Look::Wanted,
             _place: place,
@@ -184,8 +187,9 @@ impl Parked {
         }
     }
 
-    /// Whether somebody must be sent to look at a ticket that may have changed.
-    fn wants(&self, ticket: Hashed) -> bool {
+    /// Whether somebody must be sent to look at a ticket that may have changed; not if somebody does, who is told to look
+    /// once more.
+    pub(crate) fn wants(&self, ticket: Hashed) -> bool {
         self.inner().of(ticket).is_some_and(|socket| socket.look.nudge())
     }
 
@@ -195,21 +199,22 @@ impl Parked {
     }
 
     /// Waits until all are to be looked at, and says which they are.
-    async fn all(&self) -> Vec<Hashed> {
+    pub(crate) async fn all(&self) -> Vec<Hashed> {
         self.all.notified().await;
         self.inner().sockets().map(|socket| socket.ticket).collect()
     }
 
-    /// A look begins.
-    pub(super) fn begin(&self, ticket: Hashed) {
+    /// A look begins: what is nudged from here on wants another one.
+    pub(crate) fn begin(&self, ticket: Hashed) {
         if let Some(socket) = self.inner().of(ticket) {
             socket.look = Look::Wanted;
         }
     }
 
     /// A look has read a state: the page is told, if it is news to it. Returns whether to look again at once.
-    pub(super) fn tell(&self, ticket: Hashed, told: &Told) -> bool {
+    pub(crate) fn tell(&self, ticket: Hashed, told: &Told) -> bool {
         let mut inner = self.inner();
+        let ends = inner.wheel.tick(told.ends);
         let Some(slot) = inner.slot_of(ticket) else { return false };
         let Some(socket) = inner.socket_mut(slot) else { return false };
         // Nothing is newer than a state that is final.
@@ -217,7 +222,7 @@ impl Parked {
             return true;
         }
         socket.look = Look::Idle;
-        socket.ends = told.ends;
+        socket.ends = ends;
         let is_news = std::mem::replace(&mut socket.told, told.news) != told.news;
         if is_news && !socket.sends(&frame::text(&told.text)) {
             inner.close(slot, None);
@@ -226,13 +231,13 @@ impl Parked {
         if told.is_final {
             inner.close(slot, Some(1000));
         } else {
-            inner.schedule(slot, told.ends);
+            inner.schedule(slot, ends);
         }
         false
     }
 
     /// The ticket is gone.
-    pub(super) fn gone(&self, ticket: Hashed) {
+    pub(crate) fn gone(&self, ticket: Hashed) {
         let mut inner = self.inner();
         if let Some(slot) = inner.slot_of(ticket) {
             inner.close(slot, Some(1000));
@@ -240,8 +245,9 @@ impl Parked {
     }
 
     /// The store was away: look again at `when`.
-    pub(super) fn later(&self, ticket: Hashed, when: Timestamp) {
+    pub(crate) fn later(&self, ticket: Hashed, when: Timestamp) {
         let mut inner = self.inner();
+        let when = inner.wheel.tick(when);
         let Some(slot) = inner.slot_of(ticket) else { return };
         if let Some(socket) = inner.socket_mut(slot) {
             socket.look = Look::Idle;
@@ -259,7 +265,7 @@ impl Parked {
     }
 
     /// Says goodbye to all: the server stops, and they come back to another.
-    pub(super) fn close_all(&self) {
+    pub(crate) fn close_all(&self) {
         let mut inner = self.inner();
         let slots: Vec<u32> = inner.by_ticket.iter().copied().collect();
         slots.into_iter().for_each(|slot| inner.close(slot, Some(1001)));
@@ -271,7 +277,7 @@ impl Parked {
     }
 
     /// Waits until some socket has something to say, and hears it.
-    pub(super) async fn hear(&self) -> io::Result<()> {
+    pub(crate) async fn hear(&self) -> io::Result<()> {
         let mut ready = self.epoll.readable().await?;
         let mut events = Vec::with_capacity(EVENTS);
         let waited = epoll::wait(
@@ -298,10 +304,10 @@ impl Parked {
     }
 
     /// Turns the wheel to the present: pings who has been quiet, gives up who did not answer, looks at what may have ended.
-    pub(super) fn turn(&self, world: &World) {
-        let now = world.now();
+    pub(crate) fn turn(&self, world: &World) {
         let mut looks = Vec::new();
         let mut inner = self.inner();
+        let now = inner.wheel.at(world.now());
         for (slot, round) in inner.wheel.turn(now) {
             if inner.is_tenant(slot, round) {
                 looks.extend(inner.due(slot, now, world));
@@ -430,7 +436,7 @@ impl Inner {
     }
 
     /// Lets the wheel bring a socket up at `when`, unless it comes up before anyway.
-    fn schedule(&mut self, slot: u32, when: Timestamp) {
+    fn schedule(&mut self, slot: u32, when: Tick) {
         let Some(place) = self.slots.get_mut(index(slot)) else { return };
         let round = place.round;
         if let Some(socket) = place.socket.as_mut()
@@ -442,7 +448,9 @@ impl Inner {
     }
 
     /// A socket has come up on the wheel. Returns its ticket, if that may have changed by the clock.
-    fn due(&mut self, slot: u32, now: Timestamp, world: &World) -> Option<Hashed> {
+    fn due(&mut self, slot: u32, now: Tick, world: &World) -> Option<Hashed> {
+        let in_time = |span| self.wheel.tick(world.now() + span);
+        let (patience, quiet) = (in_time(PATIENCE), in_time(quiet(world).saturating_sub(PATIENCE)));
         let socket = self.socket_mut(slot).filter(|socket| socket.timer <= now)?;
         if socket.quiet <= now {
             match socket.pulse {
@@ -452,11 +460,11 @@ impl Inner {
                 }
                 Pulse::Answered => {
                     socket.pulse = Pulse::Quiet;
-                    socket.quiet = now + quiet(world).saturating_sub(PATIENCE);
+                    socket.quiet = quiet;
                 }
                 Pulse::Quiet if socket.sends(&frame::PING) => {
                     socket.pulse = Pulse::Asked;
-                    socket.quiet = now + PATIENCE;
+                    socket.quiet = patience;
                 }
                 Pulse::Quiet => {
                     self.close(slot, None);
@@ -468,7 +476,7 @@ impl Inner {
         let ask = over && socket.look.nudge();
         let next = if over { socket.quiet } else { socket.quiet.min(socket.ends) };
         let ticket = socket.ticket;
-        socket.timer = Timestamp::from_millis(i64::MAX);
+        socket.timer = Tick::NEVER;
         self.schedule(slot, next);
         ask.then_some(ticket)
     }
@@ -499,27 +507,33 @@ impl Socket {
 /// The room's own way to its parked sockets.
 impl super::Waiting {
     /// Opens the room for parked sockets; before that, and where it cannot be opened, sockets have tasks of their own.
-    /// Returns which tickets to look at; none if it is open already.
+    /// Returns where they are, and which tickets to look at; none if it is open already.
     ///
     /// # Errors
     /// If the kernel gives no epoll.
-    pub fn open(&self, now: Timestamp) -> io::Result<Option<mpsc::UnboundedReceiver<Hashed>>> {
+    pub(crate) fn open(&self, now: Timestamp) -> io::Result<Option<(&Parked, Looks)>> {
         let (parked, looks) = Parked::new(now)?;
-        Ok(self.parked.set(parked).is_ok().then_some(looks))
+        let is_first = self.parked.set(parked).is_ok();
+        Ok(self.parked().filter(|_| is_first).map(|parked| (parked, looks)))
+    }
+
+    /// Where sockets are parked, once that is open.
+    pub(crate) fn parked(&self) -> Option<&Parked> {
+        self.parked.get()
     }
 
     /// Takes in a socket as its ticket's live one; back, if the room is not open.
     ///
     /// # Errors
     /// The socket itself with its place, for a task of its own.
-    pub fn park(
+    pub(crate) fn park(
         &self,
         ticket: Hashed,
         stream: TcpStream,
         place: Place,
         world: &World,
     ) -> Result<(), (TcpStream, Place)> {
-        let Some(parked) = self.parked.get() else { return Err((stream, place)) };
+        let Some(parked) = self.parked() else { return Err((stream, place)) };
         if let Some(page) = self.pages().get_mut(&ticket) {
             page.replace_socket();
         }
@@ -530,65 +544,5 @@ impl super::Waiting {
             tracing::warn!(name: "waiting.park", %error, "a socket cannot be parked");
         }
         Ok(())
-    }
-
-    /// Waits until parked sockets have something to say, and hears it.
-    ///
-    /// # Errors
-    /// If the kernel's epoll fails.
-    pub async fn hear(&self) -> io::Result<()> {
-        match self.parked.get() {
-            Some(parked) => parked.hear().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Waits until all parked sockets are to look again, and says which tickets they wait on.
-    pub async fn all(&self) -> Vec<Hashed> {
-        match self.parked.get() {
-            Some(parked) => parked.all().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether somebody must look at a ticket whose turn has come; not if somebody does, who is told to look once more.
-    pub fn wants(&self, ticket: Hashed) -> bool {
-        self.parked.get().is_some_and(|parked| parked.wants(ticket))
-    }
-
-    /// Turns the wheel of pings and expiries to the present.
-    pub fn turn(&self, world: &World) {
-        self.with(|parked| parked.turn(world));
-    }
-
-    /// A look at a ticket begins: what is nudged from here on wants another one.
-    pub fn begin(&self, ticket: Hashed) {
-        self.with(|parked| parked.begin(ticket));
-    }
-
-    /// A look has read a state. Returns whether to look again at once.
-    pub fn tell(&self, ticket: Hashed, told: &Told) -> bool {
-        self.parked.get().is_some_and(|parked| parked.tell(ticket, told))
-    }
-
-    /// A look has found nothing: the ticket is gone.
-    pub fn gone(&self, ticket: Hashed) {
-        self.with(|parked| parked.gone(ticket));
-    }
-
-    /// A look has failed: again at `when`.
-    pub fn later(&self, ticket: Hashed, when: Timestamp) {
-        self.with(|parked| parked.later(ticket, when));
-    }
-
-    /// Says goodbye to all parked sockets.
-    pub fn close_all(&self) {
-        self.with(Parked::close_all);
-    }
-
-    fn with(&self, act: impl FnOnce(&Parked)) {
-        if let Some(parked) = self.parked.get() {
-            act(parked);
-        }
     }
 }
