@@ -5,6 +5,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use futures_util::future::join;
+
 use crate::{
     app::App,
     error::{Code, Error},
@@ -150,8 +152,10 @@ pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
         return Ok(Standing::Living(Box::new(seen.clone())));
     }
     // A scanned ticket may have been decided by a phone that another node served, or before this node died.
-    match app.store.decision_by_ticket(id).await? {
-        Some(decided) if is_over(app, &decided, now).await? => Err(Refusal::NoSuchTicket.into()),
+    let (decided, claimed) = join(app.store.decision_by_ticket(id), app.tickets.claimed(id)).await;
+    let claimed = claimed?;
+    match decided? {
+        Some(decided) if is_over(&decided, claimed, now) => Err(Refusal::NoSuchTicket.into()),
         Some(decided) => Ok(Standing::Decided(Box::new(decided))),
         None => seen
             .map(|seen| Standing::Living(Box::new(seen)))
@@ -159,12 +163,11 @@ pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
     }
 }
 
-async fn is_over(app: &App, decided: &Decided, now: Timestamp) -> Result<bool, Error> {
-    if decided.redeemed.is_some() || now >= decided.decision.claim_until {
-        return Ok(true);
-    }
-    let claimed = app.tickets.claimed(decided.decision.ticket).await?;
-    Ok(decided.decision.is_approved() && claimed.is_some_and(|at| now >= at + CODE_LIFE))
+/// Whether a decision can come to nothing any more: its code was redeemed, or nobody may claim or redeem it.
+fn is_over(decided: &Decided, claimed: Option<Timestamp>, now: Timestamp) -> bool {
+    decided.redeemed.is_some()
+        || now >= decided.decision.claim_until
+        || (decided.decision.is_approved() && claimed.is_some_and(|at| now >= at + CODE_LIFE))
 }
 
 /// The same, for who must own it: a stranger gets the answer to an unknown ticket.

@@ -147,7 +147,8 @@ pub async fn scan(
         }
         None => {
             let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
-            if is_over(app, &decided, app.world.now()).await? {
+            let claimed = app.tickets.claimed(decided.decision.ticket).await?;
+            if is_over(&decided, claimed, app.world.now()) {
                 return Err(Refusal::NoSuchTicket.into());
             }
             let identity = who(app, js_code).await?;

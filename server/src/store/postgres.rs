@@ -9,13 +9,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{BufMut as _, BytesMut};
 use deadpool_postgres::{
-    GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError,
-    RecyclingMethod, Runtime,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime,
 };
-use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join, ready},
+};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 use tokio_postgres::{
-    NoTls,
+    NoTls, Statement,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -145,6 +151,8 @@ fn pool(url: &str) -> Result<Pool, Error> {
     };
     Pool::builder(manager)
         .max_size(CONNECTIONS)
+        // Few are warm rather than all lukewarm: one that was just used has its statements prepared and planned.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
@@ -168,12 +176,14 @@ impl Database for Postgres {
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
         let watch = Stopwatch::start();
-        let mut client = self.pool.get().await?;
+        let client = self.pool.get().await?;
         let whole = async {
-            let transaction = client.transaction().await?;
-            // What fails is rolled back as the transaction is dropped.
-            let result = work(&Talk(&transaction)).await?;
-            transaction.commit().await?;
+            let mut undo = Undo(Some(&client));
+            let talk = Talk::new(&client);
+            talk.begin().await?;
+            let result = work(&talk).await?;
+            undo.0 = None;
+            talk.commit().await?;
             Ok(result)
         };
         let done = timeout(LIMIT, whole).instrument(tracing::debug_span!("store.write")).await;
@@ -209,7 +219,13 @@ impl Postgres {
     ) -> Result<T, Error> {
         let watch = Stopwatch::start();
         let client = self.pool.get().await?;
-        let done = timeout(LIMIT, work(&Talk(&client))).instrument(span).await;
+        let whole = async {
+            let talk = Talk::new(&client);
+            let result = work(&talk).await?;
+            talk.heard().await?;
+            Ok(result)
+        };
+        let done = timeout(LIMIT, whole).instrument(span).await;
         self.times.took(kind, watch.elapsed());
         in_time(done, client)
     }
@@ -226,23 +242,113 @@ fn in_time<T>(
     })
 }
 
-/// A connection or a transaction on it.
-struct Talk<'a, C>(&'a C);
+/// Rolls a transaction back that comes to no commit: it failed, or who wanted it has gone away.
+struct Undo<'a>(Option<&'a Object>);
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.0 {
+            // Sent at the first poll, and before whatever the connection is used for next.
+            let _ = client.batch_execute("ROLLBACK").now_or_never();
+        }
+    }
+}
+
+/// The answer to a statement, on its way.
+type Answer<'a> = BoxFuture<'a, Result<(), tokio_postgres::Error>>;
+
+/// What is said on a connection. PostgreSQL answers in the order in which it is asked, so that nobody needs to wait for one
+/// answer before asking the next.
+struct Talk<'a> {
+    client: &'a Object,
+    /// Answers that nobody has heard yet. Locked by whose turn it is to ask: a statement that is not prepared yet is not
+    /// overtaken.
+    unheard: Mutex<Vec<Answer<'a>>>,
+}
+
+impl<'a> Talk<'a> {
+    fn new(client: &'a Object) -> Self {
+        Self { client, unheard: Mutex::default() }
+    }
+
+    async fn begin(&self) -> Result<(), Error> {
+        let client = self.client;
+        let begun = Box::pin(client.batch_execute("BEGIN"));
+        Ok(sent(&mut *self.unheard.lock().await, begun)?)
+    }
+
+    async fn commit(&self) -> Result<(), Error> {
+        self.answer(self.unheard.lock().await, self.client.batch_execute("COMMIT")).await
+    }
+
+    /// Waits for every answer that is on its way.
+    async fn heard(&self) -> Result<(), Error> {
+        self.answer(self.unheard.lock().await, ready(Ok(()))).await
+    }
+
+    async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
+        Ok(self.client.prepare_cached(&dollars(sql)).await?)
+    }
+
+    /// The answer to what `asking` sends at its first poll, which is now. All answers before it have come when it comes: the
+    /// first error is the one that counts, the others only say that there was one.
+    async fn answer<T>(
+        &self,
+        mut turn: MutexGuard<'_, Vec<Answer<'a>>>,
+        asking: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        let before = async {
+            let before = std::mem::take(&mut *turn);
+            drop(turn);
+            for answer in before {
+                answer.await?;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        let (answer, before) = join(asking, before).await;
+        before?;
+        Ok(answer?)
+    }
+}
+
+/// Sends what a future sends at its first poll, and keeps it until its answer is heard.
+fn sent<'a>(
+    unheard: &mut Vec<Answer<'a>>,
+    mut asking: Answer<'a>,
+) -> Result<(), tokio_postgres::Error> {
+    match (&mut asking).now_or_never() {
+        Some(answer) => answer,
+        None => {
+            unheard.push(asking);
+            Ok(())
+        }
+    }
+}
 
 #[async_trait]
-impl<C: GenericClient> Db for Talk<'_, C> {
+impl Db for Talk<'_> {
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
     }
 
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
-        let statement = self.0.prepare_cached(&dollars(sql)).await?;
-        Ok(self.0.execute(&statement, &given(params)).await?)
+        let turn = self.unheard.lock().await;
+        let statement = self.prepared(sql).await?;
+        self.answer(turn, self.client.execute(&statement, &given(params))).await
+    }
+
+    async fn send(&self, sql: &str, params: &[Value]) -> Result<(), Error> {
+        let mut turn = self.unheard.lock().await;
+        let (client, statement) = (self.client, self.prepared(sql).await?);
+        let params = params.to_vec();
+        let asking = async move { client.execute(&statement, &given(&params)).await.map(drop) };
+        Ok(sent(&mut turn, Box::pin(asking))?)
     }
 
     async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let statement = self.0.prepare_cached(&dollars(sql)).await?;
-        let found = self.0.query(&statement, &given(params)).await?;
+        let turn = self.unheard.lock().await;
+        let statement = self.prepared(sql).await?;
+        let found = self.answer(turn, self.client.query(&statement, &given(params))).await?;
         let names = statement.columns().iter().map(|column| column.name().to_owned());
         let columns: std::sync::Arc<[String]> = names.collect();
         let row = |row: &tokio_postgres::Row| {
@@ -257,8 +363,7 @@ impl<C: GenericClient> Db for Talk<'_, C> {
         names.sort_unstable();
         names.dedup();
         for name in names {
-            self.execute("SELECT pg_advisory_xact_lock(?1)", &[Value::Integer(number(name))])
-                .await?;
+            self.send("SELECT pg_advisory_xact_lock(?1)", &[Value::Integer(number(name))]).await?;
         }
         Ok(())
     }
@@ -390,6 +495,29 @@ mod tests {
         assert!(store.ping().await.is_err());
         server.starts_again();
         store.ping().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_goes_away_in_the_middle_leaves_nothing_and_the_connection_as_it_was() {
+        let server = PostgresServer::starts();
+        let store = Postgres::open(&server.database("saoma")).await.unwrap();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let write = store.write(|db| {
+            Box::pin(async {
+                db.execute("UPDATE revision SET n = 99", &[]).await?;
+                begun.send(()).unwrap();
+                std::future::pending::<Result<(), Error>>().await
+            })
+        });
+        tokio::select! {
+            _ = write => unreachable!("it waits for ever"),
+            begun = has_begun => begun.unwrap(),
+        }
+        let connections = store.pool.status().size;
+        let before = store.revision().await.unwrap();
+        store.write(|db| Box::pin(db.send("UPDATE revision SET n = n + 1", &[]))).await.unwrap();
+        assert_eq!((before, store.revision().await.unwrap()), (0, 1));
+        assert_eq!(store.pool.status().size, connections, "the same one went on");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -35,13 +35,21 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// A conversation with a database: a writer's transaction, or a reader's look.
+/// A conversation with a database: a writer's transaction, or a reader's look. Statements run in the order in which their
+/// futures are first polled: those that are joined go to PostgreSQL together, and what one of them holds or writes the next
+/// one sees.
 #[async_trait]
 pub(super) trait Db: Send + Sync {
     fn dialect(&self) -> Dialect;
 
     /// Runs a statement, and says how many rows it touched.
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error>;
+
+    /// Runs a statement whose answer nobody needs. PostgreSQL is not waited for, so that this costs no trip: an error comes
+    /// from what is asked next, and at the latest from the commit.
+    async fn send(&self, sql: &str, params: &[Value]) -> Result<(), Error> {
+        self.execute(sql, params).await.map(drop)
+    }
 
     /// Runs a statement that gives rows.
     async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error>;

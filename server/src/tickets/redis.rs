@@ -46,7 +46,8 @@ const MOST_KEPT: usize = 16_384;
 /// How long Redis may take for anything: a page's look, a phone's tap.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// The ids of all tickets by the moment at which each may be forgotten.
+/// The ids of all tickets by the moment at which each may be forgotten, so far as was known when it was put there: a scan
+/// makes it live longer.
 const HELD: &str = "saoma:held";
 
 /// The names of all small things that are kept, by their end.
@@ -259,17 +260,7 @@ impl Tickets for Redis {
         }
         let version = seen.version.to_string();
         let args: [&[u8]; 2] = [version.as_bytes(), &json(&next)?];
-        let swapped: bool = self.run(&self.scripts.swap, &ticket_key(next.id), &args).await?;
-        if swapped {
-            let stays = cmd("ZADD")
-                .arg(HELD)
-                .arg("XX")
-                .arg(leaves(&next).millis())
-                .arg(next.id.as_bytes())
-                .to_owned();
-            self.ask::<()>(&stays).await?;
-        }
-        Ok(swapped)
+        self.run(&self.scripts.swap, &ticket_key(next.id), &args).await
     }
 
     async fn replace(

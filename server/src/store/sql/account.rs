@@ -26,7 +26,7 @@ pub(super) async fn consent(
          SELECT ?1, ?2, ?3, ?4, CAST(?5 AS BIGINT) WHERE NOT EXISTS
          (SELECT 1 FROM consents WHERE person = ?1 AND site = ?2 AND kind = ?3 AND text = ?4 AND withdrawn IS NULL)";
     for scope in scopes.iter() {
-        db.execute(insert, values![person, site, scope.as_str(), CONSENT_TEXT, at]).await?;
+        db.send(insert, values![person, site, scope.as_str(), CONSENT_TEXT, at]).await?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ pub(super) async fn withdraw(
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
     // Before the logins end: they tell the group.
-    db.execute(
+    db.send(
         "UPDATE logins SET session = NULL WHERE person = ?1 AND session IS NOT NULL AND group_name IN
          (SELECT group_name FROM logins WHERE person = ?1 AND site = ?2)",
         values![person, site],
@@ -80,7 +80,7 @@ pub(super) async fn end_browser(
     let ended = logins::end(db, same, values![person, login], now).await?;
     for login in &ended {
         // Logins that ended before would vouch for this browser as well.
-        db.execute(
+        db.send(
             "UPDATE logins SET cookie = NULL
              WHERE person = ?1 AND cookie = (SELECT cookie FROM logins WHERE id = ?2)",
             values![person, &login.id],
@@ -99,13 +99,13 @@ pub(super) async fn end_all(
     phone: Hashed,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    db.execute(
+    db.send(
         "DELETE FROM phones WHERE token <> ?2 AND (appid, openid) IN
          (SELECT appid, openid FROM identities WHERE person = ?1)",
         values![person, phone],
     )
     .await?;
-    db.execute("UPDATE logins SET cookie = NULL WHERE person = ?1", values![person]).await?;
+    db.send("UPDATE logins SET cookie = NULL WHERE person = ?1", values![person]).await?;
     note(db, "login.all_ended", person, None, now).await?;
     logins::end(db, "l.person = ?1", values![person], now).await
 }
@@ -113,13 +113,12 @@ pub(super) async fn end_all(
 /// The scans of this ticket were somebody's who had no name then: what is kept of a person must be found by it.
 pub(super) async fn name_scans(db: &dyn Db, decision: &audit::Entry) -> Result<(), Error> {
     let ticket = decision.detail.get("ticket").and_then(serde_json::Value::as_str);
-    db.execute(
+    db.send(
         "UPDATE audit SET person = ?1
          WHERE person IS NULL AND what = 'ticket.scanned' AND detail ->> 'ticket' = ?2",
         values![&decision.person, ticket],
     )
     .await
-    .map(drop)
 }
 
 async fn note(
@@ -194,14 +193,14 @@ pub(super) async fn age(db: &dyn Db, network: Timestamp, audit: Timestamp) -> Re
     };
     let addresses = "UPDATE audit SET address = NULL WHERE at < ?1 AND address IS NOT NULL";
     for sql in [addresses, logins] {
-        db.execute(sql, values![network]).await?;
+        db.send(sql, values![network]).await?;
     }
     for sql in [
         "DELETE FROM audit WHERE at < ?1",
         "DELETE FROM consents WHERE withdrawn < ?1",
         "DELETE FROM logins WHERE ended < ?1",
     ] {
-        db.execute(sql, values![audit]).await?;
+        db.send(sql, values![audit]).await?;
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ pub(super) async fn ask(db: &dyn Db, decide: &Decide) -> Result<String, Error> {
     let Decide { decision, newcomer, .. } = decide;
     let person = people::settle(db, &decision.identity, newcomer, decision.at).await?;
     // Asking again moves it up the owner's list; it never takes back what somebody has said meanwhile.
-    db.execute(
+    db.send(
         "INSERT INTO admissions (person, site, word, at, browser) VALUES (?1, ?2, 'asked', ?3, ?4)
          ON CONFLICT (person, site) DO UPDATE SET at = excluded.at, browser = excluded.browser
          WHERE admissions.word = 'asked'",
@@ -116,11 +116,11 @@ pub(super) async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Er
         strength("excluded"),
         strength("admissions")
     );
-    db.execute(&sql, values![stays, goes]).await.map(drop)
+    db.send(&sql, values![stays, goes]).await
 }
 
 pub(super) async fn put_link(db: &dyn Db, link: &Link, now: Timestamp) -> Result<(), Error> {
-    db.execute(
+    db.send(
         "INSERT INTO links (hash, gives, made_by, expires) VALUES (?1, ?2, ?3, ?4)",
         values![link.hash, json(&link.gives)?, &link.by, link.expires],
     )

@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) async fn keep_link(db: &dyn Db, link: &ConsoleLink) -> Result<(), Error> {
     let sql = "INSERT INTO console_links (hash, opens, until) VALUES (?1, ?2, ?3)";
-    db.execute(sql, values![link.hash, link.opens.as_str(), link.until]).await.map(drop)
+    db.send(sql, values![link.hash, link.opens.as_str(), link.until]).await
 }
 
 pub(super) async fn link_stands(
@@ -73,7 +73,7 @@ pub(super) async fn claim_ownership(
     operator::join(db, id, OWNER).await?;
     // Whoever else holds such a link is too late.
     let sql = "DELETE FROM console_links WHERE opens = ?1";
-    db.execute(sql, values![Opens::Ownership.as_str()]).await?;
+    db.send(sql, values![Opens::Ownership.as_str()]).await?;
     let entry = audit::Entry {
         at: now,
         what: "owner.claimed".to_owned(),
@@ -92,7 +92,7 @@ pub(super) async fn open(db: &dyn Db, session: &ConsoleSession) -> Result<(), Er
         "INSERT INTO console_sessions (hash, login, made, seen, until) VALUES (?1, ?2, ?3, ?4, ?5)
                ON CONFLICT DO NOTHING";
     let ConsoleSession { hash, login, made, seen, until } = session;
-    db.execute(sql, values![*hash, login, *made, *seen, *until]).await.map(drop)
+    db.send(sql, values![*hash, login, *made, *seen, *until]).await
 }
 
 pub(super) async fn operator(
@@ -128,21 +128,21 @@ fn console_session(row: &Row) -> Result<ConsoleSession, Error> {
 
 pub(super) async fn seen(db: &dyn Db, session: Hashed, now: Timestamp) -> Result<(), Error> {
     let sql = "UPDATE console_sessions SET seen = ?2 WHERE hash = ?1";
-    db.execute(sql, values![session, now]).await.map(drop)
+    db.send(sql, values![session, now]).await
 }
 
 pub(super) async fn close(db: &dyn Db, session: Hashed, now: Timestamp) -> Result<(), Error> {
     let of_session = "l.id = (SELECT login FROM console_sessions WHERE hash = ?1)";
     logins::end(db, of_session, values![session], now).await?;
-    db.execute("DELETE FROM console_sessions WHERE hash = ?1", values![session]).await.map(drop)
+    db.send("DELETE FROM console_sessions WHERE hash = ?1", values![session]).await
 }
 
 /// Sessions whose time is over end with their logins, and links with them.
 pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
     let over = "l.id IN (SELECT login FROM console_sessions WHERE until < ?1)";
     logins::end(db, over, values![now], now).await?;
-    db.execute("DELETE FROM console_sessions WHERE until < ?1", values![now]).await?;
-    db.execute("DELETE FROM console_links WHERE until < ?1", values![now]).await.map(drop)
+    db.send("DELETE FROM console_sessions WHERE until < ?1", values![now]).await?;
+    db.send("DELETE FROM console_links WHERE until < ?1", values![now]).await
 }
 
 pub(super) async fn add_counts(db: &dyn Db, counts: &[Count]) -> Result<(), Error> {
@@ -152,7 +152,7 @@ pub(super) async fn add_counts(db: &dyn Db, counts: &[Count]) -> Result<(), Erro
         let n = i64::try_from(count.n).unwrap_or(i64::MAX);
         let within = i64::from(count.within);
         let params = values![count.hour, &count.site, count.what.as_str(), within, n];
-        db.execute(sql, params).await?;
+        db.send(sql, params).await?;
     }
     Ok(())
 }
@@ -192,7 +192,7 @@ pub(super) async fn counts(db: &dyn Db, asked: &Counted) -> Result<Vec<Count>, E
 }
 
 pub(super) async fn forget_counts(db: &dyn Db, before: i64) -> Result<(), Error> {
-    db.execute("DELETE FROM counts WHERE hour < ?1", values![before]).await.map(drop)
+    db.send("DELETE FROM counts WHERE hour < ?1", values![before]).await
 }
 
 pub(super) async fn lines(db: &dyn Db, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {

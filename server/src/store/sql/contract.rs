@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::try_join3;
 use tokio::task::JoinSet;
 
 use super::{Database, Db, Dialect, Error, Row, values};
@@ -18,6 +19,36 @@ pub(crate) async fn holds<D: Database>(fresh: impl AsyncFn() -> D) {
     of_many_first_approvals_at_once_one_makes_the_person(Arc::new(fresh().await)).await;
     two_become_one_while_both_sign_in(Arc::new(fresh().await)).await;
     every_node_gets_other_logouts(Arc::new(fresh().await)).await;
+    what_is_sent_and_fails_takes_all_of_it_back(fresh().await).await;
+    what_is_asked_together_is_answered_in_order(fresh().await).await;
+}
+
+const KEEP: &str = "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2)";
+
+async fn what_is_sent_and_fails_takes_all_of_it_back(store: impl Database) {
+    async fn twice(db: &dyn Db) -> Result<(), Error> {
+        db.send(KEEP, values!["before", vec![1]]).await?;
+        db.send(KEEP, values!["twice", vec![1]]).await?;
+        db.send(KEEP, values!["twice", vec![2]]).await
+    }
+    let Error(why) = store.write(|db| Box::pin(twice(db))).await.unwrap_err();
+    assert!(why.to_lowercase().contains("unique"), "the first error is told: {why}");
+    assert_eq!(count(&store, "server_secrets").await, 0);
+    let one = store.write(|db| Box::pin(async { db.send(KEEP, values!["one", vec![1]]).await }));
+    one.await.unwrap();
+    assert_eq!(count(&store, "server_secrets").await, 1);
+}
+
+/// Also by a connection that has never heard of these statements.
+async fn what_is_asked_together_is_answered_in_order(store: impl Database) {
+    async fn together(db: &dyn Db) -> Result<(u64, Vec<Row>, u64), Error> {
+        let (one, two) = (values!["one", vec![1]], values!["two", vec![2]]);
+        let names = "SELECT name FROM server_secrets";
+        try_join3(db.execute(KEEP, one), db.rows(names, values![]), db.execute(KEEP, two)).await
+    }
+    let (one, names, two) = store.write(|db| Box::pin(together(db))).await.unwrap();
+    let names: Vec<String> = names.iter().map(|row| row.get("name").unwrap()).collect();
+    assert_eq!((one, names, two), (1, vec!["one".to_owned()], 1));
 }
 
 /// Every row of a query, for a look behind the trait.

@@ -48,7 +48,7 @@ async fn one_of_them(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Import
 }
 
 async fn run(db: &dyn Db, sql: &str) -> Result<(), Error> {
-    db.execute(sql, values![]).await.map(drop)
+    db.send(sql, values![]).await
 }
 
 async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Error> {
@@ -65,7 +65,7 @@ async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Err
             }
             (Some(old), _) => {
                 let identity = &row.identity;
-                db.execute(
+                db.send(
                     "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT (appid, openid) DO UPDATE SET unionid = coalesce(excluded.unionid, identities.unionid)",
                     values![&identity.appid, &identity.openid, &identity.unionid, &old.id],
@@ -84,7 +84,7 @@ async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Err
     };
     if let Some(nickname) = &row.nickname {
         let set = "UPDATE persons SET nickname = ?2 WHERE id = ?1 AND nickname IS NULL";
-        db.execute(set, values![&id, nickname]).await?;
+        db.send(set, values![&id, nickname]).await?;
     }
     let done = if before.is_none() && id == row.newcomer.id {
         Imported::Added
@@ -134,6 +134,6 @@ async fn name(
         return Ok(Err("the site knows this person by another sub already"));
     }
     let insert = "INSERT INTO subs (group_name, person, sub) VALUES (?1, ?2, ?3)";
-    db.execute(insert, values![group, person, sub]).await?;
+    db.send(insert, values![group, person, sub]).await?;
     Ok(Ok(true))
 }

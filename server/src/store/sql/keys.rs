@@ -39,7 +39,7 @@ pub(super) async fn put(db: &dyn Db, key: &StoredKey) -> Result<(), Error> {
     };
     let known = "UPDATE signing_keys SET signs_from = ?2 WHERE kid = ?1";
     if db.execute(known, values![&key.kid, key.signs_from]).await? == 0 {
-        db.execute(
+        db.send(
             "INSERT INTO signing_keys (kid, alg, made, signs_from, private) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (alg, signs_from) DO NOTHING",
             values![&key.kid, alg, key.made, key.signs_from, &key.private],
@@ -50,13 +50,13 @@ pub(super) async fn put(db: &dyn Db, key: &StoredKey) -> Result<(), Error> {
 }
 
 pub(super) async fn forget(db: &dyn Db, kid: &str) -> Result<(), Error> {
-    db.execute("DELETE FROM signing_keys WHERE kid = ?1", values![kid]).await?;
+    db.send("DELETE FROM signing_keys WHERE kid = ?1", values![kid]).await?;
     changed(db).await
 }
 
 /// Running nodes look again when this number has grown.
 pub(super) async fn changed(db: &dyn Db) -> Result<(), Error> {
-    db.execute("UPDATE revision SET n = n + 1", values![]).await.map(drop)
+    db.send("UPDATE revision SET n = n + 1", values![]).await
 }
 
 pub(super) async fn revision(db: &dyn Db) -> Result<i64, Error> {
@@ -76,7 +76,7 @@ pub(super) async fn make_server_secret(
 ) -> Result<Vec<u8>, Error> {
     let insert =
         "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
-    db.execute(insert, values![name, fresh]).await?;
+    db.send(insert, values![name, fresh]).await?;
     server_secret(db, name)
         .await?
         .ok_or_else(|| Error(format!("the secret {name} was written and is not there")))

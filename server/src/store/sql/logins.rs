@@ -1,6 +1,5 @@
 //! Decisions, the logins they make, and the tokens those give.
 
-use futures_util::future::try_join;
 use serde::Serialize;
 
 use super::{
@@ -65,7 +64,7 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
 
 /// The login that an approval makes or goes on with.
 async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
-    let Decide { decision, session, group, newcomer, sub, .. } = decide;
+    let Decide { decision, session, group, newcomer, .. } = decide;
     let Verdict::Approved { scopes, .. } = &decision.verdict else {
         return Err(Error("only an approval opens a login".to_owned()));
     };
@@ -73,7 +72,7 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         LoginOf::New { id, since } => (id, *since),
         LoginOf::Again(id) => {
             let again = "UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL";
-            db.execute(again, values![id, decision.at]).await?;
+            db.send(again, values![id, decision.at]).await?;
             return living(db, id)
                 .await?
                 .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
@@ -91,12 +90,12 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
     if let Some(link) = &link {
         admissions::give(db, link, &person, identity, now).await?;
     }
-    let sub = people::sub(db, group, &person, &decision.identity, sub).await?;
+    let sub = people::sub(db, decide, &person).await?;
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
         (session, &decision.owner)
     {
         // The same person again: what other sites this browser may enter goes along; somebody else's does not.
-        db.execute(
+        db.send(
             "UPDATE logins SET session = ?1, session_until = ?2 WHERE session = ?3 AND person = ?4 AND ended IS NULL",
             values![*new, *until, *old, &person],
         )
@@ -133,12 +132,8 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         login.since,
         login.last_seen,
     ];
-    // Neither needs what the other says: PostgreSQL is sent both at once.
-    try_join(
-        account::consent(db, &login.person, &login.site, scopes, decision.at),
-        db.execute(insert, params),
-    )
-    .await?;
+    db.send(insert, params).await?;
+    account::consent(db, &login.person, &login.site, scopes, decision.at).await?;
     Ok(login)
 }
 
@@ -169,7 +164,7 @@ async fn add_token(db: &dyn Db, token: &Token) -> Result<(), Error> {
         TokenKind::Refresh => "refresh",
         TokenKind::Application => "application",
     };
-    db.execute(
+    db.send(
         "INSERT INTO tokens (hash, kind, login, scopes, family, since, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         values![
             token.hash,
@@ -183,7 +178,6 @@ async fn add_token(db: &dyn Db, token: &Token) -> Result<(), Error> {
         ],
     )
     .await
-    .map(drop)
 }
 
 pub(super) async fn rotate(
@@ -203,7 +197,7 @@ pub(super) async fn rotate(
     for token in given {
         add_token(db, token).await?;
         let seen = "UPDATE logins SET last_seen = ?2 WHERE id = ?1";
-        db.execute(seen, values![&token.login, now]).await?;
+        db.send(seen, values![&token.login, now]).await?;
     }
     Ok(true)
 }
@@ -216,7 +210,7 @@ pub(super) async fn revoke(db: &dyn Db, what: Revoke) -> Result<(), Error> {
             ("DELETE FROM tokens WHERE family = ?1", *family)
         }
     };
-    db.execute(sql, values![hash]).await.map(drop)
+    db.send(sql, values![hash]).await
 }
 
 pub(super) async fn living(db: &dyn Db, id: &str) -> Result<Option<Login>, Error> {
@@ -275,8 +269,8 @@ pub(super) async fn end(
             // Somebody else ended it while this waited for the row.
             continue;
         }
-        db.execute("DELETE FROM tokens WHERE login = ?1", values![&login.id]).await?;
-        db.execute(
+        db.send("DELETE FROM tokens WHERE login = ?1", values![&login.id]).await?;
+        db.send(
             "INSERT INTO logouts (login, site, sub, ended, next) VALUES (?1, ?2, ?3, ?4, ?4)",
             values![&login.id, &login.site, &login.sub, now],
         )
@@ -296,7 +290,7 @@ pub(super) async fn end(
 }
 
 pub(super) async fn write_audit(db: &dyn Db, entry: &audit::Entry) -> Result<(), Error> {
-    db.execute(
+    db.send(
         "INSERT INTO audit (at, what, person, site, address, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         values![
             entry.at,
@@ -308,7 +302,6 @@ pub(super) async fn write_audit(db: &dyn Db, entry: &audit::Entry) -> Result<(),
         ],
     )
     .await
-    .map(drop)
 }
 
 pub(super) async fn open_phone(
@@ -317,12 +310,11 @@ pub(super) async fn open_phone(
     identity: &Identity,
     expires: Timestamp,
 ) -> Result<(), Error> {
-    db.execute(
+    db.send(
         "INSERT INTO phones (token, appid, openid, unionid, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
         values![token, &identity.appid, &identity.openid, &identity.unionid, expires],
     )
     .await
-    .map(drop)
 }
 
 pub(super) async fn phone(
@@ -335,7 +327,7 @@ pub(super) async fn phone(
 }
 
 pub(super) async fn close_phone(db: &dyn Db, token: Hashed) -> Result<(), Error> {
-    db.execute("DELETE FROM phones WHERE token = ?1", values![token]).await.map(drop)
+    db.send("DELETE FROM phones WHERE token = ?1", values![token]).await
 }
 
 pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
@@ -348,6 +340,7 @@ pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
         let body = json(&Body { ticket })?.into_bytes();
         let kind = picture.as_ref().map(|picture| picture.content_type.as_str());
         let bytes = picture.as_ref().map(|picture| picture.bytes.as_ref());
+        // One after the other: all at once they would lie in memory twice.
         db.execute(insert, values![body, kind, bytes]).await?;
     }
     Ok(())
@@ -373,10 +366,10 @@ pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
 pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
     // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
     let old = now.before(std::time::Duration::from_secs(3600));
-    db.execute("DELETE FROM decisions WHERE claim_until < ?1", values![old]).await?;
-    db.execute("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
-    db.execute("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
-    db.execute("DELETE FROM links WHERE expires < ?1", values![now]).await?;
+    db.send("DELETE FROM decisions WHERE claim_until < ?1", values![old]).await?;
+    db.send("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
+    db.send("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
+    db.send("DELETE FROM links WHERE expires < ?1", values![now]).await?;
     console::prune(db, now).await
 }
 

@@ -68,11 +68,11 @@ pub(super) async fn change(
             set_groups(db, id, groups.collect()).await?;
         }
         Change::Block => {
-            db.execute("UPDATE persons SET blocked = TRUE WHERE id = ?1", values![id]).await?;
+            db.send("UPDATE persons SET blocked = TRUE WHERE id = ?1", values![id]).await?;
             ended = end_everything(db, id, now).await?;
         }
         Change::Unblock => {
-            db.execute("UPDATE persons SET blocked = FALSE WHERE id = ?1", values![id]).await?;
+            db.send("UPDATE persons SET blocked = FALSE WHERE id = ?1", values![id]).await?;
         }
         Change::Admit(site) => said = set(site, Some(Word::Admitted)).await?,
         Change::Refuse(site) => {
@@ -120,7 +120,7 @@ pub(super) async fn set_groups(
     groups.sort();
     groups.dedup();
     let set = "UPDATE persons SET groups = ?2 WHERE id = ?1";
-    db.execute(set, values![id, json(&groups)?]).await.map(drop)
+    db.send(set, values![id, json(&groups)?]).await
 }
 
 /// Ends a person's logins with all their tokens, and their phones' tokens.
@@ -129,7 +129,7 @@ pub(super) async fn end_everything(
     id: &str,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    db.execute(
+    db.send(
         "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
         values![id],
     )

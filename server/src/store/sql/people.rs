@@ -1,5 +1,7 @@
 //! People: whose an identity is, what they show, and forgetting them.
 
+use futures_util::future::try_join;
+
 use super::{
     Db, Held, admissions, logins, operator,
     rows::{PERSON, all, one, person},
@@ -9,7 +11,7 @@ use crate::{
     forgetting::SHADE,
     person::{self, Found, Identity, KnownIdentity, Newcomer, Person},
     secret::Hashed,
-    store::{Acquaintance, Error, Login, Profile, Shadow},
+    store::{Acquaintance, Decide, Error, Login, Profile, Shadow},
     world::Timestamp,
 };
 
@@ -59,7 +61,7 @@ pub(super) async fn settle(
         Found::Person(id) => return Ok(id),
         Found::Nobody => {
             let insert = "INSERT INTO persons (id, username, since) VALUES (?1, ?2, ?3)";
-            db.execute(insert, values![&newcomer.id, &newcomer.username, now]).await?;
+            db.send(insert, values![&newcomer.id, &newcomer.username, now]).await?;
             newcomer.id.clone()
         }
         Found::LearnsUnionid(id) | Found::Joins(id) => id,
@@ -68,7 +70,7 @@ pub(super) async fn settle(
             stays
         }
     };
-    db.execute(
+    db.send(
         "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (appid, openid) DO UPDATE
          SET unionid = coalesce(excluded.unionid, identities.unionid), person = excluded.person",
@@ -90,7 +92,8 @@ async fn find_and_hold(
     db: &dyn Db,
     identity: &Identity,
 ) -> Result<(Option<KnownIdentity>, Option<String>), Error> {
-    let mut found = (known(db, identity).await?, by_unionid(db, identity).await?);
+    let look = || try_join(known(db, identity), by_unionid(db, identity));
+    let mut found = look().await?;
     loop {
         let persons = found.0.iter().map(|known| &known.person).chain(&found.1);
         let names: Vec<Held<'_>> = persons.map(|id| Held::Person(id)).collect();
@@ -98,7 +101,7 @@ async fn find_and_hold(
             return Ok(found);
         }
         db.hold(&names).await?;
-        let again = (known(db, identity).await?, by_unionid(db, identity).await?);
+        let again = look().await?;
         if again == found {
             return Ok(found);
         }
@@ -135,14 +138,14 @@ pub(super) async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Er
              (SELECT 1 FROM subs own WHERE own.group_name = s.group_name AND own.person = ?2
               AND own.appid = i.appid AND own.openid = i.openid)"
     );
-    db.execute(&keep_names, both).await?;
-    db.execute(&format!("DELETE FROM subs AS s WHERE {known_to_both}"), both).await?;
+    db.send(&keep_names, both).await?;
+    db.send(&format!("DELETE FROM subs AS s WHERE {known_to_both}"), both).await?;
     for table in ["subs", "identities", "logins", "audit"] {
         let hand_over = format!("UPDATE {table} SET person = ?1 WHERE person = ?2");
-        db.execute(&hand_over, both).await?;
+        db.send(&hand_over, both).await?;
     }
     // What both gave in the same moment is there already, and goes with who goes.
-    db.execute(
+    db.send(
         "UPDATE consents SET person = ?1 WHERE person = ?2 AND NOT EXISTS
          (SELECT 1 FROM consents o WHERE o.person = ?1 AND o.site = consents.site AND o.kind = consents.kind
           AND o.text = consents.text AND o.given = consents.given)",
@@ -156,12 +159,12 @@ pub(super) async fn merge(db: &dyn Db, stays: &str, goes: &str) -> Result<(), Er
     operator::set_groups(db, stays, groups).await?;
     admissions::merge(db, stays, goes).await?;
     // Whom the operator keeps out stays out, whichever of the two it was.
-    db.execute(
+    db.send(
         "UPDATE persons SET blocked = TRUE WHERE id = ?1 AND (SELECT blocked FROM persons WHERE id = ?2)",
         both,
     )
     .await?;
-    db.execute("DELETE FROM persons WHERE id = ?1", values![goes]).await?;
+    db.send("DELETE FROM persons WHERE id = ?1", values![goes]).await?;
     Ok(())
 }
 
@@ -179,12 +182,11 @@ pub(super) async fn take_over(db: &dyn Db, identity: &Identity, id: &str) -> Res
         Some(known) => merge(db, id, &known.person).await,
         None => {
             let Identity { appid, openid, unionid } = identity;
-            db.execute(
+            db.send(
                 "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)",
                 values![appid, openid, unionid, id],
             )
             .await
-            .map(drop)
         }
     }
 }
@@ -197,32 +199,30 @@ pub(super) async fn let_go_all_but(
     identity: &Identity,
 ) -> Result<(), Error> {
     let Identity { appid, openid, unionid } = identity;
-    db.execute(
+    db.send(
         "DELETE FROM identities WHERE person = ?1 AND NOT (appid = ?2 AND openid = ?3)
          AND (CAST(?4 AS TEXT) IS NULL OR unionid IS DISTINCT FROM ?4)",
         values![id, appid, openid, unionid],
     )
     .await?;
-    db.execute("DELETE FROM subs WHERE person = ?1 AND appid <> ''", values![id]).await.map(drop)
+    db.send("DELETE FROM subs WHERE person = ?1 AND appid <> ''", values![id]).await
 }
 
-/// Who the person is to a group: the name it knows already, or `fresh` from now on.
-pub(super) async fn sub(
-    db: &dyn Db,
-    group: &str,
-    person: &str,
-    identity: &Identity,
-    fresh: &str,
-) -> Result<String, Error> {
-    let sql = "SELECT sub FROM subs WHERE group_name = ?1 AND person = ?2
-               AND (appid = '' OR (appid = ?3 AND openid = ?4)) ORDER BY appid DESC LIMIT 1";
-    let params = values![group, person, &identity.appid, &identity.openid];
-    if let Some(sub) = one(db, sql, params, |row| row.get("sub")).await? {
-        return Ok(sub);
+/// Who the person is to the group of sites that is signed in to: the name it knows already, or a fresh one from now on.
+pub(super) async fn sub(db: &dyn Db, decide: &Decide, person: &str) -> Result<String, Error> {
+    let Decide { group, newcomer, sub: fresh, decision, .. } = decide;
+    // Who has just been made is known to nobody.
+    if person != newcomer.id {
+        let sql = "SELECT sub FROM subs WHERE group_name = ?1 AND person = ?2
+                   AND (appid = '' OR (appid = ?3 AND openid = ?4)) ORDER BY appid DESC LIMIT 1";
+        let params = values![group, person, &decision.identity.appid, &decision.identity.openid];
+        if let Some(sub) = one(db, sql, params, |row| row.get("sub")).await? {
+            return Ok(sub);
+        }
     }
     let insert = "INSERT INTO subs (group_name, person, sub) VALUES (?1, ?2, ?3)";
-    db.execute(insert, values![group, person, fresh]).await?;
-    Ok(fresh.to_owned())
+    db.send(insert, values![group, person, fresh]).await?;
+    Ok(fresh.clone())
 }
 
 pub(super) async fn acquaintance(
@@ -248,11 +248,11 @@ pub(super) async fn set_profile(
     if let Some(nickname) = &profile.nickname {
         let nickname = Some(nickname).filter(|nickname| !nickname.is_empty());
         let set = "UPDATE persons SET nickname = ?2 WHERE id = ?1";
-        db.execute(set, values![id, nickname]).await?;
+        db.send(set, values![id, nickname]).await?;
     }
     if let Some((content_type, bytes)) = &profile.avatar {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        db.execute(
+        db.send(
             "UPDATE persons SET avatar_type = ?2, avatar = ?3, avatar_version = avatar_version + 1 WHERE id = ?1",
             values![id, content_type, bytes],
         )
@@ -288,7 +288,7 @@ pub(super) async fn forget(
         "DELETE FROM persons WHERE id = ?1",
         "UPDATE audit SET person = NULL, address = NULL, detail = '{}' WHERE person = ?1",
     ] {
-        db.execute(sql, values![id]).await?;
+        db.send(sql, values![id]).await?;
     }
     Ok(ended)
 }
@@ -309,10 +309,10 @@ async fn cast(db: &dyn Db, id: &str, shadow: &Shadow, now: Timestamp) -> Result<
         return Ok(());
     }
     let hand_over = "UPDATE admissions SET person = ?2 WHERE person = ?1 AND word = 'refused'";
-    db.execute(hand_over, values![id, &newcomer.id]).await?;
+    db.send(hand_over, values![id, &newcomer.id]).await?;
     for Identity { appid, openid, .. } in identities {
         let insert = "INSERT INTO identities (appid, openid, person) VALUES (?1, ?2, ?3)";
-        db.execute(insert, values![appid, openid, &newcomer.id]).await?;
+        db.send(insert, values![appid, openid, &newcomer.id]).await?;
     }
     Ok(())
 }
@@ -322,7 +322,7 @@ pub(super) async fn meet(db: &dyn Db, identity: &Identity, shade: &Identity) -> 
     hold(db, identity).await?;
     let Some(shadow) = known(db, shade).await? else { return Ok(()) };
     let delete = "DELETE FROM identities WHERE appid = ?1 AND openid = ?2";
-    db.execute(delete, values![&shade.appid, &shade.openid]).await?;
+    db.send(delete, values![&shade.appid, &shade.openid]).await?;
     take_over(db, identity, &shadow.person).await
 }
 
@@ -333,5 +333,5 @@ pub(super) async fn let_shadow_go(db: &dyn Db, id: &str) -> Result<(), Error> {
          AND EXISTS (SELECT 1 FROM identities i WHERE i.person = p.id)
          AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.person = p.id AND i.openid NOT LIKE '{SHADE}%')"
     );
-    db.execute(&sql, values![id]).await.map(drop)
+    db.send(&sql, values![id]).await
 }

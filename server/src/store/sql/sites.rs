@@ -24,7 +24,7 @@ pub(super) async fn every(db: &dyn Db) -> Result<Vec<Site>, Error> {
 }
 
 pub(super) async fn put(db: &dyn Db, site: &Site) -> Result<(), Error> {
-    db.execute(
+    db.send(
         "INSERT INTO sites (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
         values![&site.id, json(site)?],
     )
@@ -36,7 +36,7 @@ pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool
     let removed = db.execute("DELETE FROM sites WHERE id = ?1", values![id]).await? > 0;
     if removed {
         // Who registers the same id again starts with a clean door.
-        db.execute("DELETE FROM admissions WHERE site = ?1", values![id]).await?;
+        db.send("DELETE FROM admissions WHERE site = ?1", values![id]).await?;
         logins::end(db, "l.site = ?1", values![id], now).await?;
         changed(db).await?;
     }
