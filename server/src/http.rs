@@ -9,7 +9,7 @@ use axum::{
     routing::{delete, get, post},
 };
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::compression::CompressionLayer;
 
 use crate::{app::SharedApp, limits::What};
 
@@ -50,62 +50,62 @@ pub fn public(app: SharedApp) -> Router {
     let limited = |what| from_fn_with_state((app.clone(), what), guard::limit);
 
     let tickets = Router::new()
-        .route("/", post(browser::open))
-        .route("/{ticket}", get(watch::poll).layer(limited(What::Watch)))
-        .route("/{ticket}/code", get(browser::code))
-        .route("/{ticket}/ws", get(watch::socket).layer(limited(What::Watch)))
-        .route("/{ticket}/events", get(watch::events).layer(limited(What::Watch)))
-        .route("/{ticket}/claim", post(browser::claim))
-        .route("/{ticket}/renew", post(browser::renew))
-        .route("/{ticket}/digits", post(browser::digits).layer(limited(What::Digits)))
-        .route("/{ticket}/cancel", post(browser::cancel));
+        .route("/api/tickets", post(browser::open))
+        .route("/api/tickets/{ticket}", get(watch::poll).layer(limited(What::Watch)))
+        .route("/api/tickets/{ticket}/code", get(browser::code))
+        .route("/api/tickets/{ticket}/ws", get(watch::socket).layer(limited(What::Watch)))
+        .route("/api/tickets/{ticket}/events", get(watch::events).layer(limited(What::Watch)))
+        .route("/api/tickets/{ticket}/claim", post(browser::claim))
+        .route("/api/tickets/{ticket}/renew", post(browser::renew))
+        .route("/api/tickets/{ticket}/digits", post(browser::digits).layer(limited(What::Digits)))
+        .route("/api/tickets/{ticket}/cancel", post(browser::cancel));
 
     let phone = Router::new()
-        .route("/tickets/{scene}/scan", post(phone::scan).layer(limited(What::Scan)))
-        .route("/tickets/{scene}/approve", post(phone::approve))
-        .route("/tickets/{scene}/deny", post(phone::deny))
+        .route("/api/phone/tickets/{scene}/scan", post(phone::scan).layer(limited(What::Scan)))
+        .route("/api/phone/tickets/{scene}/approve", post(phone::approve))
+        .route("/api/phone/tickets/{scene}/deny", post(phone::deny))
         .route(
-            "/codes/{digits}/scan",
+            "/api/phone/codes/{digits}/scan",
             post(phone::scan_digits).layer(limited(What::Scan)).layer(limited(What::Digits)),
         )
-        .route("/session", post(account::session).layer(limited(What::Scan)))
-        .route("/session", delete(account::end_session))
-        .route("/attempts", get(account::attempts))
-        .route("/consents", get(account::consents))
-        .route("/consents/{site}", delete(account::withdraw))
-        .route("/logins", get(account::logins))
-        .route("/logins", delete(account::end_all).layer(limited(What::Scan)))
-        .route("/logins/{id}", delete(account::end_login))
+        .route("/api/phone/session", post(account::session).layer(limited(What::Scan)))
+        .route("/api/phone/session", delete(account::end_session))
+        .route("/api/phone/attempts", get(account::attempts))
+        .route("/api/phone/consents", get(account::consents))
+        .route("/api/phone/consents/{site}", delete(account::withdraw))
+        .route("/api/phone/logins", get(account::logins))
+        .route("/api/phone/logins", delete(account::end_all).layer(limited(What::Scan)))
+        .route("/api/phone/logins/{id}", delete(account::end_login))
         .route(
-            "/profile",
+            "/api/phone/profile",
             axum::routing::put(account::set_profile)
                 .layer(DefaultBodyLimit::max(account::PROFILE_BODY)),
         )
-        .route("/asks", get(owner::asks))
-        .route("/asks/{person}/{site}", post(owner::answer).layer(limited(What::Scan)))
-        .route("/me", get(account::me))
-        .route("/me", delete(account::forget).layer(limited(What::Scan)))
+        .route("/api/phone/asks", get(owner::asks))
+        .route("/api/phone/asks/{person}/{site}", post(owner::answer).layer(limited(What::Scan)))
+        .route("/api/phone/me", get(account::me))
+        .route("/api/phone/me", delete(account::forget).layer(limited(What::Scan)))
         .layer(from_fn(guard::carry_through));
 
     let site = Router::new()
-        .route("/par", post(token::par))
-        .route("/device_authorization", post(token::device))
-        .route("/token", post(token::token))
-        .route("/revoke", post(token::revoke))
-        .route("/introspect", post(token::introspect))
-        .route("/userinfo", get(token::userinfo).post(token::userinfo_by_post))
+        .route("/oauth2/par", post(token::par))
+        .route("/oauth2/device_authorization", post(token::device))
+        .route("/oauth2/token", post(token::token))
+        .route("/oauth2/revoke", post(token::revoke))
+        .route("/oauth2/introspect", post(token::introspect))
+        .route("/oauth2/userinfo", get(token::userinfo).post(token::userinfo_by_post))
         .layer(from_fn_with_state(app.clone(), guard::limit_sites))
-        .route("/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
-        .route("/logout", get(logout::logout).post(logout::logout_by_post))
-        .route("/logout/confirm", post(logout::confirmed))
-        .route("/jwks", get(oidc::jwks));
+        .route("/oauth2/authorize", get(oidc::authorize).post(oidc::authorize_by_post))
+        .route("/oauth2/logout", get(logout::logout).post(logout::logout_by_post))
+        .route("/oauth2/logout/confirm", post(logout::confirmed))
+        .route("/oauth2/jwks", get(oidc::jwks));
 
     // On the hosts of applications, whose proxies hand these through.
     let applications = Router::new()
-        .route("/start", get(forward::start))
-        .route("/callback", get(forward::callback))
-        .route("/sign-out", get(forward::sign_out))
-        .route("/page.css", get(assets::style));
+        .route("/.saoma/start", get(forward::start))
+        .route("/.saoma/callback", get(forward::callback))
+        .route("/.saoma/sign-out", get(forward::sign_out))
+        .route("/.saoma/page.css", get(assets::style));
 
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
@@ -132,7 +132,7 @@ pub fn public(app: SharedApp) -> Router {
         .route("/link/let-in", get(links::let_in))
         .route("/forward-auth", get(forward::check))
         .route("/forward-auth/nginx", get(forward::check_for_nginx))
-        .nest("/.saoma", applications)
+        .merge(applications)
         .route("/sign-out", post(pages::sign_out))
         .route("/logins/{id}/end", post(pages::end_login))
         .route("/tickets/{ticket}/answer", get(pages::answer))
@@ -143,20 +143,15 @@ pub fn public(app: SharedApp) -> Router {
         .route("/openapi.json", get(openapi::public))
         .route("/healthz", get(admin::healthz))
         .route("/readyz", get(admin::readyz))
-        .nest("/api/tickets", tickets)
-        .nest("/api/phone", phone)
-        .nest("/oauth2", site)
+        .merge(tickets)
+        .merge(phone)
+        .merge(site)
         .fallback(reply::not_found)
         .method_not_allowed_fallback(reply::method_not_allowed)
-        // In one layer, from the outside in: each by itself would be allocated anew for every request.
+        // In one layer: each by itself would be allocated anew for every request.
         .layer(
             ServiceBuilder::new()
-                .layer(from_fn_with_state(app.clone(), guard::measure))
-                .layer(CatchPanicLayer::custom(reply::panicked))
-                .layer(from_fn(reply::in_the_callers_language))
-                .layer(from_fn_with_state(app.clone(), guard::headers))
-                .layer(from_fn_with_state(app.clone(), guard::cross_origin))
-                .layer(limited(What::Request))
+                .layer(from_fn_with_state(app.clone(), guard::public))
                 .layer(DefaultBodyLimit::max(BODY)),
         )
         .with_state(app)
@@ -182,9 +177,7 @@ pub fn operators(app: SharedApp) -> Router {
         .route("/neighbours/token", get(neighbours::token).post(neighbours::token))
         .merge(operators_console(&app))
         .fallback(reply::not_found)
-        .layer(from_fn_with_state(app.clone(), guard::headers))
-        .layer(from_fn(reply::in_the_callers_language))
-        .layer(CatchPanicLayer::custom(reply::panicked))
+        .layer(from_fn_with_state(app.clone(), guard::operators))
         .with_state(app)
 }
 

@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-
 use tracing::Instrument as _;
 
-use super::{caller, reply::Refused};
+use super::{
+    caller,
+    reply::{self, Lang, Refused},
+};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -25,11 +27,15 @@ pub(super) async fn limit(
     request: Request,
     next: Next,
 ) -> Response {
-    let address = caller::address(&app, request.extensions(), request.headers());
+    limited(&app, what, request, next).await
+}
+
+async fn limited(app: &App, what: What, request: Request, next: Next) -> Response {
+    let address = caller::address(app, request.extensions(), request.headers());
     match app.limits.of_address(what, address, app.world.now()) {
         Ok(()) => next.run(request).await,
         Err(error) => {
-            hint_at_proxies(&app, &request);
+            hint_at_proxies(app, &request);
             error.into_response()
         }
     }
@@ -97,12 +103,10 @@ fn hint_at_proxies(app: &App, request: &Request) {
     }
 }
 
-/// Counts and times every answer.
-pub(super) async fn measure(
-    State(app): State<SharedApp>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// All that holds around every public route, from the outside in. It is one layer: axum boxes each, and for every request
+/// clones it anew with all that it wraps.
+pub(super) async fn public(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+    // Counts and times every answer.
     let watch = Stopwatch::start();
     let method = match *request.method() {
         Method::GET => "GET",
@@ -123,7 +127,9 @@ pub(super) async fn measure(
         http.route = route,
         http.response.status_code = tracing::field::Empty
     );
-    let response = next.run(request).instrument(span.clone()).await;
+    let lang = Lang::of(request.headers());
+    let response =
+        safely(&app, lang, cross_origin(&app, request, next)).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     let status = match response.status().as_u16() / 100 {
         1 => "1xx",
@@ -143,14 +149,24 @@ pub(super) async fn measure(
     response
 }
 
-/// Sets on every answer what no page may do without.
-pub(super) async fn headers(
+/// The same around what operators reach.
+pub(super) async fn operators(
     State(app): State<SharedApp>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    let lang = Lang::of(request.headers());
+    safely(&app, lang, next.run(request)).await
+}
+
+/// An answer as everybody may have it, with what no page may do without.
+async fn safely(app: &App, lang: Lang, answering: impl Future<Output = Response>) -> Response {
+    let mut response = reply::spoken(lang, answering).await;
+    set_headers(app, response.headers_mut());
+    response
+}
+
+fn set_headers(app: &App, headers: &mut HeaderMap) {
     let mut set = |name, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -164,7 +180,6 @@ pub(super) async fn headers(
     if app.settings.public_url.starts_with("https://") {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }
-    response
 }
 
 /// The policy of saoma's own pages: scripts, styles, pictures and connections of its own, nothing inline, in nobody's frame.
@@ -178,14 +193,10 @@ pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Which other origins may read an answer. A layer around all routes, so that it meets preflights too, which no route takes.
-pub(super) async fn cross_origin(
-    State(app): State<SharedApp>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Which other origins may read an answer. Around all routes, so that it meets preflights too, which no route takes.
+async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
-        return next.run(request).await;
+        return limited(app, What::Request, request, next).await;
     };
     let text = origin.to_str().unwrap_or_default();
     match request.uri().path() {
@@ -193,23 +204,24 @@ pub(super) async fn cross_origin(
         // site's is for the handler, which knows the ticket.
         path if path == "/api/tickets" || path.starts_with("/api/tickets/") => {
             if text == app.settings.public_url || app.sites.any_allows_origin(text) {
-                allow(request, next, origin, "GET, POST").await
+                allow(app, request, next, origin, "GET, POST").await
             } else {
                 Error::from(Code::OriginNotAllowed).into_response()
             }
         }
-        "/oauth2/jwks" => allow(request, next, HeaderValue::from_static("*"), "GET").await,
+        "/oauth2/jwks" => allow(app, request, next, HeaderValue::from_static("*"), "GET").await,
         // Public sites whose pages redeem the code themselves.
         "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke"
             if app.sites.any_allows_origin(text) =>
         {
-            allow(request, next, origin, "GET, POST").await
+            allow(app, request, next, origin, "GET, POST").await
         }
-        _ => next.run(request).await,
+        _ => limited(app, What::Request, request, next).await,
     }
 }
 
 async fn allow(
+    app: &App,
     request: Request,
     next: Next,
     origin: HeaderValue,
@@ -217,8 +229,11 @@ async fn allow(
 ) -> Response {
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response =
-        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if preflight {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        limited(app, What::Request, request, next).await
+    };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));

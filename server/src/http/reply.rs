@@ -1,6 +1,6 @@
 //! Answers: problem+json for `/api`, pages for people, and errors in the caller's language.
 
-use std::any::Any;
+use std::{any::Any, panic::AssertUnwindSafe};
 
 use askama::Template;
 use axum::{
@@ -10,6 +10,7 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
+use futures_util::FutureExt as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -104,10 +105,11 @@ impl IntoResponse for Error {
     }
 }
 
-/// Writes the body of an error in the language of who asked.
-pub(super) async fn in_the_callers_language(request: Request, next: Next) -> Response {
-    let lang = Lang::of(request.headers());
-    let mut response = next.run(request).await;
+/// An answer; the body of one that is an error is written in the language of who asked. A panic costs its own request and
+/// no other.
+pub(super) async fn spoken(lang: Lang, answering: impl Future<Output = Response>) -> Response {
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(panicked);
     let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
         return response;
     };
@@ -213,8 +215,8 @@ pub(super) async fn method_not_allowed() -> Error {
     Code::MethodNotAllowed.into()
 }
 
-/// A panic costs its own request and no other. Its text goes to the log by the hook that every panic passes.
-pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+/// What a panic is answered with. Its text goes to the log by the hook that every panic passes.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!(name: "panics", "a request panicked; please report it with the lines above");
     Error::from(Code::Internal).into_response()
 }
@@ -272,28 +274,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_its_own_request_and_tells_nothing() {
-        use axum::{Router, body::Body, middleware::from_fn, routing::get};
-        use tower::ServiceExt as _;
-        use tower_http::catch_panic::CatchPanicLayer;
-        async fn breaks() {
+        async fn breaks() -> Response {
             panic!("a secret of the inside");
         }
-        let router = Router::new()
-            .route("/breaks", get(breaks))
-            .route("/works", get(async || "fine"))
-            .layer(from_fn(in_the_callers_language))
-            .layer(CatchPanicLayer::custom(panicked));
-        let ask = async |path: &str| {
-            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-            let response = router.clone().oneshot(request).await.unwrap();
+        let answer = async |response: Response| {
             let status = response.status().as_u16();
             let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
             (status, String::from_utf8(body.to_vec()).unwrap())
         };
-        let (status, body) = ask("/breaks").await;
+        let (status, body) = answer(spoken(Lang::En, breaks()).await).await;
         assert_eq!(status, 500);
-        assert!(!body.contains("secret"), "{body}");
-        assert_eq!(ask("/works").await, (200, "fine".to_owned()));
+        assert!(body.contains("internal") && !body.contains("secret"), "{body}");
+        let works = spoken(Lang::En, async { "fine".into_response() }).await;
+        assert_eq!(answer(works).await, (200, "fine".to_owned()));
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! One key pair: made, read, and as JWKS publishes it.
 
+use std::sync::Arc;
+
 use aws_lc_rs::{
     encoding::AsDer as _,
+    rand::SystemRandom,
     rsa::{KeyPair as RsaKeyPair, KeySize, PublicKeyComponents},
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256},
 };
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
-use jsonwebtoken::{DecodingKey, EncodingKey};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::DecodingKey;
 use serde_json::{Value, json};
 
 use super::Error;
@@ -18,9 +18,31 @@ use crate::site::Alg;
 /// A key pair, ready to use.
 #[derive(Clone)]
 pub(super) struct Pair {
-    pub(super) private: EncodingKey,
+    pub(super) private: Private,
     pub(super) public: DecodingKey,
     pub(super) jwk: Value,
+}
+
+/// A private key, read once: `jsonwebtoken` would read it again and check it anew for every signature.
+#[derive(Clone)]
+pub(super) enum Private {
+    Rsa(Arc<RsaKeyPair>),
+    P256(Arc<EcdsaKeyPair>),
+}
+
+impl Private {
+    /// Signs as JWS has it (RFC 7518 sections 3.3 and 3.4).
+    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let (dice, refused) = (SystemRandom::new(), |_| Error::Crypto("sign a JWT"));
+        match self {
+            Self::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &dice, message, &mut signature).map_err(refused)?;
+                Ok(signature)
+            }
+            Self::P256(pair) => Ok(pair.sign(&dice, message).map_err(refused)?.as_ref().to_vec()),
+        }
+    }
 }
 
 impl Pair {
@@ -59,17 +81,10 @@ fn rsa(kid: &str, der: &[u8]) -> Result<Pair, Error> {
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid,
         "n": URL_SAFE_NO_PAD.encode(&public.n), "e": URL_SAFE_NO_PAD.encode(&public.e),
     });
-    // The library reads PKCS#8 from PEM alone; its DER is PKCS#1.
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        STANDARD.encode(der)
-    );
-    let private =
-        EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(|_| Error::Crypto("read an RSA key"))?;
     let (n, e) = (URL_SAFE_NO_PAD.encode(&public.n), URL_SAFE_NO_PAD.encode(&public.e));
     let public =
         DecodingKey::from_rsa_components(&n, &e).map_err(|_| Error::Crypto("read an RSA key"))?;
-    Ok(Pair { private, public, jwk })
+    Ok(Pair { private: Private::Rsa(Arc::new(pair)), public, jwk })
 }
 
 fn p256(kid: &str, der: &[u8]) -> Result<Pair, Error> {
@@ -88,5 +103,5 @@ fn p256(kid: &str, der: &[u8]) -> Result<Pair, Error> {
     let public =
         DecodingKey::from_ec_components(&URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y))
             .map_err(|_| Error::Crypto("read a P-256 key"))?;
-    Ok(Pair { private: EncodingKey::from_ec_der(der), public, jwk })
+    Ok(Pair { private: Private::P256(Arc::new(pair)), public, jwk })
 }

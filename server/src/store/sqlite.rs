@@ -114,7 +114,8 @@ impl Sqlite {
     }
 
     fn of(path: &Path, connection: Connection) -> Result<Self, Error> {
-        connection.execute_batch("PRAGMA wal_autocheckpoint = 0")?;
+        // The pages that are written again and again stay in the writer's memory: 8 MiB of them.
+        connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;")?;
         let (writer, jobs) = channel();
         let (tidy, asked) = sync_channel(1);
         let writing = Handle(Mutex::new(connection));
@@ -143,23 +144,16 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        let watch = Stopwatch::start();
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |handle| {
-            let result = handle.and_then(|handle| handle.in_savepoint(work));
-            Box::new(move |committed| {
-                // Who asked may have gone away; the work stands all the same.
-                let _ = answer.send(committed.and(result));
-            })
-        });
-        self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
-        let span = tracing::debug_span!("store.write");
-        let answer = answered
-            .instrument(span)
-            .await
-            .map_err(|_| Error("the writer has stopped".to_owned()))?;
-        self.times.took("write", watch.elapsed());
-        answer
+        self.written(|handle| handle.in_savepoint(work)).await
+    }
+
+    /// A statement that fails takes back its own: a savepoint would only copy each page that it touches.
+    async fn write_one<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.written(|handle| at_once(work(handle))).await
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -188,6 +182,32 @@ impl Database for Sqlite {
         let looked = self.readers.with(look);
         self.times.took("read", watch.elapsed());
         looked
+    }
+}
+
+impl Sqlite {
+    /// Has the writer do this, and waits until it is committed.
+    async fn written<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Handle) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let watch = Stopwatch::start();
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |handle| {
+            let result = handle.and_then(work);
+            Box::new(move |committed| {
+                // Who asked may have gone away; the work stands all the same.
+                let _ = answer.send(committed.and(result));
+            })
+        });
+        self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
+        let span = tracing::debug_span!("store.write");
+        let answer = answered
+            .instrument(span)
+            .await
+            .map_err(|_| Error("the writer has stopped".to_owned()))?;
+        self.times.took("write", watch.elapsed());
+        answer
     }
 }
 

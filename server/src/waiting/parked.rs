@@ -224,11 +224,10 @@ impl Parked {
         socket.look = Look::Idle;
         socket.ends = ends;
         let is_news = std::mem::replace(&mut socket.told, told.news) != told.news;
-        if is_news && !socket.sends(&frame::text(&told.text)) {
+        let more = if told.is_final { SendFlags::MORE } else { SendFlags::empty() };
+        if is_news && !socket.sends_with(&frame::text(&told.text), more) {
             inner.close(slot, None);
-            return false;
-        }
-        if told.is_final {
+        } else if told.is_final {
             inner.close(slot, Some(1000));
         } else {
             inner.schedule(slot, ends);
@@ -390,7 +389,8 @@ impl Inner {
             named.remove();
         }
         if let Some(code) = code {
-            socket.sends(&frame::close(code));
+            // The end that follows goes in the same packet, and so does the last state before it.
+            socket.sends_with(&frame::close(code), SendFlags::MORE);
         }
         // Data that was never read would turn the close into a reset, and the farewell would be lost with it.
         let _ = shutdown(&socket.descriptor, Shutdown::Write);
@@ -499,7 +499,11 @@ impl Look {
 impl Socket {
     /// Sends a frame, if the kernel takes all of it at once: who does not read a few bytes is not waited for.
     fn sends(&self, frame: &[u8]) -> bool {
-        send(&self.descriptor, frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+        self.sends_with(frame, SendFlags::empty())
+    }
+
+    fn sends_with(&self, frame: &[u8], flags: SendFlags) -> bool {
+        send(&self.descriptor, frame, flags | SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
             .is_ok_and(|sent| sent == frame.len())
     }
 }
