@@ -107,8 +107,7 @@ impl Server {
         let begun = Instant::now();
         let child = command.spawn()?;
         let pid = child.id().ok_or("a server that ended at once")?;
-        let mut server =
-            Self {
+        let mut server = Self {
             address,
             pid,
             start: Duration::ZERO,

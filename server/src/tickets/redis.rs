@@ -150,7 +150,13 @@ impl Redis {
         whole.hset_multiple(ticket_key(id), &[("v", b"0".to_vec()), ("t", json(ticket)?)]).ignore();
         whole.cmd("PEXPIRE").arg(ticket_key(id)).arg(life).ignore();
         if let Some(picture) = picture {
-            whole.cmd("SET").arg(picture_key(id)).arg(picture.packed()).arg("PX").arg(life).ignore();
+            whole
+                .cmd("SET")
+                .arg(picture_key(id))
+                .arg(picture.packed())
+                .arg("PX")
+                .arg(life)
+                .ignore();
         }
         self.whole(&whole).await?;
         let index =
