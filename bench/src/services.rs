@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
@@ -24,7 +25,8 @@ pub(crate) struct Service {
 
 impl Service {
     /// A Redis that keeps everything in memory alone.
-    pub(crate) async fn redis(port: u16) -> Result<Self> {
+    pub(crate) async fn redis() -> Result<Self> {
+        let port = fresh_port();
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
         command.arg("--port").arg(port.to_string());
@@ -33,7 +35,8 @@ impl Service {
     }
 
     /// A PostgreSQL with a folder of its own in `beside`; its commits are durable.
-    pub(crate) async fn postgres(beside: &Path, port: u16) -> Result<Self> {
+    pub(crate) async fn postgres(beside: &Path) -> Result<Self> {
+        let port = fresh_port();
         let own = tempfile::Builder::new().prefix("bench-postgres-").tempdir_in(beside)?;
         let folder = own.path();
         let data = folder.join("data");
@@ -82,6 +85,12 @@ impl Service {
         }
         Err(format!("nothing listens on port {port}").into())
     }
+}
+
+/// A port that no service of this run had: the one before may not be gone yet, and would be taken for the new one.
+fn fresh_port() -> u16 {
+    static USED: AtomicU16 = AtomicU16::new(0);
+    17_300 + USED.fetch_add(1, Ordering::Relaxed) % 600
 }
 
 /// PostgreSQL refuses to run as root.

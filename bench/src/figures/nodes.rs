@@ -17,10 +17,10 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
 }
 
 async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
-    let redis = Service::redis(17_379).await?;
+    let redis = Service::redis().await?;
     // Node keeps nothing that outlives its tickets.
     let postgres = match kind {
-        Kind::Saoma => Some(Service::postgres(&beside()?, 17_432).await?),
+        Kind::Saoma => Some(Service::postgres(&beside()?).await?),
         Kind::Node => None,
     };
     let mut setup = bench.setup(kind);
