@@ -124,6 +124,7 @@ test('declined on the phone: the person may try again, with a fresh ticket', asy
   await inState(page, 'waiting');
   const first = saoma.last;
   first.scan();
+  await inState(page, 'scanned');
   first.deny();
   await inState(page, 'denied');
   assert.equal(await status(page).textContent(), 'Declined on your phone');
