@@ -40,7 +40,8 @@ pub async fn meet(app: &App, identity: &Identity) -> Result<(), store::Error> {
     app.store.meet(identity, &shade(&app.keys, identity)).await
 }
 
-fn shade(keys: &Keys, identity: &Identity) -> Identity {
+/// What stands in the place of this identity once its person is forgotten.
+pub fn shade(keys: &Keys, identity: &Identity) -> Identity {
     let name = Hashed::of(format!("{}\n{}", identity.appid, identity.openid));
     let hash = keys.derive("forgotten", name);
     Identity {

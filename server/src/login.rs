@@ -146,12 +146,13 @@ fn reason(why: Denied) -> Option<&'static str> {
 pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
     let now = app.world.now();
     let seen = app.tickets.by_id(id).await?;
-    if let Some(seen) = &seen
-        && matches!(seen.ticket.stage, Stage::Waiting)
-    {
-        return Ok(Standing::Living(Box::new(seen.clone())));
-    }
-    // A scanned ticket may have been decided by a phone that another node served, or before this node died.
+    // A scanned ticket may have been decided by a phone that another node served, or before that node died.
+    let seen = match seen {
+        Some(seen) if !app.tickets.is_shared() || matches!(seen.ticket.stage, Stage::Waiting) => {
+            return Ok(Standing::Living(Box::new(seen)));
+        }
+        seen => seen,
+    };
     let (decided, claimed) = join(app.store.decision_by_ticket(id), app.tickets.claimed(id)).await;
     let claimed = claimed?;
     match decided? {

@@ -19,6 +19,7 @@ use crate::{
     region::Regions,
     site::Sites,
     store::{self, SharedStore},
+    ticket::Stage,
     tickets::{self, SharedTickets},
     tls::Tls,
     waiting::Waiting,
@@ -92,7 +93,14 @@ pub async fn assemble(
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     sites.keep(store.sites().await?);
     for parked in store.unpark().await? {
-        tickets.put(parked.ticket, parked.picture).await?;
+        // Whose phone was answered in the very moment of the stop is known by its decision.
+        let is_decided = match parked.ticket.stage {
+            Stage::Waiting => false,
+            Stage::Scanned(_) => store.decision_by_ticket(parked.ticket.id).await?.is_some(),
+        };
+        if !is_decided {
+            tickets.put(parked.ticket, parked.picture).await?;
+        }
     }
     tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);

@@ -20,7 +20,7 @@ use crate::{
     site::{Alg, Site},
     ticket::{Browser, Decision},
     tickets::Parked,
-    world::Timestamp,
+    world::{Stopwatch, Timestamp},
 };
 
 pub mod backup;
@@ -147,12 +147,17 @@ pub struct Token {
 }
 
 /// Tokens to be revoked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Revoke {
     /// One.
     Token(Hashed),
     /// All that came of one code.
-    Family(Hashed),
+    Family {
+        /// The family.
+        id: Hashed,
+        /// Whose it is.
+        login: String,
+    },
 }
 
 /// A login that ended, and whose site is to be told.
@@ -192,13 +197,26 @@ pub enum Redemption {
     Reused,
 }
 
-/// What is known of a person at a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Acquaintance {
-    /// The person has signed in with this browser before.
-    pub browser: bool,
-    /// The person has signed in to this site before.
-    pub site: bool,
+/// What a write gave, and since when that is durable.
+#[derive(Debug)]
+pub struct Committed<T> {
+    /// What it gave.
+    pub value: T,
+    /// Runs since the commit.
+    pub since: Stopwatch,
+}
+
+/// A person as they come to a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who.
+    pub person: Person,
+    /// What has been said about them there.
+    pub word: Option<Word>,
+    /// They have signed in with this browser before.
+    pub knows_browser: bool,
+    /// They have signed in to this site before.
+    pub knows_site: bool,
 }
 
 /// Which people an operator looks for.
@@ -308,7 +326,7 @@ impl fmt::Debug for StoredKey {
 pub trait Store: Send + Sync + 'static {
     /// Writes a decision, durable before this returns, with the person, identity, `sub`, login, session and audit row it
     /// makes, with what its one-time link gives, and with the wish of who must ask the owner first. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
-    async fn decide(&self, decide: Decide) -> Result<Decided, Error>;
+    async fn decide(&self, decide: Decide) -> Result<Committed<Decided>, Error>;
 
     /// The decision about the ticket of this hash.
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error>;
@@ -316,7 +334,7 @@ pub trait Store: Send + Sync + 'static {
     /// The decision about the ticket of this public name.
     async fn decision_by_scene(&self, scene: &str) -> Result<Option<Decided>, Error>;
 
-    /// The approval that this code's hash stands for.
+    /// The approval that this code's hash stands for; without its login, where the person has been blocked since.
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error>;
 
     /// Consumes a code and keeps the tokens it gives, in one step; of many racing calls one consumes.
@@ -342,13 +360,15 @@ pub trait Store: Send + Sync + 'static {
     /// A person.
     async fn person(&self, id: &str) -> Result<Option<Person>, Error>;
 
-    /// How well a person is known here.
-    async fn acquaintance(
+    /// Whose identity this is, and what they are to a site and a browser, in one look. A shadow that stands under `shade`
+    /// gets its identity back first, as by [`Store::meet`].
+    async fn arrival(
         &self,
-        person: &str,
-        browser: Option<Hashed>,
+        identity: &Identity,
+        shade: &Identity,
         site: &str,
-    ) -> Result<Acquaintance, Error>;
+        browser: Option<Hashed>,
+    ) -> Result<Option<Arrival>, Error>;
 
     /// A living login.
     async fn login(&self, id: &str) -> Result<Option<Login>, Error>;

@@ -196,6 +196,12 @@ pub trait Tickets: Send + Sync + 'static {
         std::future::pending().await
     }
 
+    /// Whether other nodes write here, too: then a ticket may stand that has been decided, by a node that died before it
+    /// could remove it.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Where nodes share the access token of WeChat; none where each has its own.
     fn token_store(&self) -> Option<Arc<dyn wechat::token::TokenStore>> {
         None

@@ -93,13 +93,19 @@ impl Waiting {
     }
 
     /// Tells a parked page a state after which nothing comes, without a look: who has just written it need not read it back.
-    pub fn tell_final(&self, ticket: Hashed, told: &Told) {
+    /// Returns whether there was one.
+    pub fn tell_final(&self, ticket: Hashed, told: &Told) -> bool {
         #[cfg(target_os = "linux")]
-        if let Some(parked) = self.parked.get() {
-            parked.tell(ticket, told);
-        }
+        let was_there = self
+            .parked
+            .get()
+            .is_some_and(|parked| parked.tell(ticket, told) == parked::Telling::Told);
         #[cfg(not(target_os = "linux"))]
-        let _ = (ticket, told);
+        let was_there = {
+            let _ = (ticket, told);
+            false
+        };
+        was_there
     }
 
     /// Tells everybody to look again, in their own time: after a lost connection to the store.

@@ -84,6 +84,9 @@ impl Stopwatch {
     }
 }
 
+/// In the order of their bytes.
+const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
 /// Where time and randomness come from.
 pub struct World {
     clock: Clock,
@@ -190,10 +193,22 @@ impl World {
         }
     }
 
+    /// A name for a row, of 22 letters and digits: its moment in milliseconds, and 83 random bits. Names sort as they were
+    /// given, so that indexes grow at their end. No secret: it tells when.
+    pub fn row_name(&self) -> String {
+        const RADIX: u64 = LETTERS.len() as u64;
+        let mut left = u64::try_from(self.now().millis()).unwrap_or_default();
+        let mut name = [b'0'; 8];
+        for place in name.iter_mut().rev() {
+            let letter = usize::try_from(left % RADIX).ok().and_then(|at| LETTERS.get(at));
+            *place = letter.copied().unwrap_or(b'0');
+            left /= RADIX;
+        }
+        String::from_utf8_lossy(&name).into_owned() + &self.base62(14)
+    }
+
     /// `len` letters and digits, each of 62 as likely as the other: 22 of them are more than 128 bits.
     pub fn base62(&self, len: usize) -> String {
-        const LETTERS: &[u8; 62] =
-            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         let mut text = String::with_capacity(len);
         while text.len() < len {
             for byte in self.bytes::<32>() {
@@ -248,6 +263,18 @@ mod tests {
         let expected = 220_000.0 / 62.0;
         let chi: f64 = letters.values().map(|n| (n - expected) * (n - expected) / expected).sum();
         assert!(chi < 120.0, "letters are not equally likely: chi-square {chi}");
+    }
+
+    #[test]
+    fn names_of_rows_sort_as_they_were_given() {
+        let world = World::held(Timestamp::from_millis(1_795_646_200_000), 7);
+        let mut names = Vec::new();
+        for millis in [1, 1, 60, 3_600_000, 100_000_000_000] {
+            world.advance(Duration::from_millis(millis));
+            names.push(world.row_name());
+        }
+        assert!(names.is_sorted() && names.iter().all(|name| name.len() == 22), "{names:?}");
+        assert_ne!(world.row_name(), world.row_name(), "in one moment, too");
     }
 
     #[tokio::test]

@@ -32,7 +32,10 @@ use tokio_tungstenite::{
 
 use super::caller::{Asked, Caller, Piece};
 #[cfg(target_os = "linux")]
-use crate::waiting::{TICK, parked::Parked};
+use crate::waiting::{
+    TICK,
+    parked::{Parked, Telling},
+};
 use crate::{
     app::SharedApp,
     error::{Code, Error},
@@ -224,7 +227,7 @@ async fn look_for_parked(app: SharedApp, id: Hashed) {
         parked.begin(id);
         match login::find(&app, id).await {
             Ok(standing) => {
-                if !parked.tell(id, &standing.told(app.world.now())) {
+                if parked.tell(id, &standing.told(app.world.now())) != Telling::Stale {
                     return;
                 }
             }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::future::join;
 
-use super::{Claim, Outcome, Standing, door_of};
+use super::{
+    Claim, Outcome, Standing, door_of,
+    scan::{arrival, door_to},
+};
 use crate::{
     admission::{Door, Word},
     app::App,
@@ -15,7 +18,7 @@ use crate::{
     risk::{Ask, Level, Risk},
     secret::{Hashed, Secret},
     site::{self, Site},
-    store::{Decide, Login, LoginOf},
+    store::{Arrival, Committed, Decide, Login, LoginOf},
     ticket::{Approval, Browser, Decision, Denied, Kind, Owner, Refusal, Verdict},
 };
 
@@ -62,16 +65,13 @@ async fn decide(
         Some(approval) => seen.ticket.approve(token, approval, now)?,
         None => seen.ticket.deny(token, now)?,
     };
-    let person = app.store.person_of(&decision.identity).await?;
-    if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::PersonBlocked.into());
-    }
+    let arrival = arrival(app, &decision.identity, &decision.request.site, None).await?;
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
-    let mut turned_away = door_of(app, &site, person.as_ref()).await?.turns_away();
+    let mut turned_away = door_to(app, &site, arrival.as_ref()).await?.turns_away();
     if let Some(link) = decision.request.link.filter(|_| decision.is_approved()) {
         // A link is good for whoever holds it; a no was said to one person by name.
         if let Gives::Site(to) = links::find(app, link).await?.gives
-            && let Some(person) = &person
+            && let Some(Arrival { person, .. }) = &arrival
             && app.store.word(&person.id, &to).await? == Some(Word::Refused)
         {
             turned_away = Some(Denied::NotAdmitted);
@@ -86,7 +86,7 @@ async fn decide(
         Verdict::Denied(_) => false,
     };
     let session = app.keys.derive("session", ticket).hashed();
-    let decided = app
+    let Committed { value: decided, since } = app
         .store
         .decide(Decide {
             decision,
@@ -95,7 +95,7 @@ async fn decide(
             group: site.group().to_owned(),
             newcomer: Newcomer::new(&app.world),
             sub: app.world.base62(22),
-            login: LoginOf::New { id: app.world.base62(22), since: now },
+            login: LoginOf::New { id: app.world.row_name(), since: now },
         })
         .await?;
     if decided.decision.at == now && decided.decision.token == token {
@@ -108,11 +108,17 @@ async fn decide(
     {
         app.store.end_login(&login.person, &login.id, now).await?;
     }
-    // A page of this node need not wait until somebody has looked.
-    let stands = Standing::Decided(Box::new(decided.clone()));
-    app.waiting.tell_final(ticket, &stands.told(now));
-    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
-    let (removed, ()) = join(app.tickets.remove(ticket), nudge(app, ticket)).await;
+    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself. In this order: a page
+    // that is told finds the ticket gone from this node's memory, or asks the store because the memory is not this node's.
+    let told = async {
+        // A page of this node need not wait until somebody has looked.
+        let stands = Standing::Decided(Box::new(decided.clone()));
+        if app.waiting.tell_final(ticket, &stands.told(now)) {
+            app.metrics.sign_ins.told(since.elapsed());
+        }
+        nudge(app, ticket).await;
+    };
+    let (removed, ()) = join(app.tickets.remove(ticket), told).await;
     if let Err(error) = removed {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }
@@ -158,7 +164,8 @@ pub async fn skip(
 ) -> Result<Option<Claim>, Error> {
     let now = app.world.now();
     let person = app.store.person(&login.person).await?;
-    if door_of(app, site, person.as_ref()).await? != Door::Open {
+    let Some(person) = person else { return Ok(None) };
+    if door_of(app, site, &person).await? != Door::Open {
         return Ok(None);
     }
     let ticket = Secret::new(&app.world).hashed();
@@ -180,7 +187,7 @@ pub async fn skip(
     let login = if same_site {
         LoginOf::Again(login.id.clone())
     } else {
-        LoginOf::New { id: app.world.base62(22), since: login.since }
+        LoginOf::New { id: app.world.row_name(), since: login.since }
     };
     let decide = Decide {
         decision,

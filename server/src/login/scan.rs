@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{TRIES, is_over};
 use crate::{
-    admission::{self, Door},
+    admission::{self, Door, Word},
     app::App,
     audit,
     error::{Code, Error},
@@ -14,9 +14,9 @@ use crate::{
     links::{self, Gives},
     person::{Identity, Person},
     risk::{Entry, Matching, Opened, Risk, Signals},
-    secret::Secret,
+    secret::{Hashed, Secret},
     site::{self, Site},
-    store::Acquaintance,
+    store::Arrival,
     ticket::{Face, Refusal, Scan, Scanner, Stage, Ticket},
     tickets::Seen,
 };
@@ -142,7 +142,7 @@ pub async fn scan(
     match app.tickets.by_scene(scene).await? {
         Some(seen) if seen.ticket.is_expired(app.world.now()) => Err(Refusal::Expired.into()),
         Some(seen) => {
-            let identity = who(app, js_code).await?;
+            let identity = named(app, js_code).await?;
             take_noted(app, seen, identity, entry, phone).await
         }
         None => {
@@ -151,7 +151,7 @@ pub async fn scan(
             if is_over(&decided, claimed, app.world.now()) {
                 return Err(Refusal::NoSuchTicket.into());
             }
-            let identity = who(app, js_code).await?;
+            let identity = named(app, js_code).await?;
             Err(decided.decision.scanned_again(&identity).into())
         }
     }
@@ -169,7 +169,7 @@ pub async fn scan_digits(
     phone: &Phone,
 ) -> Result<Scanned, Error> {
     const WINDOW: Duration = Duration::from_secs(600);
-    let identity = who(app, js_code).await?;
+    let identity = named(app, js_code).await?;
     let now = app.world.now();
     let tries = format!("digits:{}:{}", identity.appid, identity.openid);
     // Counted before the look-up, and taken back if right: of many at once no sixth may look.
@@ -181,13 +181,35 @@ pub async fn scan_digits(
     take_noted(app, seen, identity, Entry::Digits, phone).await
 }
 
-/// Who holds this phone, says WeChat. A js_code is sent once, whatever comes back.
+/// Who holds this phone, for who asks the store about them without a site: back from their shadow, if they left one.
 pub(super) async fn who(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
-    let session = app.wechat.code2session(js_code).await?;
-    let appid = app.settings.wechat.appid.clone();
-    let identity = Identity { appid, openid: session.openid, unionid: session.unionid };
+    let identity = named(app, js_code).await?;
     forgetting::meet(app, &identity).await?;
     Ok(identity)
+}
+
+/// Whom WeChat names as who holds this phone. A js_code is sent once, whatever comes back.
+async fn named(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
+    let session = app.wechat.code2session(js_code).await?;
+    let appid = app.settings.wechat.appid.clone();
+    Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
+}
+
+/// Who comes to a site with this identity: back from their shadow, if they left one; none whom nobody knows yet.
+///
+/// # Errors
+/// [`Code::PersonBlocked`], and what the store says.
+pub(super) async fn arrival(
+    app: &App,
+    identity: &Identity,
+    site: &str,
+    browser: Option<Hashed>,
+) -> Result<Option<Arrival>, Error> {
+    let shade = forgetting::shade(&app.keys, identity);
+    match app.store.arrival(identity, &shade, site, browser).await? {
+        Some(arrival) if arrival.person.blocked => Err(Code::PersonBlocked.into()),
+        arrival => Ok(arrival),
+    }
 }
 
 /// Takes a ticket, and notes what came of it: with what was asked and why, or why not.
@@ -237,17 +259,9 @@ async fn take(
     phone: &Phone,
 ) -> Result<Scanned, Error> {
     let (address, system) = (phone.address, phone.system);
-    let person = app.store.person_of(&identity).await?;
-    if person.as_ref().is_some_and(|person| person.blocked) {
-        return Err(Code::PersonBlocked.into());
-    }
     let ticket = &seen.ticket;
-    let known = match &person {
-        Some(person) => {
-            app.store.acquaintance(&person.id, ticket.owner.browser(), &ticket.request.site).await?
-        }
-        None => Acquaintance::default(),
-    };
+    let arrival = arrival(app, &identity, &ticket.request.site, ticket.owner.browser()).await?;
+    let known_browser = arrival.as_ref().is_some_and(|arrival| arrival.knows_browser);
     let same_network = phone.address_is_its_own && is_same_network(ticket.browser.address, address);
     let signals = Signals {
         entry,
@@ -255,8 +269,8 @@ async fn take(
         same_network,
         other_region: app.regions.differ(ticket.browser.address, address),
         same_system: System::of(&ticket.browser.os) == system && system != System::Other,
-        known_browser: known.browser,
-        known_site: known.site,
+        known_browser,
+        known_site: arrival.as_ref().is_some_and(|arrival| arrival.knows_site),
     };
     let gives = match ticket.request.link {
         Some(link) => Some(links::find(app, link).await?.gives),
@@ -267,7 +281,8 @@ async fn take(
     let is_console = ticket.request.site == site::CONSOLE;
     let matching = if grave || is_console { Matching::Always } else { app.settings.ticket.r#match };
     let site = app.sites.get(&ticket.request.site).ok_or(Code::UnknownSite)?;
-    let door = door_of(app, &site, person.as_ref()).await?;
+    let door = door_to(app, &site, arrival.as_ref()).await?;
+    let person = arrival.map(|arrival| arrival.person);
     let risk = Risk::of(signals, site.risk, matching);
     let token = Secret::new(&app.world);
     let face = person.as_ref().map(face_of);
@@ -288,7 +303,7 @@ async fn take(
                 ticket: next,
                 token,
                 person,
-                known_browser: known.browser,
+                known_browser,
                 same_network,
             });
         }
@@ -300,15 +315,31 @@ async fn take(
     Err(Code::Unavailable.into())
 }
 
-/// What a site's door is to a person, or to somebody whom nobody knows yet.
+/// What a site's door is to a person.
 ///
 /// # Errors
 /// What the store says.
-pub async fn door_of(app: &App, site: &Site, person: Option<&Person>) -> Result<Door, Error> {
-    let word = match person {
-        Some(person) => app.store.word(&person.id, &site.id).await?,
-        None => None,
-    };
+pub async fn door_of(app: &App, site: &Site, person: &Person) -> Result<Door, Error> {
+    let word = app.store.word(&person.id, &site.id).await?;
+    door(app, site, Some(person), word).await
+}
+
+/// The same to who comes to it with a phone; nobody knows them before their first approval.
+pub(super) async fn door_to(
+    app: &App,
+    site: &Site,
+    arrival: Option<&Arrival>,
+) -> Result<Door, Error> {
+    let word = arrival.and_then(|arrival| arrival.word);
+    door(app, site, arrival.map(|arrival| &arrival.person), word).await
+}
+
+async fn door(
+    app: &App,
+    site: &Site,
+    person: Option<&Person>,
+    word: Option<Word>,
+) -> Result<Door, Error> {
     // The first owner comes in while there is nobody to let them in; what their browser showed is looked at there.
     if site.id == site::CONSOLE && !app.store.has_owner().await? {
         return Ok(Door::Open);

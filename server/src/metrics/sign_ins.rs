@@ -21,6 +21,12 @@ use crate::{
 /// browsers do by themselves.
 const HUMAN: [f64; 13] = [0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0, 120.0, 240.0];
 
+/// Seconds from a commit to a page: what lies between is this process alone.
+const AT_ONCE: [f64; 13] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_15, 0.000_2, 0.000_3, 0.000_4, 0.000_6, 0.001, 0.002,
+    0.005, 0.025, 0.25,
+];
+
 /// How a sign-in ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -97,6 +103,7 @@ pub struct SignIns {
     by_site: Counters<1>,
     steps: Histograms<1>,
     tokens: Counters<1>,
+    told: Histogram,
     counts: Counts,
 }
 
@@ -118,6 +125,9 @@ impl SignIns {
         let steps: Histograms<1> = Family::new_with_constructor(|| Histogram::new(HUMAN));
         let help = "How long people take for each step of a sign-in";
         registry.register("step_seconds", help, steps.clone());
+        let told = Histogram::new(AT_ONCE);
+        let help = "From the commit of a decision to the frame that tells its page, at the node that committed";
+        registry.register("told_seconds", help, told.clone());
         let tokens: Counters<1> = Family::default();
         let help = "Answers of the token endpoint that gave tokens, by grant";
         registry.register("tokens_issued", help, tokens.clone());
@@ -129,7 +139,7 @@ impl SignIns {
             drop(steps.get_or_create(&[label("step", step)]));
         }
         let counts = Counts::default();
-        Self { opened, renewed, scans, ended, by_site, steps, tokens, counts }
+        Self { opened, renewed, scans, ended, by_site, steps, tokens, told, counts }
     }
 
     /// A ticket was opened for this site.
@@ -190,6 +200,11 @@ impl SignIns {
         self.ended(site, outcome);
         self.counts.add(site, what, opened);
         self.counts.took(site, What::ToDecide, opened, took);
+    }
+
+    /// A page that waits here was told of a decision, so long after its commit.
+    pub fn told(&self, since: Duration) {
+        self.told.observe(since.as_secs_f64());
     }
 
     /// The page of a ticket opened at `opened` gave up.

@@ -23,6 +23,7 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
     sign_ins.scanned(Entry::Live, Ask::Tap);
     let approved = Verdict::Approved { scopes: Scopes::parse("openid"), remember: false };
     sign_ins.decided("blog", &approved, [now, now], now);
+    sign_ins.told(Duration::from_micros(80));
     sign_ins.issued("authorization_code");
     metrics.refused("no_such_ticket");
     metrics.answered("GET", "/healthz", "2xx", Duration::from_millis(1));

@@ -47,7 +47,7 @@ pub async fn visitor(
     cookie: &Secret,
 ) -> Result<Option<Visitor>, Error> {
     let Some(live) = live(app, site, origin, cookie).await? else { return Ok(None) };
-    if login::door_of(app, site, Some(&live.person)).await? != Door::Open {
+    if login::door_of(app, site, &live.person).await? != Door::Open {
         return Ok(None);
     }
     let claims = of_person(app, site, &live.login, &live.person, &live.token.scopes);
@@ -121,7 +121,7 @@ pub async fn hand_over(
     let redirect_uri = Some(format!("{origin}{FORWARD_CALLBACK}"));
     let sent = Redeem { code, redirect_uri, verifier: Some(verifier) };
     let (code, decided) = token::checked(app, site, sent).await?;
-    let login = token::login_of(app, &decided).await?;
+    let login = token::login_of(&decided)?;
     let (now, cookie) = (app.world.now(), Secret::new(&app.world));
     let token = Token {
         hash: kept_as(origin, &cookie),

@@ -134,8 +134,7 @@ pub async fn callback(app: &App, sent: Sent) -> Result<Value, Refused> {
     if now >= login::redeemable_until(app, &decided).await? {
         return Err(unknown());
     }
-    let person = app.store.person(&login.person).await?.filter(|person| !person.blocked);
-    let person = person.ok_or_else(unknown)?;
+    let person = app.store.person(&login.person).await?.ok_or_else(unknown)?;
     let family = Family { site: &site, login, id: decided.decision.ticket, since: now };
     let access = Secret::new(&app.world);
     let token = family.access(app, &access, login.scopes.clone(), now);

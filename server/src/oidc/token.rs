@@ -92,15 +92,12 @@ pub(super) fn gone() -> OauthError {
 ///
 /// # Errors
 /// `invalid_grant`.
-pub(super) async fn login_of<'a>(app: &App, decided: &'a Decided) -> Result<&'a Login, OauthError> {
+pub(super) fn login_of(decided: &Decided) -> Result<&Login, OauthError> {
     let expects = decided.decision.request.expects.as_ref();
     let login = decided.login.as_ref().filter(|login| {
         login.ended.is_none() && expects.is_none_or(|expected| *expected == login.sub)
     });
-    let login = login.ok_or_else(gone)?;
-    // Blocked between the tap and this moment: the block has ended what there was to end then.
-    let blocked = app.store.person(&login.person).await?.is_none_or(|person| person.blocked);
-    if blocked { Err(gone()) } else { Ok(login) }
+    login.ok_or_else(gone)
 }
 
 /// The tokens of an approval, whose code is consumed before they are minted.
@@ -114,7 +111,7 @@ pub(super) async fn give(
     decided: &Decided,
 ) -> Result<Tokens, OauthError> {
     let now = app.world.now();
-    let (request, login) = (&decided.decision.request, login_of(app, decided).await?);
+    let (request, login) = (&decided.decision.request, login_of(decided)?);
     let family = Family { site, login, id: decided.decision.ticket, since: now };
     let (access, refresh) = (Secret::new(&app.world), Secret::new(&app.world));
     let first = family.access(app, &access, login.scopes.clone(), now);
@@ -155,7 +152,7 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, Oa
         return Err(unknown());
     }
     let scopes = narrowed(&live.token.scopes, sent.scope.as_deref())?;
-    if login::door_of(app, site, Some(&live.person)).await? != Door::Open {
+    if login::door_of(app, site, &live.person).await? != Door::Open {
         return Err(OauthError::new("invalid_grant", "the site lets this person in no more"));
     }
     let LiveToken { token, login, .. } = &live;
@@ -172,7 +169,8 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, Oa
     match again(app, &sent.token, access_hash(site, &access), next.hashed(), now).await? {
         Some(made) => family.answer(app, &access, &made, Some(&next), None, None).await,
         None => {
-            app.store.revoke(Revoke::Family(token.family)).await?;
+            let family = Revoke::Family { id: token.family, login: token.login.clone() };
+            app.store.revoke(family).await?;
             let entry = audit::Entry {
                 at: now,
                 what: "token.replayed".to_owned(),
@@ -299,7 +297,7 @@ pub async fn revoke(app: &App, site: &Site, token: &Secret) -> Result<(), OauthE
     }
     let what = match live.token.kind {
         TokenKind::Access | TokenKind::Application => Revoke::Token(live.token.hash),
-        TokenKind::Refresh => Revoke::Family(live.token.family),
+        TokenKind::Refresh => Revoke::Family { id: live.token.family, login: live.token.login },
     };
     Ok(app.store.revoke(what).await?)
 }

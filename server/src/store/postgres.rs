@@ -28,7 +28,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
 
 use super::{
-    Error,
+    Committed, Error,
     sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
@@ -36,7 +36,11 @@ use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 mod address;
 
 /// Every step of the schema, in order; `schema_version` remembers how many the database has taken.
-const MIGRATIONS: &[&str] = &[include_str!("postgres/0001.sql"), include_str!("postgres/0002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("postgres/0001.sql"),
+    include_str!("postgres/0002.sql"),
+    include_str!("postgres/0003.sql"),
+];
 
 /// Connections of one node. PostgreSQL allows a hundred in all unless it is told otherwise.
 const CONNECTIONS: usize = 16;
@@ -170,7 +174,7 @@ impl Database for Postgres {
         &self.times
     }
 
-    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
@@ -181,10 +185,10 @@ impl Database for Postgres {
             let mut undo = Undo(Some(&client));
             let talk = Talk::new(&client);
             talk.begin().await?;
-            let result = work(&talk).await?;
+            let value = work(&talk).await?;
             undo.0 = None;
             talk.commit().await?;
-            Ok(result)
+            Ok(Committed { value, since: Stopwatch::start() })
         };
         let done = timeout(LIMIT, whole).instrument(tracing::debug_span!("store.write")).await;
         self.times.took("write", watch.elapsed());

@@ -8,7 +8,7 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::Error;
+use super::{Committed, Error};
 use crate::metrics::Times;
 
 mod account;
@@ -98,10 +98,19 @@ pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
 #[async_trait]
 pub(super) trait Database: Send + Sync + 'static {
     /// Runs `work` in a transaction; what it wrote is durable when this returns, or none of it is there.
-    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static;
+
+    /// The same, for who need not know since when.
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        Ok(self.commit(work).await?.value)
+    }
 
     /// Runs `work`, which is one statement and so needs no transaction around it; durable when this returns.
     async fn write_one<T, W>(&self, work: W) -> Result<T, Error>

@@ -26,7 +26,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument as _;
 
 use super::{
-    Error,
+    Committed, Error,
     sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, world::Stopwatch};
@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0004.sql"),
     include_str!("sqlite/0005.sql"),
     include_str!("sqlite/0006.sql"),
+    include_str!("sqlite/0007.sql"),
 ];
 
 /// How many readers may look at once.
@@ -77,7 +78,7 @@ struct Handle(Mutex<Connection>);
 
 /// A piece of work inside the writer's transaction, and what to do once that is committed or lost.
 type Job = Box<dyn FnOnce(Result<&Handle, Error>) -> Done + Send>;
-type Done = Box<dyn FnOnce(Result<(), Error>) + Send>;
+type Done = Box<dyn FnOnce(Result<Stopwatch, Error>) + Send>;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
@@ -139,7 +140,7 @@ impl Database for Sqlite {
         &self.times
     }
 
-    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
@@ -153,7 +154,7 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        self.written(|handle| at_once(work(handle))).await
+        Ok(self.written(|handle| at_once(work(handle))).await?.value)
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -190,14 +191,15 @@ impl Sqlite {
     async fn written<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Handle) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+    ) -> Result<Committed<T>, Error> {
         let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |handle| {
             let result = handle.and_then(work);
             Box::new(move |committed| {
                 // Who asked may have gone away; the work stands all the same.
-                let _ = answer.send(committed.and(result));
+                let _ = answer
+                    .send(committed.and_then(|since| Ok(Committed { value: result?, since })));
             })
         });
         self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
@@ -387,7 +389,7 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
         let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
-        let committed = inside.and_then(|_| handle.run("COMMIT"));
+        let committed = inside.and_then(|_| handle.run("COMMIT")).map(|()| Stopwatch::start());
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = handle.run("ROLLBACK");

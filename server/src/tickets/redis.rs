@@ -400,6 +400,10 @@ impl Tickets for Redis {
         tokio::join!(self.nudges.hear(&self.link, world), follow);
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn token_store(&self) -> Option<Arc<dyn wechat::token::TokenStore>> {
         Some(self.token.clone())
     }

@@ -103,6 +103,17 @@ enum Pulse {
     Answered,
 }
 
+/// What came of telling a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// It knows what it was to be told.
+    Told,
+    /// No socket waits on this ticket.
+    Nobody,
+    /// What was read may be out of date already: look again at once.
+    Stale,
+}
+
 /// Whether somebody reads its ticket: one at a time, so that an older reading never overtakes a newer one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
@@ -211,15 +222,15 @@ impl Parked {
         }
     }
 
-    /// A look has read a state: the page is told, if it is news to it. Returns whether to look again at once.
-    pub(crate) fn tell(&self, ticket: Hashed, told: &Told) -> bool {
+    /// A look has read a state: the page is told, if it is news to it.
+    pub(crate) fn tell(&self, ticket: Hashed, told: &Told) -> Telling {
         let mut inner = self.inner();
         let ends = inner.wheel.tick(told.ends);
-        let Some(slot) = inner.slot_of(ticket) else { return false };
-        let Some(socket) = inner.socket_mut(slot) else { return false };
+        let Some(slot) = inner.slot_of(ticket) else { return Telling::Nobody };
+        let Some(socket) = inner.socket_mut(slot) else { return Telling::Nobody };
         // Nothing is newer than a state that is final.
         if socket.look == Look::Stale && !told.is_final {
-            return true;
+            return Telling::Stale;
         }
         socket.look = Look::Idle;
         socket.ends = ends;
@@ -232,7 +243,7 @@ impl Parked {
         } else {
             inner.schedule(slot, ends);
         }
-        false
+        Telling::Told
     }
 
     /// The ticket is gone.

@@ -52,7 +52,7 @@ fn blog(change: fn(String) -> Change) -> Change {
 async fn who_asks_is_known_and_waits(store: impl Store) {
     let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
     for (name, who, seconds) in [("ann", &ann, 1), ("bob", &bob, 2), ("ann again", &ann, 3)] {
-        let decided = store.decide(wish(name, who, seconds)).await.unwrap();
+        let decided = store.decide(wish(name, who, seconds)).await.unwrap().value;
         assert_eq!((decided.decision.is_approved(), decided.login), (false, None));
     }
     let (ann, bob) = (person(&store, &ann).await.unwrap(), person(&store, &bob).await.unwrap());

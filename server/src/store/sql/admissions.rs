@@ -1,7 +1,7 @@
 //! What stands between people and sites, and the one-time links that change it.
 
 use super::{
-    Db, Row, logins, operator, people,
+    Db, logins, operator, people,
     rows::{PERSON, all, json, one, parsed, person},
     values,
 };
@@ -15,8 +15,8 @@ use crate::{
     world::Timestamp,
 };
 
-fn read(row: &Row) -> Result<Word, Error> {
-    let text: String = row.get("word")?;
+/// A word as a row has it.
+pub(super) fn read(text: &str) -> Result<Word, Error> {
     let known = Word::ALL.into_iter().find(|word| word.as_str() == text);
     known.ok_or_else(|| {
         Error(format!("{text:?} is nothing that stands between a person and a site"))
@@ -25,13 +25,17 @@ fn read(row: &Row) -> Result<Word, Error> {
 
 pub(super) async fn word(db: &dyn Db, person: &str, site: &str) -> Result<Option<Word>, Error> {
     let sql = "SELECT word FROM admissions WHERE person = ?1 AND site = ?2";
-    one(db, sql, values![person, site], read).await
+    one(db, sql, values![person, site], |row| read(&row.get::<String>("word")?)).await
 }
 
 pub(super) async fn said(db: &dyn Db, person: &str) -> Result<Vec<Said>, Error> {
     let sql = "SELECT site, word, at FROM admissions WHERE person = ?1 ORDER BY site";
     all(db, sql, values![person], |row| {
-        Ok(Said { site: row.get("site")?, word: read(row)?, at: row.get("at")? })
+        Ok(Said {
+            site: row.get("site")?,
+            word: read(&row.get::<String>("word")?)?,
+            at: row.get("at")?,
+        })
     })
     .await
 }

@@ -126,7 +126,7 @@ async fn of_many_first_approvals_at_once_one_makes_the_person<D: Database>(store
         racers.spawn(async move { store.decide(approval(&n.to_string(), &there)).await.unwrap() });
     }
     let logins: Vec<_> =
-        racers.join_all().await.into_iter().filter_map(|decided| decided.login).collect();
+        racers.join_all().await.into_iter().filter_map(|decided| decided.value.login).collect();
     let person = &logins[0].person;
     for login in &logins {
         assert_eq!((&login.person, &login.sub), (person, &logins[0].sub), "whoever asked first");
@@ -166,7 +166,8 @@ async fn two_become_one_while_both_sign_in<D: Database>(store: Arc<D>) {
 async fn every_node_gets_other_logouts<D: Database>(store: Arc<D>) {
     for n in 0..90 {
         let ann = identity("wx1", &format!("ann {n}"), None);
-        let login = store.decide(approval(&n.to_string(), &ann)).await.unwrap().login.unwrap();
+        let login =
+            store.decide(approval(&n.to_string(), &ann)).await.unwrap().value.login.unwrap();
         store.end_login(&login.person, &login.id, NOW).await.unwrap();
     }
     let mut nodes = JoinSet::new();

@@ -4,7 +4,10 @@ use serde::Serialize;
 
 use super::{
     Db, Held, Value, account, admissions, console, people,
-    rows::{LOGIN, PERSON, all, decided, identity, json, login, one, parsed, person, token},
+    rows::{
+        LOGIN, PERSON, all, decided, decided_with, identity, json, login, one, parsed, person,
+        token,
+    },
     values,
 };
 use crate::{
@@ -145,10 +148,13 @@ pub(super) async fn redeem(
 ) -> Result<Redemption, Error> {
     let consume = "UPDATE decisions SET redeemed = ?2 WHERE code = ?1 AND redeemed IS NULL";
     if db.execute(consume, values![code, now]).await? == 0 {
-        let family = "SELECT ticket FROM decisions WHERE code = ?1";
-        let family = one(db, family, values![code], |row| row.get("ticket")).await?;
+        let family = "SELECT ticket, login FROM decisions WHERE code = ?1";
+        let family = one(db, family, values![code], |row| {
+            Ok(Revoke::Family { id: row.get("ticket")?, login: row.get("login")? })
+        })
+        .await?;
         if let Some(family) = family {
-            revoke(db, Revoke::Family(family)).await?;
+            revoke(db, family).await?;
         }
         return Ok(Redemption::Reused);
     }
@@ -203,14 +209,14 @@ pub(super) async fn rotate(
 }
 
 pub(super) async fn revoke(db: &dyn Db, what: Revoke) -> Result<(), Error> {
-    let (sql, hash) = match &what {
-        Revoke::Token(hash) => ("DELETE FROM tokens WHERE hash = ?1", *hash),
-        Revoke::Family(family) => {
-            db.hold(&[Held::Family(family.as_bytes())]).await?;
-            ("DELETE FROM tokens WHERE family = ?1", *family)
+    match &what {
+        Revoke::Token(hash) => db.send("DELETE FROM tokens WHERE hash = ?1", values![*hash]).await,
+        Revoke::Family { id, login } => {
+            db.hold(&[Held::Family(id.as_bytes())]).await?;
+            let delete = "DELETE FROM tokens WHERE login = ?1 AND family = ?2";
+            db.send(delete, values![login, *id]).await
         }
-    };
-    db.send(sql, values![hash]).await
+    }
 }
 
 pub(super) async fn living(db: &dyn Db, id: &str) -> Result<Option<Login>, Error> {
@@ -373,7 +379,10 @@ pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
     console::prune(db, now).await
 }
 
-/// The decision with this code.
+/// The decision with this code. Who was blocked between the tap and this look has no login by it: the block has ended those
+/// that were there then.
 pub(super) async fn by_code(db: &dyn Db, code: Hashed) -> Result<Option<Decided>, Error> {
-    decided(db, "code", code).await
+    let theirs =
+        "d.login AND NOT EXISTS (SELECT 1 FROM persons p WHERE p.id = l.person AND p.blocked)";
+    decided_with(db, "code", code, theirs).await
 }

@@ -11,7 +11,7 @@ use crate::{
     forgetting::SHADE,
     person::{self, Found, Identity, KnownIdentity, Newcomer, Person},
     secret::Hashed,
-    store::{Acquaintance, Decide, Error, Login, Profile, Shadow},
+    store::{Arrival, Decide, Error, Login, Profile, Shadow},
     world::Timestamp,
 };
 
@@ -25,15 +25,16 @@ pub(super) async fn by_id(db: &dyn Db, id: &str) -> Result<Option<Person>, Error
     one(db, &sql, values![id], person).await
 }
 
-/// One statement, so that two who are being made one meanwhile are found as they were or as they are.
+/// Whose the identity of `?1`, `?2` and `?3` is. Part of one statement, so that two who are being made one meanwhile are found
+/// as they were or as they are.
+const WHOSE: &str = "coalesce(
+    (SELECT person FROM identities WHERE appid = ?1 AND openid = ?2),
+    (SELECT o.id FROM identities i JOIN persons o ON o.id = i.person
+     WHERE i.unionid = ?3 ORDER BY o.since, o.id LIMIT 1))";
+
 pub(super) async fn of(db: &dyn Db, identity: &Identity) -> Result<Option<Person>, Error> {
     let Identity { appid, openid, unionid } = identity;
-    let sql = format!(
-        "SELECT {PERSON} FROM persons p WHERE p.id = coalesce(
-             (SELECT person FROM identities WHERE appid = ?1 AND openid = ?2),
-             (SELECT o.id FROM identities i JOIN persons o ON o.id = i.person
-              WHERE i.unionid = ?3 ORDER BY o.since, o.id LIMIT 1))"
-    );
+    let sql = format!("SELECT {PERSON} FROM persons p WHERE p.id = {WHOSE}");
     one(db, &sql, values![appid, openid, unionid], person).await
 }
 
@@ -225,19 +226,41 @@ pub(super) async fn sub(db: &dyn Db, decide: &Decide, person: &str) -> Result<St
     Ok(fresh.clone())
 }
 
-pub(super) async fn acquaintance(
+/// Whether a shadow stands under `shade`, and who comes.
+pub(super) async fn arrival(
     db: &dyn Db,
-    person: &str,
-    browser: Option<Hashed>,
+    identity: &Identity,
+    shade: &Identity,
     site: &str,
-) -> Result<Acquaintance, Error> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM logins WHERE person = ?1 AND cookie = ?2) AS browser,
-               EXISTS (SELECT 1 FROM logins WHERE person = ?1 AND site = ?3) AS site";
-    let found = one(db, sql, values![person, browser, site], |row| {
-        Ok(Acquaintance { browser: row.get("browser")?, site: row.get("site")? })
-    })
-    .await?;
-    Ok(found.unwrap_or_default())
+    browser: Option<Hashed>,
+) -> Result<(bool, Option<Arrival>), Error> {
+    let Identity { appid, openid, unionid } = identity;
+    // Without a browser nobody's logins are gone through for it.
+    let sql = format!(
+        "SELECT EXISTS (SELECT 1 FROM identities WHERE appid = ?4 AND openid = ?5) AS is_shaded, {PERSON},
+             (SELECT word FROM admissions WHERE person = p.id AND site = ?6) AS word,
+             EXISTS (SELECT 1 FROM logins WHERE person = p.id AND cookie = ?7 AND ?7 IS NOT NULL) AS knows_browser,
+             EXISTS (SELECT 1 FROM logins WHERE person = p.id AND site = ?6) AS knows_site
+         FROM (SELECT 1 AS one) AS here LEFT JOIN persons p ON p.id = {WHOSE}"
+    );
+    let params = values![appid, openid, unionid, &shade.appid, &shade.openid, site, browser];
+    let found = one(db, &sql, params, |row| {
+        let is_somebody = row.get::<Option<String>>("person_id")?.is_some();
+        let arrival = is_somebody.then(|| {
+            Ok::<_, Error>(Arrival {
+                person: person(row)?,
+                word: row
+                    .get::<Option<String>>("word")?
+                    .as_deref()
+                    .map(admissions::read)
+                    .transpose()?,
+                knows_browser: row.get("knows_browser")?,
+                knows_site: row.get("knows_site")?,
+            })
+        });
+        Ok((row.get("is_shaded")?, arrival.transpose()?))
+    });
+    Ok(found.await?.unwrap_or_default())
 }
 
 pub(super) async fn set_profile(

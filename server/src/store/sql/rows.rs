@@ -87,8 +87,18 @@ pub(super) async fn decided(
     by: &str,
     name: impl Into<Value>,
 ) -> Result<Option<Decided>, Error> {
+    decided_with(db, by, name, "d.login").await
+}
+
+/// The same with the login that `is_its` picks.
+pub(super) async fn decided_with(
+    db: &dyn Db,
+    by: &str,
+    name: impl Into<Value>,
+    is_its: &str,
+) -> Result<Option<Decided>, Error> {
     let sql = format!(
-        "SELECT d.body, d.redeemed, {LOGIN} FROM decisions d LEFT JOIN logins l ON l.id = d.login WHERE d.{by} = ?1"
+        "SELECT d.body, d.redeemed, {LOGIN} FROM decisions d LEFT JOIN logins l ON l.id = {is_its} WHERE d.{by} = ?1"
     );
     let name = name.into();
     one(db, &sql, &[name], |row| {

@@ -16,7 +16,7 @@ use crate::{
     secret::Hashed,
     site::Site,
     store::{
-        Acquaintance, Asker, Change, Changed, Consent, ConsoleLink, ConsoleSession, Counted,
+        Arrival, Asker, Change, Changed, Committed, Consent, ConsoleLink, ConsoleSession, Counted,
         Decide, Decided, Error, Import, Imported, Lines, Listed, LiveToken, Login, Logout, Opens,
         Operator, Profile, Redemption, Revoke, Said, Search, Shadow, Store, StoredKey, Token,
     },
@@ -33,8 +33,8 @@ macro_rules! with {
 
 #[async_trait]
 impl<D: Database> Store for D {
-    async fn decide(&self, decide: Decide) -> Result<Decided, Error> {
-        self.write(with!(db => logins::decide(db, &decide))).await
+    async fn decide(&self, decide: Decide) -> Result<Committed<Decided>, Error> {
+        self.commit(with!(db => logins::decide(db, &decide))).await
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
@@ -81,14 +81,24 @@ impl<D: Database> Store for D {
         self.look(with!(db => people::by_id(db, &id))).await
     }
 
-    async fn acquaintance(
+    async fn arrival(
         &self,
-        person: &str,
-        browser: Option<Hashed>,
+        identity: &Identity,
+        shade: &Identity,
         site: &str,
-    ) -> Result<Acquaintance, Error> {
-        let (person, site) = (person.to_owned(), site.to_owned());
-        self.look(with!(db => people::acquaintance(db, &person, browser, &site))).await
+        browser: Option<Hashed>,
+    ) -> Result<Option<Arrival>, Error> {
+        let look = || {
+            let (identity, shade, site) = (identity.clone(), shade.clone(), site.to_owned());
+            self.look(with!(db => people::arrival(db, &identity, &shade, &site, browser)))
+        };
+        let (is_shaded, arrival) = look().await?;
+        if !is_shaded {
+            return Ok(arrival);
+        }
+        let (identity, shade) = (identity.clone(), shade.clone());
+        self.write(with!(db => people::meet(db, &identity, &shade))).await?;
+        Ok(look().await?.1)
     }
 
     async fn login(&self, id: &str) -> Result<Option<Login>, Error> {
