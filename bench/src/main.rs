@@ -10,6 +10,7 @@ mod figures;
 mod measure;
 mod plot;
 mod report;
+mod scrape;
 mod server;
 mod services;
 mod stub;

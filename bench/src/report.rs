@@ -97,6 +97,22 @@ const ROWS: &[Row] = &[
     ),
     row(
         "waiting",
+        "of that from commit to frame, p50",
+        "/saoma/push/commit_to_frame/p50_ms",
+        None,
+        "ms",
+        Reach::AtMost(0.15),
+    ),
+    row(
+        "waiting",
+        "the same, p99",
+        "/saoma/push/commit_to_frame/p99_ms",
+        None,
+        "ms",
+        Reach::AtMost(0.4),
+    ),
+    row(
+        "waiting",
         "one write and fsync of the disk alone, p50",
         "/saoma/disk/p50_ms",
         None,

@@ -149,6 +149,11 @@ impl Server {
         Ok(())
     }
 
+    /// Where saoma's operators look.
+    pub(crate) fn operators(&self) -> SocketAddr {
+        SocketAddr::new(self.address.ip(), operators_port(self.address.port()))
+    }
+
     /// What it wrote to its log.
     pub(crate) fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(self.folder.join("log"))?)
@@ -210,6 +215,10 @@ async fn answers(address: SocketAddr) -> bool {
     asked.await.unwrap_or(false)
 }
 
+fn operators_port(port: u16) -> u16 {
+    port + 1000
+}
+
 /// The folder of this crate.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -239,7 +248,7 @@ fn settings(setup: &Setup, folder: &Path, port: u16) -> String {
          [wechat]\nappid = \"wxbench\"\nsecret = \"bench\"\nbase_url = \"{}\"\npicture = \"{}\"\npool = {}\n\
          [ticket]\nlife = \"{}\"\n[keys]\nsecret = \"a long text that encrypts the signing keys at rest\"\n\
          [limits]\noff = true\n{}{}",
-        port + 1000,
+        operators_port(port),
         setup
             .store
             .clone()

@@ -16,6 +16,7 @@ use crate::{
     actors::{Book, Hands, SITE},
     crowd::{self, Crowd},
     measure::{Times, number, round as digits},
+    scrape::Buckets,
     server::{Kind, Server},
 };
 
@@ -36,7 +37,8 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
 
 async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let (size, setup) = (bench.size, bench.setup(kind));
-    let streamed = size.time(Duration::from_secs(5));
+    let streamed = size.time(Duration::from_secs(8));
+    let warming = size.time(Duration::from_secs(2));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
     crowd.grow(server.address, size.count(PAGES + PUSHES)).await?;
@@ -47,6 +49,11 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         Kind::Node => None,
     };
     let pushed = push(&server, &server, &mut crowd, size.count(PUSHES)).await?;
+    let committed_to_frame = match kind {
+        Kind::Saoma => Some(told(&server, pushed.logins).await?),
+        Kind::Node => None,
+    };
+    crowd::stream(server.address, SITE, warming).await?;
     let with = crowd::stream(server.address, SITE, streamed).await?;
     let lost = crowd.lost();
     drop((crowd, server));
@@ -55,14 +62,26 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         Kind::Node => None,
     };
     let server = bench.server(setup).await?;
+    crowd::stream(server.address, SITE, warming).await?;
     let without = crowd::stream(server.address, SITE, streamed).await?;
     let (with, without) =
         (number(with.logins) / with.seconds, number(without.logins) / without.seconds);
     Ok(json!({
         "idle_cpu_percent": idle, "lost": lost, "disk": disk,
-        "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json() },
+        "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json(), "commit_to_frame": committed_to_frame },
         "logins_per_s_with_them": digits(with), "logins_per_s_without": digits(without),
         "cost_percent": digits((1.0 - with / without) * 100.0),
+    }))
+}
+
+/// From the commit of a decision to the frame that tells its page, by the server's own count of those that signed in.
+async fn told(server: &Server, logins: u64) -> Result<Value> {
+    let told = Buckets::read(server, "saoma_told_seconds").await?;
+    if told.count() < number(logins) {
+        return Err("not every page was told by who had committed".into());
+    }
+    Ok(json!({
+        "count": told.count(), "p50_ms": digits(told.at_ms(0.5)), "p99_ms": digits(told.at_ms(0.99)),
     }))
 }
 
