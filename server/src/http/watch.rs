@@ -199,7 +199,7 @@ pub async fn attend(app: SharedApp) {
             Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
             () = app.world.sleep_until(turned + TICK) => {
                 turned = app.world.now();
-                parked.turn(&app.world);
+                parked.turn(&app.world).await;
             }
             () = &mut catching_up => {}
         }

@@ -41,8 +41,8 @@ const QUIET: (u64, u32) = (45_000, 10_000);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
 const CHATTER: u8 = 64;
-/// How many events are taken at once.
-const EVENTS: usize = 256;
+/// How many events are taken at once, and how many sockets that are due: who tells a page its news waits for these.
+const EVENTS: usize = 32;
 /// How much is looked at of what a page sends: the largest frame that is answered is far below.
 const GLANCE: usize = 2048;
 
@@ -313,20 +313,28 @@ impl Parked {
         Ok(())
     }
 
-    /// Turns the wheel to the present: pings who has been quiet, gives up who did not answer, looks at what may have ended.
-    pub(crate) fn turn(&self, world: &World) {
-        let mut looks = Vec::new();
-        let mut inner = self.inner();
-        let now = inner.wheel.at(world.now());
-        for (slot, round) in inner.wheel.turn(now) {
-            if inner.is_tenant(slot, round) {
-                looks.extend(inner.due(slot, now, world));
+    /// Turns the wheel to the present: pings who has been quiet, gives up who did not answer, looks at what may have ended. A
+    /// few at a time: who has news for a page must not wait until all of them are pinged.
+    pub(crate) async fn turn(&self, world: &World) {
+        let (now, due) = {
+            let mut inner = self.inner();
+            let now = inner.wheel.at(world.now());
+            (now, inner.wheel.turn(now))
+        };
+        for some in due.chunks(EVENTS) {
+            let mut looks = Vec::new();
+            let mut inner = self.inner();
+            for (slot, round) in some {
+                if inner.is_tenant(*slot, *round) {
+                    looks.extend(inner.due(*slot, now, world));
+                }
             }
+            drop(inner);
+            looks.into_iter().for_each(|ticket| {
+                let _ = self.looks.send(ticket);
+            });
+            tokio::task::yield_now().await;
         }
-        drop(inner);
-        looks.into_iter().for_each(|ticket| {
-            let _ = self.looks.send(ticket);
-        });
     }
 }
 
