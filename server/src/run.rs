@@ -171,16 +171,24 @@ pub async fn run_behind(
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
     let ((), ()) = tokio::join!(signal, serving);
     background.abort();
+    // Beside what is written down: neither waits for the other.
     #[cfg(target_os = "linux")]
-    if let Some(parked) = app.waiting.parked() {
-        parked.close_all();
-    }
+    let farewell = tokio::task::spawn_blocking({
+        let waiting = app.waiting.clone();
+        move || {
+            if let Some(parked) = waiting.parked() {
+                parked.close_all();
+            }
+        }
+    });
     if let Some(operators) = operators {
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
     }
     app.metrics.sign_ins.flush(&app.store).await?;
     app.store.park(app.tickets.park().await?).await?;
+    #[cfg(target_os = "linux")]
+    let _ = farewell.await;
     Ok(())
 }
 

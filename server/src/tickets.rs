@@ -143,7 +143,7 @@ pub trait Tickets: Send + Sync + 'static {
     ) -> Result<bool, Error>;
 
     /// Forgets a ticket with its picture and digits.
-    async fn remove(&self, id: Hashed) -> Result<(), Error>;
+    async fn remove(&self, ticket: &Ticket) -> Result<(), Error>;
 
     /// The picture of a ticket.
     async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error>;

@@ -166,7 +166,7 @@ async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Pl
     let (upgraded, place) = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) if parts.read_buf.is_empty() => {
             match app.waiting.park(id, parts.io.into_inner(), place, &app.world) {
-                Ok(()) => return,
+                Ok(()) => return look_for_parked(app, id).await,
                 Err((stream, place)) => return keep(app, id, stream, Bytes::new(), place).await,
             }
         }

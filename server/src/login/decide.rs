@@ -62,8 +62,8 @@ async fn decide(
     let (opened, scanned) =
         (seen.ticket.opened, seen.ticket.expires.before(app.settings.ticket.life));
     let decision = match &approval {
-        Some(approval) => seen.ticket.approve(token, approval, now)?,
-        None => seen.ticket.deny(token, now)?,
+        Some(approval) => seen.ticket.clone().approve(token, approval, now)?,
+        None => seen.ticket.clone().deny(token, now)?,
     };
     let arrival = arrival(app, &decision.identity, &decision.request.site, None).await?;
     let site = app.sites.get(&decision.request.site).ok_or(Code::UnknownSite)?;
@@ -118,7 +118,7 @@ async fn decide(
         }
         nudge(app, ticket).await;
     };
-    let (removed, ()) = join(app.tickets.remove(ticket), told).await;
+    let (removed, ()) = join(app.tickets.remove(&seen.ticket), told).await;
     if let Err(error) = removed {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }

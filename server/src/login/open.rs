@@ -232,7 +232,7 @@ pub async fn cancel(
     match find_own(app, id, presented, origin).await? {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
         Standing::Living(seen) => {
-            app.tickets.remove(id).await?;
+            app.tickets.remove(&seen.ticket).await?;
             app.metrics.sign_ins.cancelled(&seen.ticket.request.site, seen.ticket.opened);
             Ok(app.tickets.nudge(id).await?)
         }

@@ -81,7 +81,7 @@ async fn a_ticket_is_found_by_each_of_its_names(store: impl Tickets) {
     }
     assert_eq!(store.picture(given.id).await.expect("answer"), Some(picture));
     assert!(store.by_scene("scene-two").await.expect("answer").is_none());
-    store.remove(given.id).await.expect("remove");
+    store.remove(&given).await.expect("remove");
     assert!(seen(&store, "one").await.is_none());
     assert!(store.by_scene("scene-one").await.expect("answer").is_none());
     assert!(store.by_digits("12345678").await.expect("answer").is_none());
@@ -182,7 +182,7 @@ async fn as_many_are_held_as_there_are(store: impl Tickets) {
     assert_eq!(store.how_many().await.unwrap(), 2);
     assert!(store.replace(&one, ticket("three", NOW), None).await.unwrap());
     assert_eq!(store.how_many().await.unwrap(), 2);
-    store.remove(Hashed::of("two")).await.unwrap();
+    store.remove(&ticket("two", NOW)).await.unwrap();
     assert_eq!(store.how_many().await.unwrap(), 1);
     // A scan makes it live longer.
     let three = seen(&store, "three").await.unwrap();

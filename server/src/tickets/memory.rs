@@ -324,8 +324,8 @@ impl Tickets for Memory {
         Ok(true)
     }
 
-    async fn remove(&self, id: Hashed) -> Result<(), Error> {
-        self.held().remove(id);
+    async fn remove(&self, ticket: &Ticket) -> Result<(), Error> {
+        self.held().remove(ticket.id);
         Ok(())
     }
 
@@ -495,7 +495,7 @@ mod tests {
         let at = |second: u64| Timestamp::from_millis(0) + Duration::from_secs(second);
         for n in 0..1000 {
             memory.put(ticket(&n.to_string(), at(n)), None).await.unwrap();
-            memory.remove(Hashed::of(n.saturating_sub(1).to_string())).await.unwrap();
+            memory.remove(&ticket(&n.saturating_sub(1).to_string(), at(n))).await.unwrap();
             memory.purge(at(n)).await.unwrap();
         }
         memory.purge(at(10_000)).await.unwrap();

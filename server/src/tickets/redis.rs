@@ -186,13 +186,7 @@ impl Redis {
         let taken: Option<Vec<u8>> = within(call.invoke_async(&mut self.link.clone())).await?;
         let Some(taken) = taken else { return Ok(None) };
         let ticket: Ticket = parsed(&taken)?;
-        let mut rest = vec![
-            cmd("DEL").arg(scene_key(&ticket.scene)).to_owned(),
-            cmd("ZREM").arg(HELD).arg(id.as_bytes()).to_owned(),
-        ];
-        let digits = ticket.digits.as_deref();
-        rest.extend(digits.map(|digits| cmd("DEL").arg(digits_key(digits)).to_owned()));
-        self.all(&rest).await?;
+        self.all(&names_of(&ticket)).await?;
         Ok(Some(ticket))
     }
 
@@ -283,8 +277,10 @@ impl Tickets for Redis {
         Ok(replaced.is_some())
     }
 
-    async fn remove(&self, id: Hashed) -> Result<(), Error> {
-        self.take_ticket(id, None).await.map(drop)
+    async fn remove(&self, ticket: &Ticket) -> Result<(), Error> {
+        let mut all = names_of(ticket);
+        all.push(cmd("DEL").arg(ticket_key(ticket.id)).arg(picture_key(ticket.id)).to_owned());
+        self.all(&all).await
     }
 
     async fn picture(&self, id: Hashed) -> Result<Option<Picture>, Error> {
@@ -424,6 +420,17 @@ fn json(ticket: &Ticket) -> Result<Vec<u8>, Error> {
 fn parsed(json: &[u8]) -> Result<Ticket, Error> {
     serde_json::from_slice(json)
         .map_err(|error| Error(format!("a ticket is not as it should be: {error}")))
+}
+
+/// Forgets the names that lead to a ticket.
+fn names_of(ticket: &Ticket) -> Vec<Cmd> {
+    let mut names = vec![
+        cmd("DEL").arg(scene_key(&ticket.scene)).to_owned(),
+        cmd("ZREM").arg(HELD).arg(ticket.id.as_bytes()).to_owned(),
+    ];
+    let digits = ticket.digits.as_deref();
+    names.extend(digits.map(|digits| cmd("DEL").arg(digits_key(digits)).to_owned()));
+    names
 }
 
 /// When a ticket may be forgotten.

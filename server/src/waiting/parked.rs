@@ -149,7 +149,7 @@ impl Parked {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a socket, which becomes its ticket's live one. A look follows at once.
+    /// Takes in a socket, which becomes its ticket's live one. Who parks it looks at its ticket next.
     fn park(
         &self,
         ticket: Hashed,
@@ -186,8 +186,6 @@ impl Parked {
             inner.close(slot, None);
             return Err(error.into());
         }
-        drop(inner);
-        let _ = self.looks.send(ticket);
         Ok(())
     }
 
@@ -322,19 +320,24 @@ impl Parked {
             (now, inner.wheel.turn(now))
         };
         for some in due.chunks(EVENTS) {
-            let mut looks = Vec::new();
-            let mut inner = self.inner();
-            for (slot, round) in some {
-                if inner.is_tenant(*slot, *round) {
-                    looks.extend(inner.due(*slot, now, world));
-                }
-            }
-            drop(inner);
-            looks.into_iter().for_each(|ticket| {
-                let _ = self.looks.send(ticket);
-            });
+            self.feel(some, now, world);
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Feels the pulse of those that have come up.
+    fn feel(&self, due: &[(u32, u32)], now: Tick, world: &World) {
+        let mut looks = Vec::new();
+        let mut inner = self.inner();
+        for (slot, round) in due {
+            if inner.is_tenant(*slot, *round) {
+                looks.extend(inner.due(*slot, now, world));
+            }
+        }
+        drop(inner);
+        looks.into_iter().for_each(|ticket| {
+            let _ = self.looks.send(ticket);
+        });
     }
 }
 
@@ -545,7 +548,7 @@ impl super::Waiting {
         self.parked.get()
     }
 
-    /// Takes in a socket as its ticket's live one; back, if the room is not open.
+    /// Takes in a socket as its ticket's live one, to be told what a look finds; back, if the room is not open.
     ///
     /// # Errors
     /// The socket itself with its place, for a task of its own.
