@@ -162,7 +162,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "waiting",
-        "idle processor time with 16,000 waiting",
+        "idle processor time with 16,200 waiting",
         "/saoma/idle_cpu_percent",
         None,
         "% of a core",

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Bench, beside, pause, waiting::push};
+use super::{
+    Bench, beside, pause,
+    waiting::{WARMING, push},
+};
 use crate::{Result, crowd::Crowd, server::Kind, services::Service};
 
 const PAGES: u32 = 10_000;
@@ -28,11 +31,11 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     setup.store = postgres.as_ref().map(|postgres| postgres.url.clone());
     let one = bench.server(setup.clone()).await?;
     let other = bench.server(setup).await?;
-    let (pages, pushes) = (bench.size.count(PAGES), bench.size.count(PUSHES));
+    let pages = bench.size.count(PAGES);
     let mut crowd = Crowd::default();
-    crowd.grow(one.address, pages + pushes).await?;
+    crowd.grow(one.address, bench.size.count(PAGES + WARMING + PUSHES)).await?;
     pause(1_000).await;
-    let pushed = push(&one, &other, &mut crowd, pushes).await?;
+    let pushed = push(&one, &other, &mut crowd, bench.size, PUSHES).await?;
     Ok(json!({
         "approve_to_both": pushed.both.json(), "lost": crowd.lost(), "logins": pushed.logins, "waiting": pages,
     }))

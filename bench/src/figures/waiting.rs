@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
 
-use super::{Bench, pause};
+use super::{Bench, Size, pause};
 use crate::{
     Result,
     actors::{Book, Hands, SITE},
@@ -24,6 +24,8 @@ pub(super) const PAGES: u32 = 15_000;
 /// How many of them sign in, and how many a second.
 const PUSHES: u32 = 1_000;
 const A_SECOND: u32 = 100;
+/// How many sign in before them and are not timed: just-in-time compilers, connections and statements are warm then.
+pub(super) const WARMING: u32 = 200;
 /// For how long nothing happens: a page is pinged once in it.
 const IDLE: Duration = Duration::from_secs(55);
 
@@ -41,14 +43,14 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let warming = size.time(Duration::from_secs(2));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
-    crowd.grow(server.address, size.count(PAGES + PUSHES)).await?;
+    crowd.grow(server.address, size.count(PAGES + WARMING + PUSHES)).await?;
     pause(1_000).await;
     let idle = match kind {
         Kind::Saoma => Some(idle(&server, size.time(IDLE)).await?),
         // It pings nobody, so there is nothing to compare.
         Kind::Node => None,
     };
-    let pushed = push(&server, &server, &mut crowd, size.count(PUSHES)).await?;
+    let pushed = push(&server, &server, &mut crowd, size, PUSHES).await?;
     let committed_to_frame = match kind {
         Kind::Saoma => Some(told(&server, pushed.logins).await?),
         Kind::Node => None,
@@ -104,13 +106,15 @@ pub(super) async fn push(
     server: &Server,
     phone: &Server,
     crowd: &mut Crowd,
+    size: Size,
     pushes: u32,
 ) -> Result<Pushed> {
+    let (warming, pushes) = (size.count(WARMING), size.count(pushes));
     let book = Rc::new(Book::default());
     let every = Duration::from_secs(1) / A_SECOND;
     let begun = Instant::now();
     let mut running = Vec::new();
-    for n in 0..pushes {
+    for n in 0..warming + pushes {
         let mut held = crowd.take().await?;
         let (book, here, there) = (book.clone(), server.address, phone.address);
         running.push(spawn_local(async move {
@@ -120,8 +124,11 @@ pub(super) async fn push(
         tokio::time::sleep_until((begun + every * (n + 1)).into()).await;
     }
     let mut pushed = Pushed { both: Times::new()?, told: Times::new()?, logins: 0 };
-    for one in running {
+    for (n, one) in (0..).zip(running) {
         let times = one.await??;
+        if n < warming {
+            continue;
+        }
         pushed.both.add(times.both());
         pushed.told.add(times.told.saturating_duration_since(times.approve));
     }

@@ -1,5 +1,7 @@
 //! A server that is asked to stop writes down who waits, and goes on with them when it starts again.
 
+use saoma::{secret::Hashed, tickets::Parked};
+
 use crate::support::{Saoma, claims, sees_to_the_end};
 
 #[tokio::test]
@@ -62,5 +64,21 @@ async fn what_was_decided_is_claimed_after_a_stop_and_what_was_signed_still_veri
     for id_token in [&tokens["id_token"], &other["id_token"]] {
         blog.checks(id_token.as_str().unwrap(), jsonwebtoken::Algorithm::RS256).await;
     }
+    drop(saoma);
+}
+
+#[tokio::test]
+async fn a_tap_in_the_moment_of_the_stop_counts_whatever_was_written_down() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let (page, asked) = saoma.scans(&browser, &blog, &phone).await;
+    let id = Hashed::of(&page.ticket);
+    let scanned = saoma.app.tickets.by_id(id).await.unwrap().unwrap().ticket;
+    phone.approves(&asked).await.unwrap();
+    // Who stops has taken the ticket before the tap could remove it.
+    saoma.app.store.park(vec![Parked { ticket: scanned, picture: None }]).await.unwrap();
+    let saoma = saoma.restarts_after(1).await;
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(sees_to_the_end(&mut watch).await, ["approved", "closed 1000"]);
     drop(saoma);
 }
