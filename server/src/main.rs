@@ -18,7 +18,7 @@ use saoma::{
     http,
     log::{Format, Log},
     metrics, miniprogram, reload,
-    run::{self, assemble},
+    run::{self, Calling, assemble_with},
     store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory, redis::Redis},
     tls,
@@ -385,9 +385,12 @@ async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String
 /// The backends that the settings name.
 async fn build(settings: Settings) -> Result<SharedApp, String> {
     let waiting = Arc::new(Waiting::default());
-    let (world, store) = (World::real(), open_store(&settings).await?);
+    let world = World::real();
     let tickets = open_tickets(&settings, waiting.clone(), &world).await?;
-    assemble(settings, world, store, tickets, waiting).await.map_err(|error| error.to_string())
+    let calling = Calling::begin(&settings, &tickets);
+    let store = open_store(&settings).await?;
+    let built = assemble_with(calling, settings, world, store, tickets, waiting).await;
+    built.map_err(|error| error.to_string())
 }
 
 async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 use wechat::Client;
 
 use crate::{
@@ -52,6 +52,36 @@ pub enum Error {
     Wechat(#[from] wechat::BuildError),
 }
 
+/// The client of WeChat's API while it is being made: it reads the machine's certificates, some hundred files, and nothing
+/// else need wait for it.
+pub struct Calling {
+    client: JoinHandle<Result<Client, wechat::BuildError>>,
+    upstream: Upstream,
+}
+
+impl Calling {
+    /// Begins to make the client that the settings name.
+    pub fn begin(settings: &Settings, tickets: &SharedTickets) -> Self {
+        let endpoint = match settings.wechat.token {
+            TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
+            TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
+        };
+        let upstream = Upstream::default();
+        let heard = upstream.clone();
+        let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
+            .base_url(&settings.wechat.base_url)
+            .token_endpoint(endpoint)
+            .on_call(move |call| heard.called(call));
+        // Only what speaks like WeChat on this machine makes more codes than it does.
+        let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };
+        let wechat = match tickets.token_store() {
+            Some(shared) => wechat.token_store(shared),
+            None => wechat,
+        };
+        Self { client: tokio::task::spawn_blocking(|| wechat.build()), upstream }
+    }
+}
+
 /// Puts a server together from its settings and its stores, and takes up the tickets that waited when the last one stopped.
 ///
 /// # Errors
@@ -63,29 +93,28 @@ pub async fn assemble(
     tickets: SharedTickets,
     waiting: Arc<Waiting>,
 ) -> Result<SharedApp, Error> {
-    let endpoint = match settings.wechat.token {
-        TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
-        TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
-    };
-    let upstream = Upstream::default();
-    let heard = upstream.clone();
-    let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
-        .base_url(&settings.wechat.base_url)
-        .token_endpoint(endpoint)
-        .on_call(move |call| heard.called(call));
-    // Only what speaks like WeChat on this machine makes more codes than it does.
-    let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };
-    let wechat = match tickets.token_store() {
-        Some(shared) => wechat.token_store(shared),
-        None => wechat,
-    };
-    // It reads the machine's certificates, some hundred files, while the keys come out of the store.
-    let wechat = tokio::task::spawn_blocking(|| wechat.build());
+    let calling = Calling::begin(&settings, &tickets);
+    assemble_with(calling, settings, world, store, tickets, waiting).await
+}
+
+/// The same with a client that was begun before.
+///
+/// # Errors
+/// As [`assemble`].
+pub async fn assemble_with(
+    calling: Calling,
+    settings: Settings,
+    world: World,
+    store: SharedStore,
+    tickets: SharedTickets,
+    waiting: Arc<Waiting>,
+) -> Result<SharedApp, Error> {
+    let Calling { client, upstream } = calling;
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
     let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
-    let wechat = wechat.await.map_err(|error| wechat::BuildError::Http(error.to_string()))??;
+    let wechat = client.await.map_err(|error| wechat::BuildError::Http(error.to_string()))??;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
