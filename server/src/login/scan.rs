@@ -195,7 +195,7 @@ async fn named(app: &App, js_code: wechat::JsCode) -> Result<Identity, Error> {
     Ok(Identity { appid, openid: session.openid, unionid: session.unionid })
 }
 
-/// Who comes to a site with this identity: back from their shadow, if they left one; none whom nobody knows yet.
+/// Who comes to a site with this identity: back from their shadow, if they left one. None: nobody knows them yet.
 ///
 /// # Errors
 /// [`Code::PersonBlocked`], and what the store says.
