@@ -1,6 +1,10 @@
 //! What holds for whole families of URLs: response headers, and which other origins may read an answer.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    pin::Pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::{Context, Poll},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -8,6 +12,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use super::{
@@ -44,14 +50,31 @@ async fn limited(app: &App, what: What, request: Request, next: Next) -> Respons
 /// Carries a phone's request through even where the phone hangs up in the middle: a lift, a tunnel. What is written down by
 /// then must still reach the page that waits for it.
 pub(super) async fn carry_through(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request).in_current_span()).await {
-        Ok(response) => response,
-        Err(failed) => match failed.try_into_panic() {
-            // For the layer that answers every panic.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The server stops, and did not wait for it.
-            Err(_) => Error::from(Code::Unavailable).into_response(),
-        },
+    Carried(Some(Box::pin(next.run(request).in_current_span()))).await
+}
+
+/// An answer in the making, which makes itself where nobody waits for it any more.
+struct Carried(Option<BoxFuture<'static, Response>>);
+
+impl Future for Carried {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        // Taken out: one that panics is not gone on with.
+        let Some(mut answering) = self.0.take() else { return Poll::Pending };
+        let answer = answering.as_mut().poll(context);
+        if answer.is_pending() {
+            self.0 = Some(answering);
+        }
+        answer
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if let (Some(answering), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(answering);
+        }
     }
 }
 
