@@ -163,8 +163,7 @@ pub async fn skip(
     browser: Browser,
 ) -> Result<Option<Claim>, Error> {
     let now = app.world.now();
-    let person = app.store.person(&login.person).await?;
-    let Some(person) = person else { return Ok(None) };
+    let Some(person) = app.store.person(&login.person).await? else { return Ok(None) };
     if door_of(app, site, &person).await? != Door::Open {
         return Ok(None);
     }
