@@ -30,7 +30,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 /// WeChat, as seen from here.
 pub(crate) struct Upstream {
     http: reqwest::Client,
-    base: String,
+    base: reqwest::Url,
     breakers: Breakers,
     pub(crate) counts: Counts,
     dice: Mutex<fastrand::Rng>,
@@ -96,7 +96,7 @@ pub(crate) struct Success {
 impl Upstream {
     pub(crate) fn new(
         http: reqwest::Client,
-        base: String,
+        base: reqwest::Url,
         dice: fastrand::Rng,
         counts: Counts,
         listener: Option<Listener>,
@@ -188,7 +188,8 @@ impl Upstream {
     async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let api = request.api;
         let broke = |error: reqwest::Error| unreachable(request, error);
-        let url = format!("{}{}", self.base, api.path());
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), api.path()));
         let builder = match &request.body {
             None => self.http.get(url),
             Some(body) => self

@@ -200,7 +200,7 @@ impl ClientBuilder {
         let http = http.build().map_err(|error| BuildError::Http(error.to_string()))?;
         let dice = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let counts = Counts::new(self.unlimited_a_minute);
-        let upstream = Arc::new(Upstream::new(http, self.base_url, dice, counts, self.listener));
+        let upstream = Arc::new(Upstream::new(http, url, dice, counts, self.listener));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
         let (name, api) = match self.endpoint {

@@ -103,12 +103,12 @@ impl Tokens {
     pub(crate) async fn get(self: &Arc<Self>) -> Result<AccessToken, Error> {
         loop {
             let mut flight = {
-                let mut state = self.state();
+                let state = self.state();
                 let now = Instant::now();
                 if let Some(held) = state.usable(now) {
                     let (token, due) = (held.token.clone(), now >= held.refresh_at);
                     if due && state.flight().is_none() && state.paused(now).is_ok() {
-                        self.take_off(&mut state);
+                        self.take_off(state);
                     }
                     return Ok(token);
                 }
@@ -116,7 +116,7 @@ impl Tokens {
                     Some(flight) => flight,
                     None => {
                         state.paused(now)?;
-                        self.take_off(&mut state)
+                        self.take_off(state)
                     }
                 }
             };
@@ -143,9 +143,11 @@ impl Tokens {
         self.state().accept(token);
     }
 
-    fn take_off(self: &Arc<Self>, state: &mut State) -> watch::Receiver<Landed> {
+    /// The state is let go before the task is made: a runtime that is shutting down drops it at once, and with that it lands.
+    fn take_off(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> watch::Receiver<Landed> {
         let (landed, flight) = watch::channel(None);
         state.took_off(flight.clone());
+        drop(state);
         let landing = Landing { tokens: Arc::clone(self), landed };
         tokio::spawn(async move {
             let outcome = landing.tokens.refresh().await;

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use proptest::prelude::*;
 
@@ -102,6 +102,23 @@ async fn the_first_caller_may_go_away_and_the_others_still_get_their_token() {
     assert!(timeout(Duration::from_millis(10), tokens.get()).await.is_err(), "it went away");
     assert_eq!(tokens.get().await.unwrap().expose(), "token-0");
     assert_eq!(wechat.asked(), 1, "what the first began was not thrown away");
+}
+
+/// On a thread of its own: where it is held up, it is so for ever.
+#[test]
+fn who_asks_while_everything_stops_is_told_so_and_holds_nobody_up() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let stopped = runtime.handle().clone();
+    drop(runtime);
+    let (told, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _inside = stopped.enter();
+        let tokens = Wechat::new(vec![(0, true)], 7200).node(Api::StableToken, &memory(), 1);
+        let asking = std::pin::pin!(tokens.get());
+        let answer = asking.poll(&mut Context::from_waker(Waker::noop()));
+        told.send(answer.map(|answer| answer.is_err())).unwrap();
+    });
+    assert_eq!(hears.recv_timeout(seconds(20)), Ok(Poll::Ready(true)));
 }
 
 #[tokio::test(start_paused = true)]
