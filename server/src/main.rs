@@ -18,7 +18,7 @@ use saoma::{
     http,
     log::{Format, Log},
     metrics, miniprogram, reload,
-    run::{self, Calling, assemble_with},
+    run::{self, assemble},
     store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory, redis::Redis},
     tls,
@@ -387,9 +387,8 @@ async fn build(settings: Settings) -> Result<SharedApp, String> {
     let waiting = Arc::new(Waiting::default());
     let world = World::real();
     let tickets = open_tickets(&settings, waiting.clone(), &world).await?;
-    let calling = Calling::begin(&settings, &tickets);
     let store = open_store(&settings).await?;
-    let built = assemble_with(calling, settings, world, store, tickets, waiting).await;
+    let built = assemble(settings, world, store, tickets, waiting).await;
     built.map_err(|error| error.to_string())
 }
 

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use futures_util::future::join;
+use tokio::net::TcpListener;
 use wechat::Client;
 
 use crate::{
@@ -52,36 +53,6 @@ pub enum Error {
     Wechat(#[from] wechat::BuildError),
 }
 
-/// The client of WeChat's API while it is being made: it reads the machine's certificates, some hundred files, and nothing
-/// else need wait for it.
-pub struct Calling {
-    client: JoinHandle<Result<Client, wechat::BuildError>>,
-    upstream: Upstream,
-}
-
-impl Calling {
-    /// Begins to make the client that the settings name.
-    pub fn begin(settings: &Settings, tickets: &SharedTickets) -> Self {
-        let endpoint = match settings.wechat.token {
-            TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
-            TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
-        };
-        let upstream = Upstream::default();
-        let heard = upstream.clone();
-        let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
-            .base_url(&settings.wechat.base_url)
-            .token_endpoint(endpoint)
-            .on_call(move |call| heard.called(call));
-        // Only what speaks like WeChat on this machine makes more codes than it does.
-        let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };
-        let wechat = match tickets.token_store() {
-            Some(shared) => wechat.token_store(shared),
-            None => wechat,
-        };
-        Self { client: tokio::task::spawn_blocking(|| wechat.build()), upstream }
-    }
-}
-
 /// Puts a server together from its settings and its stores, and takes up the tickets that waited when the last one stopped.
 ///
 /// # Errors
@@ -93,28 +64,12 @@ pub async fn assemble(
     tickets: SharedTickets,
     waiting: Arc<Waiting>,
 ) -> Result<SharedApp, Error> {
-    let calling = Calling::begin(&settings, &tickets);
-    assemble_with(calling, settings, world, store, tickets, waiting).await
-}
-
-/// The same with a client that was begun before.
-///
-/// # Errors
-/// As [`assemble`].
-pub async fn assemble_with(
-    calling: Calling,
-    settings: Settings,
-    world: World,
-    store: SharedStore,
-    tickets: SharedTickets,
-    waiting: Arc<Waiting>,
-) -> Result<SharedApp, Error> {
-    let Calling { client, upstream } = calling;
     if settings.keys.secret.is_empty() && !settings.is_loopback() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
     let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
-    let wechat = client.await.map_err(|error| wechat::BuildError::Http(error.to_string()))??;
+    let upstream = Upstream::default();
+    let wechat = client_of(&settings, &tickets, &upstream)?;
     let versions: BTreeSet<EnvVersion> =
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
@@ -152,10 +107,33 @@ pub async fn assemble_with(
     }))
 }
 
+/// The client of WeChat's API that the settings name.
+fn client_of(
+    settings: &Settings,
+    tickets: &SharedTickets,
+    upstream: &Upstream,
+) -> Result<Client, wechat::BuildError> {
+    let endpoint = match settings.wechat.token {
+        TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
+        TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
+    };
+    let heard = upstream.clone();
+    let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
+        .base_url(&settings.wechat.base_url)
+        .token_endpoint(endpoint)
+        .on_call(move |call| heard.called(call));
+    // Only what speaks like WeChat on this machine makes more codes than it does.
+    let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };
+    match tickets.token_store() {
+        Some(shared) => wechat.token_store(shared).build(),
+        None => wechat.build(),
+    }
+}
+
 /// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
 ///
 /// # Errors
-/// If what waits cannot be written down.
+/// If what waits cannot be written down, or TLS cannot be set up for WeChat's API.
 pub async fn run(
     app: SharedApp,
     listener: TcpListener,
@@ -184,7 +162,6 @@ pub async fn run_behind(
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let background = tokio::spawn(work(app.clone()));
-    drop(tokio::task::spawn_blocking(keys::warm_up));
     let door = |places| http::Door::new(&app.settings, places);
     let operators = operators.map(|listener| {
         // A flood at the public door must not keep the operators out.
@@ -198,7 +175,10 @@ pub async fn run_behind(
     };
     let sockets = door(app.limits.sockets.clone()).with_tls(tls);
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
-    let ((), ()) = tokio::join!(signal, serving);
+    let ended = tokio::select! {
+        ((), ()) = join(signal, serving) => Ok(()),
+        error = set_up(&app) => Err(error),
+    };
     background.abort();
     // Beside what is written down: neither waits for the other.
     #[cfg(target_os = "linux")]
@@ -218,7 +198,17 @@ pub async fn run_behind(
     app.store.park(app.tickets.park().await?).await?;
     #[cfg(target_os = "linux")]
     let _ = farewell.await;
-    Ok(())
+    ended
+}
+
+/// Does beside the first requests what none of them should have to wait for. Returns only with what a server cannot do
+/// without.
+async fn set_up(app: &App) -> Error {
+    if let Err(error) = app.wechat.ready().await {
+        return error.into();
+    }
+    drop(tokio::task::spawn_blocking(keys::warm_up));
+    std::future::pending().await
 }
 
 /// What goes on by itself: other nodes heard, codes fetched ahead, and what is over forgotten.

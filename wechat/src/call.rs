@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
@@ -29,7 +31,7 @@ const LARGEST_ANSWER: usize = 4 << 20;
 
 /// WeChat, as seen from here.
 pub(crate) struct Upstream {
-    http: reqwest::Client,
+    http: OnceCell<reqwest::Client>,
     base: reqwest::Url,
     breakers: Breakers,
     pub(crate) counts: Counts,
@@ -95,24 +97,27 @@ pub(crate) struct Success {
 
 impl Upstream {
     pub(crate) fn new(
-        http: reqwest::Client,
         base: reqwest::Url,
         dice: fastrand::Rng,
         counts: Counts,
         listener: Option<Listener>,
     ) -> Self {
         let (dice, breakers) = (Mutex::new(dice), Breakers::new());
-        Self { http, base, breakers, counts, dice, listener }
+        Self { http: OnceCell::new(), base, breakers, counts, dice, listener }
     }
 
-    /// How a `reqwest` client must be set up: no redirect may carry a token elsewhere, and nothing
-    /// is sent twice behind our back.
-    pub(crate) fn http() -> reqwest::ClientBuilder {
-        reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIME)
-            .user_agent(concat!("saoma-wechat/", env!("CARGO_PKG_VERSION")))
+    /// The HTTP client, made by whoever wants it first: it reads the machine's certificates, some
+    /// hundred files, aside. What is wrong with it otherwise, in words.
+    pub(crate) async fn http(&self) -> Result<&reqwest::Client, String> {
+        let on_this_machine = self
+            .base
+            .host_str()
+            .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
+        let make = async || {
+            let made = spawn_blocking(move || set_up(on_this_machine).build()).await;
+            made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        };
+        self.http.get_or_try_init(make).await
     }
 
     /// A random share between 0 and 1.
@@ -188,12 +193,16 @@ impl Upstream {
     async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let api = request.api;
         let broke = |error: reqwest::Error| unreachable(request, error);
+        let http = self.http().await.map_err(|why| Error::Unreachable {
+            api,
+            why: Unreachable::Connect,
+            detail: format!("the HTTP client cannot be set up: {why}"),
+        })?;
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), api.path()));
         let builder = match &request.body {
-            None => self.http.get(url),
-            Some(body) => self
-                .http
+            None => http.get(url),
+            Some(body) => http
                 .post(url)
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
                 .body(body.clone()),
@@ -214,6 +223,18 @@ impl Upstream {
         }
         Ok(Answer { status, used, body: body.freeze() })
     }
+}
+
+/// How the client must be set up: no redirect may carry a token elsewhere, and nothing is sent twice
+/// behind our back.
+fn set_up(on_this_machine: bool) -> reqwest::ClientBuilder {
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIME)
+        .user_agent(concat!("saoma-wechat/", env!("CARGO_PKG_VERSION")));
+    // A proxy of the environment leads elsewhere.
+    if on_this_machine { http.no_proxy() } else { http }
 }
 
 /// Tells success, refusal and nonsense apart.

@@ -49,7 +49,7 @@ pub enum TokenEndpoint {
     Plain,
 }
 
-/// Why a client cannot be built.
+/// Why a client cannot be built, or set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -181,7 +181,7 @@ impl ClientBuilder {
     /// Builds the client. Nothing is called yet.
     ///
     /// # Errors
-    /// [`BuildError`] when the base URL cannot be or TLS cannot be set up.
+    /// [`BuildError::BaseUrl`].
     pub fn build(self) -> Result<Client, BuildError> {
         let url = reqwest::Url::parse(&self.base_url)
             .ok()
@@ -189,18 +189,9 @@ impl ClientBuilder {
             .filter(|url| url.query().is_none() && url.fragment().is_none())
             .filter(|url| url.username().is_empty() && url.password().is_none())
             .ok_or_else(|| BuildError::BaseUrl(self.base_url.clone()))?;
-        let on_this_machine = url
-            .host_str()
-            .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
-        let mut http = Upstream::http();
-        if on_this_machine {
-            // A proxy of the environment leads elsewhere.
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| BuildError::Http(error.to_string()))?;
         let dice = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let counts = Counts::new(self.unlimited_a_minute);
-        let upstream = Arc::new(Upstream::new(http, url, dice, counts, self.listener));
+        let upstream = Arc::new(Upstream::new(url, dice, counts, self.listener));
         let credentials = Arc::new(Credentials { appid: self.appid, secret: self.secret });
 
         let (name, api) = match self.endpoint {
@@ -279,6 +270,15 @@ impl Client {
     #[must_use]
     pub fn appid(&self) -> &str {
         &self.0.credentials.appid
+    }
+
+    /// Reads the machine's certificates and sets TLS up by them, which the first call would have to
+    /// wait for.
+    ///
+    /// # Errors
+    /// [`BuildError::Http`]; each call would fail by it.
+    pub async fn ready(&self) -> Result<(), BuildError> {
+        self.0.upstream.http().await.map(drop).map_err(BuildError::Http)
     }
 
     /// Code B: a round code that carries a scene.

@@ -151,8 +151,9 @@ pub(super) async fn public(State(app): State<SharedApp>, request: Request, next:
         http.response.status_code = tracing::field::Empty
     );
     let lang = Lang::of(request.headers());
-    let response =
-        safely(&app, lang, cross_origin(&app, request, next)).instrument(span.clone()).await;
+    // In a box: each of those it is handed through would carry the room for it, and copy it.
+    let answering = Box::pin(cross_origin(&app, request, next));
+    let response = safely(&app, lang, answering).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     let status = match response.status().as_u16() / 100 {
         1 => "1xx",

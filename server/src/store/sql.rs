@@ -26,7 +26,7 @@ mod sites;
 mod store;
 mod value;
 
-pub(super) use value::{Row, Value, values};
+pub(super) use value::{Columns, Row, Value, values};
 
 /// Which database it is, where their words differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! safe. Readers have connections of their own; WAL lets them go on while the writer writes.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use rusqlite::{
-    Connection, OpenFlags, ToSql,
+    Connection, OpenFlags, Statement, ToSql,
     config::DbConfig,
     types::{ToSqlOutput, ValueRef},
 };
@@ -27,7 +28,7 @@ use tracing::Instrument as _;
 
 use super::{
     Committed, Error,
-    sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
+    sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, world::Stopwatch};
 
@@ -49,8 +50,17 @@ const MIGRATIONS: &[&str] = &[
 /// How many readers may look at once.
 const READERS: usize = 4;
 
+/// How many statements a connection keeps as it parsed them.
+const STATEMENTS: usize = 256;
+
 /// How many pieces of work share one commit at most: beyond this the first would wait for the last.
 const BATCH: usize = 256;
+
+/// How many pieces of work in one commit are a crowd, and how soon after one with a crowd began the next may begin: by then
+/// it has one, too. A commit costs a trip to the disk and pages that the next one writes again, for few as for many. Who
+/// comes alone does not wait (PostgreSQL has the same in `commit_siblings` and `commit_delay`).
+const CROWD: usize = 3;
+const PACE: Duration = Duration::from_millis(2);
 
 /// After how many commits the log is brought into the database. A thread of its own does it, so that nobody who waits for a
 /// commit waits for that, too.
@@ -73,8 +83,12 @@ struct Readers {
     free: Semaphore,
 }
 
-/// A connection as statements see it. One piece of work has it at a time; the lock only lets it be named by a future.
-struct Handle(Mutex<Connection>);
+/// A connection as statements see it. One piece of work has it at a time; the locks only let it be named by a future.
+struct Handle {
+    connection: Mutex<Connection>,
+    /// The names of the columns of statements that were asked before: SQLite measures each name anew whenever it is asked.
+    columns: Mutex<HashMap<String, Columns>>,
+}
 
 /// A piece of work inside the writer's transaction, and what to do once that is committed or lost.
 type Job = Box<dyn FnOnce(Result<&Handle, Error>) -> Done + Send>;
@@ -119,8 +133,8 @@ impl Sqlite {
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;")?;
         let (writer, jobs) = channel();
         let (tidy, asked) = sync_channel(1);
-        let writing = Handle(Mutex::new(connection));
-        let beside = Handle(Mutex::new(connect(path, OpenFlags::default())?));
+        let writing = Handle::from(connection);
+        let beside = Handle::from(connect(path, OpenFlags::default())?);
         let is_long = Arc::new(AtomicBool::new(false));
         let grown = is_long.clone();
         run_aside("sqlite-tidier", move || tidy_all(&beside, &asked, &grown))?;
@@ -222,7 +236,7 @@ impl Readers {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let handle = match idle {
             Some(handle) => handle,
-            None => Handle(Mutex::new(connect(&self.path, flags)?)),
+            None => Handle::from(connect(&self.path, flags)?),
         };
         let result = at_once(look(&handle));
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
@@ -235,9 +249,29 @@ fn at_once<T>(work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
     work.now_or_never().unwrap_or_else(|| Err(Error("work on SQLite waited".to_owned())))
 }
 
+impl From<Connection> for Handle {
+    fn from(connection: Connection) -> Self {
+        Self { connection: Mutex::new(connection), columns: Mutex::default() }
+    }
+}
+
 impl Handle {
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn columns_of(&self, sql: &str, statement: &Statement<'_>) -> Columns {
+        let mut known = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(columns) = known.get(sql) {
+            return columns.clone();
+        }
+        if known.len() >= STATEMENTS {
+            // Some are made up as they are asked.
+            known.clear();
+        }
+        let columns: Columns = statement.column_names().map(ToOwned::to_owned).collect();
+        known.insert(sql.to_owned(), columns.clone());
+        columns
     }
 
     /// Runs a statement that gives nothing and was parsed before.
@@ -276,7 +310,7 @@ impl Db for Handle {
     async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(sql)?;
-        let columns: Arc<[String]> = statement.column_names().map(ToOwned::to_owned).collect();
+        let columns = self.columns_of(sql, &statement);
         let mut rows = statement.query(rusqlite::params_from_iter(params))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -307,7 +341,11 @@ fn value(column: ValueRef<'_>) -> Result<Value, Error> {
     Ok(match column {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(n) => Value::Integer(n),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Text(text) => Value::Text(
+            std::str::from_utf8(text)
+                .map_err(|_| Error("a column holds what is no text".to_owned()))?
+                .to_owned(),
+        ),
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
         ValueRef::Real(_) => return Err(Error("no column holds a broken number".to_owned())),
     })
@@ -349,7 +387,7 @@ fn stay_in_the_folders_hands(path: &Path) {
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(256);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Else a statement that a partial index might serve is parsed anew whenever its parameters change.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // NORMAL may lose the last commits in a power cut; a phone has been told of them.
@@ -385,7 +423,12 @@ fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Err
 /// The writer's life: until the last handle is dropped.
 fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_long: &AtomicBool) {
     let mut commits = 0;
+    let mut crowded: Option<Stopwatch> = None;
     while let Ok(first) = jobs.recv() {
+        if let Some(rest) = crowded.and_then(|began| PACE.checked_sub(began.elapsed())) {
+            thread::sleep(rest);
+        }
+        let began = Stopwatch::start();
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
         let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
@@ -394,6 +437,7 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = handle.run("ROLLBACK");
         }
+        crowded = (done.len() >= CROWD).then_some(began);
         done.into_iter().for_each(|tell| tell(committed.clone()));
         commits += 1;
         if commits >= COMMITS {
@@ -452,7 +496,7 @@ mod tests {
         let path = folder.path().join("saoma.db");
         drop(Sqlite::open(&path).unwrap());
         let [writer, beside] =
-            [(); 2].map(|()| Handle(Mutex::new(connect(&path, OpenFlags::default()).unwrap())));
+            [(); 2].map(|()| Handle::from(connect(&path, OpenFlags::default()).unwrap()));
         writer.connection().execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
         let write = || {
             for _ in 0..50 {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::{
     Db, Dialect, Held, Value, account, admissions, console, people,
     rows::{
-        LOGIN, PERSON, all, decided, decided_with, identity, json, login, one, parsed, person,
-        token,
+        LOGIN, PERSON, all, decided, decided_with, identity, json, login, one, parsed_bytes,
+        person, token,
     },
     values,
 };
@@ -359,19 +359,18 @@ pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
         // The one writer has the table to itself, and empties it without touching each row.
         Dialect::Sqlite => "SELECT body, picture_type, picture FROM parked",
     };
-    let taken = all(db, take, values![], |row| {
-        let body: Vec<u8> = row.get("body")?;
+    let mut taken = Vec::new();
+    for mut row in db.rows(take, values![]).await? {
         // An earlier saoma wrote the picture there, too.
-        let parked: Parked = parsed(&String::from_utf8_lossy(&body))?;
-        let picture = match (row.get("picture_type")?, row.get::<Option<Vec<u8>>>("picture")?) {
+        let parked: Parked = parsed_bytes(&row.take("body")?.unwrap_or_default())?;
+        let picture = match (row.get("picture_type")?, row.take("picture")?) {
             (Some(content_type), Some(bytes)) => {
                 Some(Picture { content_type, bytes: bytes.into() })
             }
             _ => parked.picture,
         };
-        Ok(Parked { picture, ..parked })
-    })
-    .await?;
+        taken.push(Parked { picture, ..parked });
+    }
     if db.dialect() == Dialect::Sqlite {
         db.send("DELETE FROM parked", values![]).await?;
     }

@@ -14,8 +14,15 @@ pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Error> {
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    serde_json::from_str(text)
-        .map_err(|error| Error(format!("a row is not as it should be: {error}")))
+    serde_json::from_str(text).map_err(unlike)
+}
+
+pub(super) fn parsed_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(unlike)
+}
+
+fn unlike(error: serde_json::Error) -> Error {
+    Error(format!("a row is not as it should be: {error}"))
 }
 
 pub(super) const PERSON: &str = "p.id AS person_id, p.username, p.nickname, \

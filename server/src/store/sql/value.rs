@@ -52,15 +52,18 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
+/// The names of an answer's columns, in order.
+pub(in crate::store) type Columns = Arc<[String]>;
+
 /// One row of an answer.
 #[derive(Debug)]
 pub(in crate::store) struct Row {
-    columns: Arc<[String]>,
+    columns: Columns,
     values: Vec<Value>,
 }
 
 impl Row {
-    pub(in crate::store) fn new(columns: Arc<[String]>, values: Vec<Value>) -> Self {
+    pub(in crate::store) fn new(columns: Columns, values: Vec<Value>) -> Self {
         Self { columns, values }
     }
 
@@ -69,9 +72,23 @@ impl Row {
         let at = self.columns.iter().position(|name| name == column);
         let value = at.and_then(|at| self.values.get(at));
         let value = value.ok_or_else(|| Error(format!("an answer has no column {column}")))?;
-        T::from_value(value)
-            .ok_or_else(|| Error(format!("{column} of a row is not as it should be")))
+        T::from_value(value).ok_or_else(|| unlike(column))
     }
+
+    /// The bytes of a column, which need not be copied: the row has them no more.
+    pub(in crate::store) fn take(&mut self, column: &str) -> Result<Option<Vec<u8>>, Error> {
+        let at = self.columns.iter().position(|name| name == column);
+        let value = at.and_then(|at| self.values.get_mut(at)).ok_or_else(|| unlike(column))?;
+        match std::mem::replace(value, Value::Null) {
+            Value::Blob(bytes) => Ok(Some(bytes)),
+            Value::Null => Ok(None),
+            Value::Integer(_) | Value::Text(_) => Err(unlike(column)),
+        }
+    }
+}
+
+fn unlike(column: &str) -> Error {
+    Error(format!("{column} of a row is not as it should be"))
 }
 
 /// What a value can be taken for.
