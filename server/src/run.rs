@@ -49,7 +49,7 @@ pub enum Error {
     #[error(transparent)]
     Keys(#[from] keys::Error),
     /// The client of WeChat's API.
-    #[error("wechat.base_url or the credentials cannot be used: {0}")]
+    #[error("WeChat cannot be called: {0}")]
     Wechat(#[from] wechat::BuildError),
 }
 

@@ -3,7 +3,6 @@
 //! The answer's Content-Type means nothing (wechat-api.md section 0): a picture is known by its
 //! first bytes, an error by its JSON.
 
-use std::error::Error as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
 use crate::breaker::Breakers;
+use crate::client::BuildError;
 use crate::code::{Picture, PictureKind};
 use crate::error::{Api, Error, RestReason, Unreachable, Unreadable};
 use crate::quota::Counts;
@@ -115,7 +115,7 @@ impl Upstream {
             .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
         let make = async || {
             let made = spawn_blocking(move || set_up(on_this_machine).build()).await;
-            made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+            made.map_err(|error| in_words(&error))?.map_err(|error| in_words(&error))
         };
         self.http.get_or_try_init(make).await
     }
@@ -196,7 +196,7 @@ impl Upstream {
         let http = self.http().await.map_err(|why| Error::Unreachable {
             api,
             why: Unreachable::Connect,
-            detail: format!("the HTTP client cannot be set up: {why}"),
+            detail: BuildError::Http(why).to_string(),
         })?;
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), api.path()));
@@ -310,13 +310,19 @@ fn unreachable(request: &Request<'_>, error: reqwest::Error) -> Error {
     } else {
         Unreachable::Cut
     };
-    let mut detail = error.to_string();
+    let detail = mask(&in_words(&error), &request.secrets);
+    Error::Unreachable { api: request.api, why, detail }
+}
+
+/// An error with all that led to it.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        detail = format!("{detail}: {cause}");
+        words = format!("{words}: {cause}");
         source = cause.source();
     }
-    Error::Unreachable { api: request.api, why, detail: mask(&detail, &request.secrets) }
+    words
 }
 
 /// What a fuzzer throws an answer at: every API must tell it apart without a panic, and show no secret that it repeats.

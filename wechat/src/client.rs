@@ -57,7 +57,7 @@ pub enum BuildError {
     #[error("the base URL must be like https://api.weixin.qq.com, not {0:?}")]
     BaseUrl(String),
     /// TLS or the like could not be set up.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("TLS cannot be set up: {0}; are certificates installed (the package ca-certificates)?")]
     Http(String),
 }
 

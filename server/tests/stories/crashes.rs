@@ -157,6 +157,24 @@ async fn who_asks_it_to_stop_loses_no_waiting_page() {
 }
 
 #[tokio::test]
+async fn a_start_without_certificates_says_what_to_install_and_loses_no_waiting_page() {
+    let mut saoma = Process::starts("info").await;
+    let browser = saoma.browser();
+    let page = browser.opens(&asks()).await.unwrap();
+    saoma.is_asked_to_stop().await;
+
+    let nowhere = [("SSL_CERT_FILE", "/nowhere"), ("SSL_CERT_DIR", "/nowhere")];
+    let ended = saoma.saoma_with(&["serve"], nowhere);
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("WeChat cannot be called") && said.contains("ca-certificates"), "{said}");
+
+    saoma.starts_again().await;
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
+}
+
+#[tokio::test]
 async fn not_even_the_most_talkative_log_tells_a_secret() {
     let mut saoma = Process::starts("trace").await;
     let (browser, phone) = (saoma.browser(), saoma.phone("ann").with_unionid("ann-everywhere"));

@@ -78,9 +78,18 @@ impl Process {
 
     /// Another command of saoma's, with its settings, run to its end.
     pub(crate) fn saoma(&self, args: &[&str]) -> std::process::Output {
+        self.saoma_with(args, [])
+    }
+
+    /// The same in an environment.
+    pub(crate) fn saoma_with<const N: usize>(
+        &self,
+        args: &[&str],
+        environment: [(&str, &str); N],
+    ) -> std::process::Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
         command.args(args).arg("--config").arg(self.folder.path().join("saoma.toml"));
-        command.env_clear().current_dir(self.folder.path()).output().unwrap()
+        command.env_clear().envs(environment).current_dir(self.folder.path()).output().unwrap()
     }
 
     /// The address of this machine that it has.
