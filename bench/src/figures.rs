@@ -15,6 +15,7 @@ use crate::{
     stub::Stub,
 };
 
+pub(crate) mod against;
 pub(crate) mod hold;
 mod large;
 mod memory;

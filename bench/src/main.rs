@@ -38,6 +38,9 @@ struct Cli {
     /// Only write docs/performance.md anew, from the results that are there.
     #[arg(long)]
     report: bool,
+    /// Only compares with another build of saoma: whole logins, in turns of a second. Nothing is written down.
+    #[arg(long, value_name = "FILE")]
+    against: Option<std::path::PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
                     Ok(())
                 }
                 None if cli.report => report::write(),
+                None if cli.against.is_some() => figures::against::compare(cli.against).await,
                 None if cli.short => figures::run(&cli.figures, 1, Size::Short).await,
                 None => figures::run(&cli.figures, cli.rounds, Size::Whole).await,
             }

@@ -40,6 +40,8 @@ impl Kind {
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) kind: Kind,
+    /// saoma's, where it is not the one beside this program.
+    pub(crate) binary: Option<PathBuf>,
     pub(crate) wechat: String,
     /// How many codes lie ready.
     pub(crate) pool: u32,
@@ -55,6 +57,7 @@ impl Setup {
     pub(crate) fn new(kind: Kind, wechat: &str) -> Self {
         Self {
             kind,
+            binary: None,
             wechat: wechat.to_owned(),
             pool: 64,
             life: "10m",
@@ -87,7 +90,8 @@ impl Server {
             Kind::Saoma => {
                 let file = folder.join("saoma.toml");
                 fs::write(&file, settings(&setup, folder, port))?;
-                let mut command = Command::new(binary()?);
+                let binary = setup.binary.clone().map_or_else(binary, Ok)?;
+                let mut command = Command::new(binary);
                 command.arg("serve").arg("--config").arg(file);
                 command
             }
