@@ -73,19 +73,19 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = runtime.map_err(Error::from).and_then(|runtime| {
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            match cli.part {
-                Some(Part::Pages { server, pages, logins }) => {
+            match (cli.part, cli.against) {
+                (Some(Part::Pages { server, pages, logins }), _) => {
                     figures::hold::pages(server, pages, logins).await
                 }
-                Some(Part::Million { servers, pages }) => {
+                (Some(Part::Million { servers, pages }), _) => {
                     let bench = Bench::new(Size::Whole).await?;
                     say(&figures::hold::hold(&bench, servers, pages).await?.to_string());
                     Ok(())
                 }
-                None if cli.report => report::write(),
-                None if cli.against.is_some() => figures::against::compare(cli.against).await,
-                None if cli.short => figures::run(&cli.figures, 1, Size::Short).await,
-                None => figures::run(&cli.figures, cli.rounds, Size::Whole).await,
+                (None, Some(other)) => figures::against::compare(other).await,
+                (None, None) if cli.report => report::write(),
+                (None, None) if cli.short => figures::run(&cli.figures, 1, Size::Short).await,
+                (None, None) => figures::run(&cli.figures, cli.rounds, Size::Whole).await,
             }
         })
     });

@@ -3,7 +3,6 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use axum::Router;
-use futures_util::future::join;
 use tokio::net::TcpListener;
 use wechat::Client;
 
@@ -169,16 +168,17 @@ pub async fn run_behind(
         let router = http::operators(app.clone());
         tokio::spawn(http::serve_at(own, listener, router, wait(stopped.clone())))
     });
-    let signal = async move {
-        stop.await;
+    let signal = async {
+        let ended = tokio::select! {
+            () = stop => Ok(()),
+            error = set_up(&app) => Err(error),
+        };
         stopping.send_replace(true);
+        ended
     };
     let sockets = door(app.limits.sockets.clone()).with_tls(tls);
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
-    let ended = tokio::select! {
-        ((), ()) = join(signal, serving) => Ok(()),
-        error = set_up(&app) => Err(error),
-    };
+    let (ended, ()) = tokio::join!(signal, serving);
     background.abort();
     // Beside what is written down: neither waits for the other.
     #[cfg(target_os = "linux")]

@@ -107,17 +107,14 @@ impl Upstream {
     }
 
     /// The HTTP client, made by whoever wants it first: it reads the machine's certificates, some
-    /// hundred files, aside. What is wrong with it otherwise, in words.
-    pub(crate) async fn http(&self) -> Result<&reqwest::Client, String> {
-        let on_this_machine = self
-            .base
-            .host_str()
-            .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
+    /// hundred files, aside.
+    pub(crate) async fn http(&self) -> Result<&reqwest::Client, BuildError> {
         let make = async || {
-            let made = spawn_blocking(move || set_up(on_this_machine).build()).await;
+            let http = set_up(&self.base);
+            let made = spawn_blocking(move || http.build()).await;
             made.map_err(|error| in_words(&error))?.map_err(|error| in_words(&error))
         };
-        self.http.get_or_try_init(make).await
+        self.http.get_or_try_init(make).await.map_err(BuildError::Http)
     }
 
     /// A random share between 0 and 1.
@@ -193,10 +190,10 @@ impl Upstream {
     async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
         let api = request.api;
         let broke = |error: reqwest::Error| unreachable(request, error);
-        let http = self.http().await.map_err(|why| Error::Unreachable {
+        let http = self.http().await.map_err(|error| Error::Unreachable {
             api,
             why: Unreachable::Connect,
-            detail: BuildError::Http(why).to_string(),
+            detail: error.to_string(),
         })?;
         let mut url = self.base.clone();
         url.set_path(&format!("{}{}", self.base.path().trim_end_matches('/'), api.path()));
@@ -227,7 +224,10 @@ impl Upstream {
 
 /// How the client must be set up: no redirect may carry a token elsewhere, and nothing is sent twice
 /// behind our back.
-fn set_up(on_this_machine: bool) -> reqwest::ClientBuilder {
+fn set_up(base: &reqwest::Url) -> reqwest::ClientBuilder {
+    let on_this_machine = base
+        .host_str()
+        .is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]");
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -315,14 +315,9 @@ fn unreachable(request: &Request<'_>, error: reqwest::Error) -> Error {
 }
 
 /// An error with all that led to it.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        words = format!("{words}: {cause}");
-        source = cause.source();
-    }
-    words
+fn in_words(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What a fuzzer throws an answer at: every API must tell it apart without a panic, and show no secret that it repeats.

@@ -278,7 +278,7 @@ impl Client {
     /// # Errors
     /// [`BuildError::Http`]; each call would fail by it.
     pub async fn ready(&self) -> Result<(), BuildError> {
-        self.0.upstream.http().await.map(drop).map_err(BuildError::Http)
+        self.0.upstream.http().await.map(drop)
     }
 
     /// Code B: a round code that carries a scene.

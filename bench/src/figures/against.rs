@@ -25,10 +25,10 @@ struct Side {
 }
 
 /// Measures saoma as it is built and the one in this file.
-pub(crate) async fn compare(other: Option<PathBuf>) -> Result<()> {
+pub(crate) async fn compare(other: PathBuf) -> Result<()> {
     let bench = Bench::new(Size::Whole).await?;
     let mut sides = Vec::new();
-    for (name, binary) in [("this one", None), ("the other", other)] {
+    for (name, binary) in [("this one", None), ("the other", Some(other))] {
         let server = bench.server(Setup { binary, ..bench.setup(Kind::Saoma) }).await?;
         crowd::stream(server.address, SITE, 2 * TURN).await?;
         sides.push(Side { name, server, logins: 0, used: Duration::ZERO });

@@ -30,6 +30,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 use crate::{
@@ -45,23 +46,6 @@ const HEAD_BYTES: usize = 16 * 1024;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How many peers are told at once that there is no place for them; more than these are hung up on.
 const APOLOGIES: usize = 64;
-
-/// What answers requests.
-trait Answers:
-    tower::Service<Request<Incoming>, Response = axum::response::Response, Error = Infallible>
-    + Clone
-    + Send
-    + 'static
-{
-}
-
-impl<S> Answers for S where
-    S: tower::Service<Request<Incoming>, Response = axum::response::Response, Error = Infallible>
-        + Clone
-        + Send
-        + 'static
-{
-}
 
 /// What holds at a listener.
 #[derive(Clone)]
@@ -174,8 +158,15 @@ pub async fn serve_at(
             let _place = place;
             match tls {
                 None => attend(&http, stream, service, told).await,
-                // Elsewhere: who comes without TLS need not carry the room for it.
-                Some(tls) => Box::pin(greet(tls, patience, &http, stream, service, told)).await,
+                // In a box: who comes without TLS need not carry the room for it.
+                Some(tls) => {
+                    Box::pin(async move {
+                        if let Some(stream) = greet(&tls, stream, patience).await {
+                            attend(&http, stream, service, told).await;
+                        }
+                    })
+                    .await;
+                }
             }
         });
     }
@@ -187,36 +178,27 @@ pub async fn serve_at(
     }
 }
 
-/// Serves one connection over TLS. Who opens it and does not say hello is as slow as who does not finish a head.
-async fn greet<S>(
-    tls: Tls,
-    patience: Duration,
-    http: &http1::Builder,
-    stream: TcpStream,
-    service: S,
-    told: watch::Receiver<bool>,
-) where
-    S: Answers,
-    S::Future: Send,
-{
+/// A connection as it goes on over TLS, if it does. Who opens it and does not say hello is as slow as who does not finish a
+/// head.
+async fn greet(tls: &Tls, stream: TcpStream, patience: Duration) -> Option<TlsStream<TcpStream>> {
     let greeted = tokio::select! {
         greeted = tls.accept(stream) => greeted,
         () = wait(patience) => Ok(None),
     };
-    match greeted {
-        Ok(Some(stream)) => attend(http, stream, service, told).await,
-        Ok(None) => {}
-        Err(error) => {
-            tracing::debug!(name: "connection.no_tls", %error, "a connection did not become one of TLS");
-        }
-    }
+    greeted.unwrap_or_else(|error| {
+        tracing::debug!(name: "connection.no_tls", %error, "a connection did not become one of TLS");
+        None
+    })
 }
 
 /// Serves one connection until it ends, or until the server stops and it has nothing open.
 async fn attend<I, S>(http: &http1::Builder, stream: I, service: S, mut told: watch::Receiver<bool>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: Answers,
+    S: tower::Service<Request<Incoming>, Response = axum::response::Response, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
 {
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));

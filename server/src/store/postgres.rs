@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 
 use super::{
     Committed, Error,
-    sql::{Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
+    sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 
@@ -354,7 +354,7 @@ impl Db for Talk<'_> {
         let statement = self.prepared(sql).await?;
         let found = self.answer(turn, self.client.query(&statement, &given(params))).await?;
         let names = statement.columns().iter().map(|column| column.name().to_owned());
-        let columns: std::sync::Arc<[String]> = names.collect();
+        let columns: Columns = names.collect();
         let row = |row: &tokio_postgres::Row| {
             let values = (0..row.len()).map(|at| row.try_get(at)).collect::<Result<_, _>>()?;
             Ok(Row::new(columns.clone(), values))
