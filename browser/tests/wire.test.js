@@ -42,13 +42,10 @@ const called = (pattern, times = 1) =>
     }, 5);
   });
 const approved = () => page.waitForFunction(() => heard.some(({ name }) => name === 'approved'));
-const listening = async (ticket) => {
-  while (!ticket.waiters.size) await new Promise(setImmediate);
-};
 
 test('a socket carries the whole sign-in: one upgrade, no polling', async () => {
   await visit();
-  await listening(saoma.last);
+  await saoma.last.listening;
   saoma.last.scan();
   await inState(page, 'scanned');
   saoma.last.approve();
@@ -62,7 +59,7 @@ test('two refused upgrades, then server-sent events', async () => {
   saoma.refuse.ws = true;
   await visit();
   await called(/events$/);
-  await listening(saoma.last);
+  await saoma.last.listening;
   assert.equal(saoma.count(/^WS/), 2);
   saoma.last.scan({ match: '19' });
   await inState(page, 'scanned');
@@ -103,7 +100,7 @@ test('a proxy that opens sockets and lets nothing through is given up after some
 test('the socket is cut between scan and approval: nothing is missed', async () => {
   await visit();
   const ticket = saoma.last;
-  await listening(ticket);
+  await ticket.listening;
   ticket.scan();
   await inState(page, 'scanned');
   ticket.wire.terminate();
@@ -115,7 +112,7 @@ test('the socket is cut between scan and approval: nothing is missed', async () 
 test('offline is shown at once, and all goes on when the net is back', async () => {
   await visit();
   const ticket = saoma.last;
-  await listening(ticket);
+  await ticket.listening;
   await context.setOffline(true);
   await inState(page, 'offline');
   assert.equal(await status(page).textContent(), 'No connection. Trying again…');
@@ -156,7 +153,7 @@ test('Retry-After is kept to', async () => {
 test('a page that nobody looks at does not knock at a server that is away', async () => {
   await page.clock.install();
   await visit();
-  await listening(saoma.last);
+  await saoma.last.listening;
   await turnAway(page);
   saoma.refuse.ws = true;
   saoma.fail(/^GET/, 502, 1000);
@@ -184,7 +181,7 @@ test('a lost reply to a claim is asked for again', async () => {
 test('the word of the end is lost: the page asks a little after the ticket’s time', async () => {
   await page.clock.install();
   await visit();
-  await listening(saoma.last);
+  await saoma.last.listening;
   const ticket = saoma.last;
   ticket.waiters.clear();
   ticket.expire();
@@ -196,11 +193,11 @@ test('the word of the end is lost: the page asks a little after the ticket’s t
 test('a node died with the ticket: the page opens another by itself, five times at the most', async () => {
   await visit();
   for (let time = 1; time <= 5; time++) {
-    await listening(saoma.last);
+    await saoma.last.listening;
     saoma.last.lose();
     await page.waitForFunction((count) => heard.filter(({ name }) => name === 'ready').length === count, time + 1);
   }
-  await listening(saoma.last);
+  await saoma.last.listening;
   saoma.last.lose();
   // By now the page waits longer between its tries than other stories do.
   await page.locator('wechat-login[data-state=expired]').waitFor({ timeout: 40_000 });
@@ -212,7 +209,7 @@ test('a node died with the ticket: the page opens another by itself, five times 
 test('a renewal that comes too late finds the phone has scanned', async () => {
   await visit();
   const ticket = saoma.last;
-  await listening(ticket);
+  await ticket.listening;
   saoma.fail(/renew$/, 409, 1, {}, { code: 'already_decided' });
   ticket.expire();
   await called(/renew$/);

@@ -28,6 +28,13 @@ class Ticket {
     Object.assign(this, { saoma, request, ...right, id: id(), state: 'waiting', ends: Date.now() + saoma.life * 1000, waiters: new Set(), code: id() });
     saoma.tickets.set(this.id, this);
     saoma.last = this;
+    // Comes true once a page listens, by whichever way: the page shows its code a little earlier.
+    this.listening = new Promise((done) => (this.heard = done));
+  }
+
+  listen(tell) {
+    this.waiters.add(tell);
+    this.heard();
   }
 
   get hosted() {
@@ -142,7 +149,7 @@ export async function startSaoma({ name = '小站 My blog', logo = null, life = 
       await new Promise((done) => {
         const end = () => (clearTimeout(timer), ticket.waiters.delete(end), done());
         const timer = setTimeout(end, wait);
-        ticket.waiters.add(end);
+        ticket.listen(end);
       });
       return json(200, ticket.see());
     }
@@ -196,7 +203,7 @@ export async function startSaoma({ name = '小站 My blog', logo = null, life = 
         response.write(`event: state\ndata: ${JSON.stringify(ticket.see())}\n\n`);
         if (FINAL.includes(ticket.state)) response.end();
       };
-      ticket.waiters.add(tell);
+      ticket.listen(tell);
       response.on('close', () => ticket.waiters.delete(tell));
       return tell();
     }
@@ -238,7 +245,7 @@ export async function startSaoma({ name = '小站 My blog', logo = null, life = 
         if (FINAL.includes(ticket.state)) wire.close(1000);
       };
       if (saoma.refuse.frames) return;
-      ticket.waiters.add(tell);
+      ticket.listen(tell);
       wire.on('close', () => ticket.waiters.delete(tell));
       tell();
     });
