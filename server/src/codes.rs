@@ -272,30 +272,33 @@ pub(crate) fn four_greys(
     if picture.width() > WIDEST {
         picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
     }
-    // What is see-through lies on the page's white card.
-    let mut white =
-        image::RgbaImage::from_pixel(picture.width(), picture.height(), image::Rgba([255; 4]));
-    image::imageops::overlay(&mut white, &picture.to_rgba8(), 0, 0);
-    let grey = image::DynamicImage::from(white).into_luma8();
-    let packed: Vec<u8> = grey.rows().flat_map(pack_row).collect();
+    if picture.color().has_alpha() {
+        // What is see-through lies on the page's white card.
+        let white = image::Rgba([255; 4]);
+        let mut card = image::RgbaImage::from_pixel(picture.width(), picture.height(), white);
+        image::imageops::overlay(&mut card, &picture.to_rgba8(), 0, 0);
+        picture = card.into();
+    }
+    let grey = picture.grayscale().into_luma8();
+    let width = usize::try_from(grey.width())?.max(1);
+    let packed: Vec<u8> = grey.chunks(width).flat_map(pack_row).collect();
     let mut written = Vec::new();
     let mut encoder = png::Encoder::new(&mut written, grey.width(), grey.height());
     encoder.set_color(png::ColorType::Grayscale);
     encoder.set_depth(png::BitDepth::Two);
-    encoder.set_compression(png::Compression::High);
+    encoder.set_compression(png::Compression::Balanced);
+    // Rows of so few colours are as like each other as they are; a filter only hides it (PNG, "Filter selection").
+    encoder.set_filter(png::Filter::NoFilter);
     encoder.write_header()?.write_image_data(&packed)?;
     Ok(written)
 }
 
 /// Four pixels a byte, the leftmost in the highest bits; a row begins a new byte (PNG, "Filtering", "Scanlines").
-fn pack_row<'a>(row: impl Iterator<Item = &'a image::Luma<u8>>) -> Vec<u8> {
-    let levels: Vec<u8> =
-        row.map(|pixel| pixel.0.iter().map(|level| level.saturating_add(42) / 85).sum()).collect();
-    let pack = |four: &[u8]| {
-        let shifts = [6, 4, 2, 0];
-        four.iter().zip(shifts).fold(0, |byte, (level, shift)| byte | (level.min(&3) << shift))
-    };
-    levels.chunks(4).map(pack).collect()
+fn pack_row(row: &[u8]) -> impl Iterator<Item = u8> {
+    let level = |grey: u8| grey.saturating_add(42) / 85;
+    row.chunks(4).map(move |four| {
+        four.iter().zip([6, 4, 2, 0]).fold(0, |byte, (grey, shift)| byte | (level(*grey) << shift))
+    })
 }
 
 #[cfg(test)]
@@ -318,6 +321,18 @@ mod tests {
             let (before, after) = (drawn.get_pixel(x, y).0[0], read.get_pixel(x, y).0[0]);
             assert!(before.abs_diff(after) < 43, "{before} became {after} at {x}, {y}");
         }
+    }
+
+    #[test]
+    fn what_is_see_through_is_white() {
+        let clear = image::RgbaImage::from_pixel(9, 2, image::Rgba([0, 0, 0, 0]));
+        let mut png = Vec::new();
+        image::DynamicImage::from(clear)
+            .write_to(&mut Cursor::new(&mut png), image::ImageFormat::Png)
+            .unwrap();
+        let small = four_greys(&png).unwrap();
+        let read = image::load_from_memory(&small).unwrap().into_luma8();
+        assert_eq!(read.into_raw(), [255; 18]);
     }
 
     #[test]
