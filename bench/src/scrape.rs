@@ -11,19 +11,30 @@ use crate::{
 /// A histogram of saoma's: how many events did not exceed each bound, in seconds.
 pub(crate) struct Buckets(Vec<(f64, f64)>);
 
+/// What saoma says of itself now.
+pub(crate) async fn gauge(server: &Server, name: &str) -> Result<f64> {
+    let text = metrics(server).await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(line.ok_or_else(|| format!("no {name} in /metrics"))?.parse()?)
+}
+
+async fn metrics(server: &Server) -> Result<String> {
+    let request = Request {
+        method: "GET",
+        path: "/metrics",
+        address: Ipv4Addr::LOCALHOST,
+        headers: "",
+        body: "",
+    };
+    let answer = Http::new(server.operators()).call(request).await?;
+    answer.hoped(200)?;
+    Ok(String::from_utf8(answer.body)?)
+}
+
 impl Buckets {
     /// Reads the one of this name.
     pub(crate) async fn read(server: &Server, name: &str) -> Result<Self> {
-        let request = Request {
-            method: "GET",
-            path: "/metrics",
-            address: Ipv4Addr::LOCALHOST,
-            headers: "",
-            body: "",
-        };
-        let answer = Http::new(server.operators()).call(request).await?;
-        answer.hoped(200)?;
-        Self::parsed(&String::from_utf8(answer.body)?, name)
+        Self::parsed(&metrics(server).await?, name)
     }
 
     fn parsed(text: &str, name: &str) -> Result<Self> {
