@@ -12,9 +12,16 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use image::{ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Rgba, RgbaImage,
+    imageops::FilterType,
+};
 use tokio::sync::{Notify, Semaphore};
 use wechat::{Client, Code, Page, QrCode, Scene, UnlimitedCode};
+use zune_jpeg::{
+    JpegDecoder,
+    zune_core::{colorspace::ColorSpace, options::DecoderOptions},
+};
 
 use crate::{
     config::{self, CodeInterface, EnvVersion, Pictures},
@@ -243,6 +250,9 @@ impl Codes {
 /// The widest picture that is kept: twice the width at which the page shows it, for dense screens.
 const WIDEST: u32 = 430;
 
+/// The widest and highest that is read at all.
+const LARGEST: usize = 2_000;
+
 /// The same code in a few kilobytes; as it was, if it cannot be read.
 async fn small(picture: Picture) -> Picture {
     let bytes = picture.bytes.clone();
@@ -259,27 +269,19 @@ async fn small(picture: Picture) -> Picture {
     }
 }
 
+type Unreadable = Box<dyn std::error::Error + Send + Sync>;
+
 /// A PNG of two bits a pixel: a code is black on white, and two greys between keep its edges round.
-pub(crate) fn four_greys(
-    bytes: &[u8],
-) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(2_000);
-    limits.max_image_height = Some(2_000);
-    reader.limits(limits);
-    let mut picture = reader.decode()?;
+pub(crate) fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+    let mut picture = if image::guess_format(bytes)? == ImageFormat::Jpeg {
+        grey_jpeg(bytes)?
+    } else {
+        on_white(bytes)?
+    };
     if picture.width() > WIDEST {
         picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
     }
-    if picture.color().has_alpha() {
-        // What is see-through lies on the page's white card.
-        let white = image::Rgba([255; 4]);
-        let mut card = image::RgbaImage::from_pixel(picture.width(), picture.height(), white);
-        image::imageops::overlay(&mut card, &picture.to_rgba8(), 0, 0);
-        picture = card.into();
-    }
-    let grey = picture.grayscale().into_luma8();
+    let grey = picture.into_luma8();
     let width = usize::try_from(grey.width())?.max(1);
     let packed: Vec<u8> = grey.chunks(width).flat_map(pack_row).collect();
     let mut written = Vec::new();
@@ -291,6 +293,32 @@ pub(crate) fn four_greys(
     encoder.set_filter(png::Filter::NoFilter);
     encoder.write_header()?.write_image_data(&packed)?;
     Ok(written)
+}
+
+/// What WeChat draws, without its colours: they are not even decoded, and there is no other picture to be made of it.
+fn grey_jpeg(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
+    let options = DecoderOptions::default()
+        .set_max_width(LARGEST)
+        .set_max_height(LARGEST)
+        .jpeg_set_out_colorspace(ColorSpace::Luma);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    let levels = decoder.decode()?;
+    let (width, height) = decoder.dimensions().ok_or("a picture without a size")?;
+    let grey = GrayImage::from_raw(width.try_into()?, height.try_into()?, levels);
+    Ok(grey.ok_or("a picture of another size than it says")?.into())
+}
+
+/// Any other picture; what is see-through lies on the page's white card.
+fn on_white(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(LARGEST.try_into()?);
+    limits.max_image_height = Some(LARGEST.try_into()?);
+    reader.limits(limits);
+    let picture = reader.decode()?.into_rgba8();
+    let mut card = RgbaImage::from_pixel(picture.width(), picture.height(), Rgba([255; 4]));
+    image::imageops::overlay(&mut card, &picture, 0, 0);
+    Ok(card.into())
 }
 
 /// Four pixels a byte, the leftmost in the highest bits; a row begins a new byte (PNG, "Filtering", "Scanlines").
