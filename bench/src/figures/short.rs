@@ -31,12 +31,12 @@ pub(super) async fn start(bench: &Bench) -> Result<Value> {
 
 /// POST to 201 while codes are there and WeChat takes 3 s for the next.
 pub(super) async fn open(bench: &Bench) -> Result<Value> {
-    const PAGES: u32 = 200;
+    const PAGES: u32 = 1_000;
     let mut both = serde_json::Map::new();
     for kind in Kind::BOTH {
         bench.stub.takes(Duration::ZERO);
         let mut setup = bench.setup(kind);
-        setup.pool = 256;
+        setup.pool = 1_200;
         let server = bench.server(setup).await?;
         bench.stub.takes(Duration::from_secs(3));
         let mut hands = Hands::new(server.address, SITE);
