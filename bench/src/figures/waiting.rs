@@ -10,11 +10,11 @@ use std::{
 use serde_json::{Value, json};
 use tokio::task::spawn_local;
 
-use super::{Bench, Size, pause};
+use super::{Bench, Size, against::in_turns, pause};
 use crate::{
     Result,
     actors::{Book, Hands, SITE},
-    crowd::{self, Crowd},
+    crowd::Crowd,
     measure::{Times, number, round as digits},
     scrape::Buckets,
     server::{Kind, Server},
@@ -26,6 +26,8 @@ const PUSHES: u32 = 1_000;
 const A_SECOND: u32 = 100;
 /// How many sign in before them and are not timed: just-in-time compilers, connections and statements are warm then.
 pub(super) const WARMING: u32 = 200;
+/// How often in turn people sign in where they wait, and where nobody does.
+const TURNS: u32 = 12;
 /// For how long nothing happens: a page is pinged once in it.
 const IDLE: Duration = Duration::from_secs(55);
 
@@ -39,8 +41,6 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
 
 async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let (size, setup) = (bench.size, bench.setup(kind));
-    let streamed = size.time(Duration::from_secs(8));
-    let warming = size.time(Duration::from_secs(2));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
     crowd.grow(server.address, size.count(PAGES + WARMING + PUSHES)).await?;
@@ -55,19 +55,15 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         Kind::Saoma => Some(told(&server, pushed.logins).await?),
         Kind::Node => None,
     };
-    crowd::stream(server.address, SITE, warming).await?;
-    let with = crowd::stream(server.address, SITE, streamed).await?;
+    let empty = bench.server(setup).await?;
+    let [with, without] = in_turns([&server, &empty], size, TURNS).await?;
     let lost = crowd.lost();
-    drop((crowd, server));
+    drop((crowd, server, empty));
     let disk = match kind {
         Kind::Saoma => Some(disk(bench)?),
         Kind::Node => None,
     };
-    let server = bench.server(setup).await?;
-    crowd::stream(server.address, SITE, warming).await?;
-    let without = crowd::stream(server.address, SITE, streamed).await?;
-    let (with, without) =
-        (number(with.logins) / with.seconds, number(without.logins) / without.seconds);
+    let (with, without) = (with.logins_per_s(), without.logins_per_s());
     Ok(json!({
         "idle_cpu_percent": idle, "lost": lost, "disk": disk,
         "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json(), "commit_to_frame": committed_to_frame },
