@@ -273,10 +273,9 @@ type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 /// A PNG of two bits a pixel: a code is black on white, and two greys between keep its edges round.
 pub(crate) fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
-    let mut picture = if image::guess_format(bytes)? == ImageFormat::Jpeg {
-        grey_jpeg(bytes)?
-    } else {
-        on_white(bytes)?
+    let mut picture = match image::guess_format(bytes)? {
+        ImageFormat::Jpeg => grey_jpeg(bytes)?,
+        format => on_white(bytes, format)?,
     };
     if picture.width() > WIDEST {
         picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
@@ -309,8 +308,8 @@ fn grey_jpeg(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
 }
 
 /// Any other picture; what is see-through lies on the page's white card.
-fn on_white(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+fn on_white(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Unreadable> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(LARGEST.try_into()?);
     limits.max_image_height = Some(LARGEST.try_into()?);
@@ -361,6 +360,21 @@ mod tests {
         let small = four_greys(&png).unwrap();
         let read = image::load_from_memory(&small).unwrap().into_luma8();
         assert_eq!(read.into_raw(), [255; 18]);
+    }
+
+    #[test]
+    fn a_picture_beyond_all_measure_is_not_read() {
+        let reads = |width, height, format| {
+            let mut bytes = Vec::new();
+            image::DynamicImage::new_luma8(width, height)
+                .write_to(&mut Cursor::new(&mut bytes), format)
+                .unwrap();
+            four_greys(&bytes).is_ok()
+        };
+        for format in [ImageFormat::Jpeg, ImageFormat::Png] {
+            assert!(reads(2_000, 8, format) && reads(8, 2_000, format), "{format:?}");
+            assert!(!reads(2_001, 8, format) && !reads(8, 2_001, format), "{format:?}");
+        }
     }
 
     #[test]

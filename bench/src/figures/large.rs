@@ -37,11 +37,13 @@ pub(super) async fn picture(bench: &Bench) -> Result<Value> {
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        for _ in 0..60 {
-            pause(500).await;
-            if gauge(&server, "saoma_codes_ready").await? >= number(u64::from(codes)) {
-                break;
+        let mut patience = 60;
+        while gauge(&server, "saoma_codes_ready").await? < number(u64::from(codes)) {
+            if patience == 0 {
+                return Err("the codes did not all come within 30 s".into());
             }
+            patience -= 1;
+            pause(500).await;
         }
         let used = server.cpu()?.saturating_sub(begun);
         pretend.kill().await?;
