@@ -9,12 +9,13 @@ import { join, resolve } from 'node:path'
 import { deflateRawSync } from 'node:zlib'
 
 const folder = resolve(process.argv[2] ?? '')
-// The compiler writes next to what it reads, so it gets a copy.
+// The compiler writes next to what it reads, and leaves folders where it is run, so it gets a copy and is run there.
 const copy = await mkdtemp(join(tmpdir(), 'saoma-compile-'))
 const say = console.log
 console.log = console.error
 try {
   await cp(folder, copy, { recursive: true })
+  process.chdir(copy)
   const project = new ci.Project({
     appid: 'wx0000000000000000', type: 'miniProgram', projectPath: copy, privateKey: 'none', ignores: [],
   })

@@ -31,38 +31,12 @@ impl From<String> for Faults {
 impl Settings {
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        match Url::parse(&self.public_url) {
-            _ if self.public_url.is_empty() => faults.push(
-                "public_url is missing: write where people reach saoma, such as public_url = \"https://login.example.com\"".to_owned(),
-            ),
-            Ok(url) if !is_bare(&url) => faults.push(format!(
-                "public_url = {:?} must be an origin: scheme, host and port alone, without a path",
-                self.public_url
-            )),
-            Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && site::is_loopback(&url)) => {}
-            Ok(_) => faults.push(format!(
-                "public_url = {:?} must begin with https://; http is for this machine alone (http://127.0.0.1:8080)",
-                self.public_url
-            )),
-            Err(error) => faults.push(format!("public_url = {:?} is no URL: {error}", self.public_url)),
+        if self.public_url.is_empty() {
+            faults.push("public_url is missing: write where people reach saoma, such as public_url = \"https://login.example.com\"".to_owned());
         }
-        match Url::parse(&self.console.url) {
-            _ if self.console.url.is_empty() => {}
-            Ok(url) if !is_bare(&url) => faults.push(format!(
-                "console.url = {:?} must be an origin: scheme, host and port alone, without a path",
-                self.console.url
-            )),
-            Ok(url)
-                if url.scheme() == "https"
-                    || (url.scheme() == "http" && site::is_loopback(&url)) => {}
-            Ok(_) => faults.push(format!(
-                "console.url = {:?} must begin with https://; http is for this machine alone",
-                self.console.url
-            )),
-            Err(error) => {
-                faults.push(format!("console.url = {:?} is no URL: {error}", self.console.url));
-            }
-        }
+        let urls = [("public_url", &self.public_url), ("console.url", &self.console.url)];
+        let given = urls.into_iter().filter(|(_, url)| !url.is_empty());
+        faults.extend(given.filter_map(|(setting, url)| fault_of_origin(setting, url)));
         let console = &self.console;
         if console.life > Duration::from_secs(7 * 24 * 3600) || console.idle > console.life {
             faults.push("console.life must be 7d at most, and console.idle no longer than it: who has the console has everything".to_owned());
@@ -171,6 +145,21 @@ impl Settings {
         }
         faults
     }
+}
+
+/// What is wrong with the URL of a setting that must be an origin of https, or of this machine.
+fn fault_of_origin(setting: &str, url: &str) -> Option<String> {
+    let wrong = match Url::parse(url) {
+        Ok(url) if !is_bare(&url) => {
+            "must be an origin: scheme, host and port alone, without a path".to_owned()
+        }
+        Ok(url) if url.scheme() == "https" => return None,
+        Ok(url) if url.scheme() == "http" && site::is_loopback(&url) => return None,
+        Ok(_) => "must begin with https://; http is for this machine alone (http://127.0.0.1:8080)"
+            .to_owned(),
+        Err(error) => format!("is no URL: {error}"),
+    };
+    Some(format!("{setting} = {url:?} {wrong}"))
 }
 
 /// Whether a URL is scheme, host and port alone.
