@@ -56,11 +56,12 @@ const STATEMENTS: usize = 256;
 /// How many pieces of work share one commit at most: beyond this the first would wait for the last.
 const BATCH: usize = 256;
 
-/// How many pieces of work in one commit are a crowd, and how soon after one with a crowd began the next may begin: by then
-/// it has one, too. A commit costs a trip to the disk and pages that the next one writes again, for few as for many. Who
-/// comes alone does not wait (PostgreSQL has the same in `commit_siblings` and `commit_delay`).
+/// How many pieces of work in one commit are a crowd. After two such commits in a row the next begins so long after the one
+/// before it began: by then it has a crowd, too. A commit costs a trip to the disk, pages that the next one writes again, and
+/// all that the readers have in their caches, for few as for many. Who comes alone does not wait, nor do the few who met
+/// while the disk was slow (PostgreSQL has the same in `commit_siblings` and `commit_delay`).
 const CROWD: usize = 3;
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(5);
 
 /// After how many commits the log is brought into the database. A thread of its own does it, so that nobody who waits for a
 /// commit waits for that, too.
@@ -422,13 +423,15 @@ fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Err
 
 /// The writer's life: until the last handle is dropped.
 fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_long: &AtomicBool) {
-    let mut commits = 0;
-    let mut crowded: Option<Stopwatch> = None;
+    let (mut commits, mut crowds) = (0, 0_u32);
+    let mut began = Stopwatch::start();
     while let Ok(first) = jobs.recv() {
-        if let Some(rest) = crowded.and_then(|began| PACE.checked_sub(began.elapsed())) {
+        if crowds >= 2
+            && let Some(rest) = PACE.checked_sub(began.elapsed())
+        {
             thread::sleep(rest);
         }
-        let began = Stopwatch::start();
+        began = Stopwatch::start();
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
         let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
         let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
@@ -437,7 +440,7 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
             // A failed commit may leave the transaction open; the next batch needs a clean start.
             let _ = handle.run("ROLLBACK");
         }
-        crowded = (done.len() >= CROWD).then_some(began);
+        crowds = if done.len() >= CROWD { crowds.saturating_add(1) } else { 0 };
         done.into_iter().for_each(|tell| tell(committed.clone()));
         commits += 1;
         if commits >= COMMITS {
