@@ -47,7 +47,7 @@ impl fmt::Debug for Identity {
 /// A person, as kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// Random; known to saoma alone.
+    /// A row name ([`World::row_name`]); known to saoma alone.
     pub id: String,
     /// `preferred_username`: random, fixed for ever, never made from what a person typed.
     pub username: String,
@@ -89,7 +89,7 @@ impl Newcomer {
     pub fn new(world: &World) -> Self {
         // Lower case alone: many applications fold user names, and two people must not fold into one.
         let username = format!("u{}", readable(world, 10));
-        Self { id: world.base62(22), username }
+        Self { id: world.row_name(), username }
     }
 }
 

@@ -87,7 +87,7 @@ pub struct Decided {
 /// One sign-in of a person at a site, until somebody ends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Random.
+    /// A row name ([`World::row_name`](crate::world::World::row_name)).
     pub id: String,
     /// Who.
     pub person: String,
