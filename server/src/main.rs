@@ -187,7 +187,7 @@ fn main() -> ExitCode {
         Err(why) => return failed(&why),
     };
     metrics::count_panics();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start: {error}")),
     };
@@ -202,6 +202,13 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => failed(&why),
     }
+}
+
+/// One worker more than there are cores: each looks into SQLite where it is, and while one waits for the disk, or for the core
+/// that the writer has, another goes on with its requests. Two more gain nothing over one (`./dev bench --against`).
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build()
 }
 
 /// The log, and for a server the settings, which say what it looks like.
