@@ -662,6 +662,17 @@ async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {
         [login],
         "a login ends when somebody ends it"
     );
+
+    let mut late = approval("late", &ann);
+    late.decision.claim_until = NOW + 10 * MINUTE;
+    sign_in(&store, late).await;
+    sign_in(&store, approval("2", &ann)).await;
+    store.prune(NOW + 69 * MINUTE).await.unwrap();
+    assert!(store.decision_by_code(code("late")).await.unwrap().is_some());
+    store.prune(NOW + 71 * MINUTE).await.unwrap();
+    for name in ["late", "2"] {
+        assert!(store.decision_by_code(code(name)).await.unwrap().is_none(), "{name}");
+    }
 }
 
 async fn of_fifty_who_refresh_one_rotates<S: Store>(store: Arc<S>) {

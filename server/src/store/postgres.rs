@@ -40,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("postgres/0001.sql"),
     include_str!("postgres/0002.sql"),
     include_str!("postgres/0003.sql"),
+    include_str!("postgres/0004.sql"),
 ];
 
 /// Connections of one node. PostgreSQL allows a hundred in all unless it is told otherwise.
