@@ -10,7 +10,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
@@ -73,8 +72,8 @@ const PACE: Duration = Duration::from_millis(5);
 /// commit waits for that, too.
 const COMMITS: u32 = 256;
 
-/// From how many pages on the writer itself brings in what is left, so that the log can begin anew: while it goes on writing
-/// beside the other thread, there is always something left.
+/// From how many pages on nobody writes while the rest is brought in, so that the log can begin anew: else there is always
+/// something left.
 const LONG: i64 = 8192;
 
 /// A SQLite database.
@@ -90,10 +89,8 @@ struct Writer {
     /// Who has it leads: commits what has gathered.
     lead: Mutex<Lead>,
     /// Locked while there is a transaction.
-    handle: Mutex<Handle>,
+    handle: Arc<Mutex<Handle>>,
     tidy: SyncSender<()>,
-    /// The log has grown so long that who writes must bring in what is left.
-    is_long: Arc<AtomicBool>,
 }
 
 /// How it went so far.
@@ -162,18 +159,17 @@ impl Sqlite {
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;")?;
         let (tidy, asked) = sync_channel(1);
         let beside = Handle::from(connect(path, OpenFlags::default())?);
-        let is_long = Arc::new(AtomicBool::new(false));
-        let grown = is_long.clone();
+        let handle = Arc::new(Mutex::new(Handle::from(connection)));
+        let writing = handle.clone();
         let started = thread::Builder::new().name("sqlite-tidier".to_owned());
         started
-            .spawn(move || tidy_all(&beside, &asked, &grown))
+            .spawn(move || tidy_all(&beside, &writing, &asked))
             .map_err(|error| Error(format!("cannot start the thread sqlite-tidier: {error}")))?;
         let writer = Writer {
             gathered: Mutex::default(),
             lead: Mutex::new(Lead { began: Stopwatch::start(), crowds: 0, commits: 0 }),
-            handle: Mutex::new(Handle::from(connection)),
+            handle,
             tidy,
-            is_long,
         };
         let readers = Readers {
             path: path.to_owned(),
@@ -318,6 +314,10 @@ impl Writer {
     }
 
     fn commit(&self, mut lead: MutexGuard<'_, Lead>) {
+        if !self.has_gathered() {
+            // Whoever led just now has done it all.
+            return;
+        }
         if lead.crowds >= 2
             && let Some(rest) = PACE.checked_sub(lead.began.elapsed())
         {
@@ -348,9 +348,6 @@ impl Writer {
             lead.commits = 0;
             // Where one is asked for already, one is enough.
             let _ = self.tidy.try_send(());
-        }
-        if self.is_long.swap(false, Ordering::Relaxed) {
-            bring_in(&lock(&self.handle));
         }
     }
 }
@@ -543,11 +540,11 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
-/// Brings the log into the database beside the writer, for as long as there is one.
-fn tidy_all(handle: &Handle, asked: &Receiver<()>, is_long: &AtomicBool) {
+/// Brings the log into the database beside who writes, for as long as it is open.
+fn tidy_all(beside: &Handle, writing: &Mutex<Handle>, asked: &Receiver<()>) {
     while asked.recv().is_ok() {
-        if bring_in(handle) > LONG {
-            is_long.store(true, Ordering::Relaxed);
+        if bring_in(beside) > LONG {
+            bring_in(&lock(writing));
         }
     }
 }
@@ -564,7 +561,7 @@ fn bring_in(handle: &Handle) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::{
         super::sql::{contract, values},
