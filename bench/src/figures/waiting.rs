@@ -60,7 +60,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let lost = crowd.lost();
     drop((crowd, server, empty));
     let disk = match kind {
-        Kind::Saoma => Some(disk(bench).await?),
+        Kind::Saoma => Some(disk(bench)?),
         Kind::Node => None,
     };
     let (with, without) = (with.logins_per_s(), without.logins_per_s());
@@ -133,13 +133,11 @@ pub(super) async fn push(
     Ok(pushed)
 }
 
-/// What the disk alone takes for as much as one decision writes: nothing durable can be faster. As often as while taps are
-/// timed, each login being three commits: a disk that has rested takes longer than one that is kept busy.
-async fn disk(bench: &Bench) -> Result<Value> {
+/// What the disk alone takes for as much as one decision writes: nothing durable can be faster.
+fn disk(bench: &Bench) -> Result<Value> {
     const WRITES: usize = 500;
-    const APART_MS: u64 = 1_000 / (3 * A_SECOND as u64);
     /// A decision changes about so many pages of 4 KiB.
-    const BYTES: usize = 22 * 4096;
+    const BYTES: usize = 12 * 4096;
     let path = bench.folder("disk");
     let mut file = std::fs::File::create(&path)?;
     // SQLite writes its log over and over in the same place.
@@ -150,7 +148,6 @@ async fn disk(bench: &Bench) -> Result<Value> {
         if n % 100 == 0 {
             file.seek(SeekFrom::Start(0))?;
         }
-        pause(APART_MS).await;
         let begun = Instant::now();
         file.write_all(&[1; BYTES])?;
         file.sync_data()?;

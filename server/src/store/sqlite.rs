@@ -1,16 +1,16 @@
 //! SQLite: the embedded default.
 //!
-//! One connection writes. Who has something to write while nobody is at it takes whatever has gathered, runs each piece in a
-//! savepoint, commits once with `synchronous=FULL`, and only then answers: many decisions share one trip to the disk, none is
-//! told before it is safe, and who comes alone waits for no other thread. Readers have connections of their own; WAL lets them
-//! go on while somebody writes.
+//! One thread writes. It takes whatever has gathered, runs each piece in a savepoint, commits once with
+//! `synchronous=FULL`, and only then answers: many decisions share one trip to the disk, and none is told before it is
+//! safe. Readers have connections of their own; WAL lets them go on while the writer writes.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread,
     time::Duration,
@@ -23,11 +23,7 @@ use rusqlite::{
     config::DbConfig,
     types::{ToSqlOutput, ValueRef},
 };
-use tokio::{
-    runtime::{self, RuntimeFlavor},
-    sync::{Semaphore, oneshot},
-    task,
-};
+use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument as _;
 
 use super::{
@@ -72,35 +68,15 @@ const PACE: Duration = Duration::from_millis(5);
 /// commit waits for that, too.
 const COMMITS: u32 = 256;
 
-/// From how many pages on nobody writes while the rest is brought in, so that the log can begin anew: else there is always
-/// something left.
+/// From how many pages on the writer itself brings in what is left, so that the log can begin anew: while it goes on writing
+/// beside the other thread, there is always something left.
 const LONG: i64 = 8192;
 
 /// A SQLite database.
 pub struct Sqlite {
-    writer: Arc<Writer>,
+    writer: Sender<Job>,
     readers: Arc<Readers>,
     times: Times,
-}
-
-/// The connection that writes, and what is to be written.
-struct Writer {
-    gathered: Mutex<Vec<Job>>,
-    /// Who has it leads: commits what has gathered.
-    lead: Mutex<Lead>,
-    /// Locked while there is a transaction.
-    handle: Arc<Mutex<Handle>>,
-    tidy: SyncSender<()>,
-}
-
-/// How it went so far.
-struct Lead {
-    /// When the commit before began.
-    began: Stopwatch,
-    /// How many commits in a row were crowds.
-    crowds: u32,
-    /// How many there were since the log was last brought in.
-    commits: u32,
 }
 
 struct Readers {
@@ -116,7 +92,7 @@ struct Handle {
     columns: Mutex<HashMap<String, Columns>>,
 }
 
-/// A piece of work inside a transaction, and what to do once that is committed or lost.
+/// A piece of work inside the writer's transaction, and what to do once that is committed or lost.
 type Job = Box<dyn FnOnce(Result<&Handle, Error>) -> Done + Send>;
 type Done = Box<dyn FnOnce(Result<Stopwatch, Error>) + Send>;
 
@@ -157,26 +133,20 @@ impl Sqlite {
     fn of(path: &Path, connection: Connection) -> Result<Self, Error> {
         // The pages that are written again and again stay in the writer's memory: 8 MiB of them.
         connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192;")?;
+        let (writer, jobs) = channel();
         let (tidy, asked) = sync_channel(1);
+        let writing = Handle::from(connection);
         let beside = Handle::from(connect(path, OpenFlags::default())?);
-        let handle = Arc::new(Mutex::new(Handle::from(connection)));
-        let writing = handle.clone();
-        let started = thread::Builder::new().name("sqlite-tidier".to_owned());
-        started
-            .spawn(move || tidy_all(&beside, &writing, &asked))
-            .map_err(|error| Error(format!("cannot start the thread sqlite-tidier: {error}")))?;
-        let writer = Writer {
-            gathered: Mutex::default(),
-            lead: Mutex::new(Lead { began: Stopwatch::start(), crowds: 0, commits: 0 }),
-            handle,
-            tidy,
-        };
+        let is_long = Arc::new(AtomicBool::new(false));
+        let grown = is_long.clone();
+        run_aside("sqlite-tidier", move || tidy_all(&beside, &asked, &grown))?;
+        run_aside("sqlite-writer", move || write_all(&writing, &jobs, &tidy, &is_long))?;
         let readers = Readers {
             path: path.to_owned(),
             idle: Mutex::default(),
             free: Semaphore::new(READERS),
         };
-        Ok(Self { writer: Arc::new(writer), readers: Arc::new(readers), times: Times::default() })
+        Ok(Self { writer, readers: Arc::new(readers), times: Times::default() })
     }
 }
 
@@ -219,26 +189,21 @@ impl Database for Sqlite {
     }
 
     /// Right here. It takes some microseconds, less than the way to another thread and back, and where a page of the file is
-    /// not in memory, as long as it takes to come in. Nobody's writing is in the way: readers of a WAL wait for no writer. While
-    /// nobody writes, the connection that does looks itself: what it wrote is in its memory, where readers, after each commit,
-    /// have to fetch anew what they look at.
+    /// not in memory, as long as it takes to come in. Nobody's writing is in the way: readers of a WAL wait for no writer.
     async fn look<T, W>(&self, look: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
         let watch = Stopwatch::start();
-        let looked = match free(&self.writer.handle) {
-            Some(handle) => at_once(look(&*handle)),
-            None => self.readers.with(look),
-        };
+        let looked = self.readers.with(look);
         self.times.took("read", watch.elapsed());
         looked
     }
 }
 
 impl Sqlite {
-    /// Does this in a transaction, and waits until it is committed.
+    /// Has the writer do this, and waits until it is committed.
     async fn written<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Handle) -> Result<T, Error> + Send + 'static,
@@ -253,102 +218,14 @@ impl Sqlite {
                     .send(committed.and_then(|since| Ok(Committed { value: result?, since })));
             })
         });
-        let written = async {
-            lock(&self.writer.gathered).push(job);
-            self.lead();
-            answered.await
-        };
+        self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
         let span = tracing::debug_span!("store.write");
-        let answer = written
+        let answer = answered
             .instrument(span)
             .await
-            .map_err(|_| Error("the work was given up in the middle".to_owned()))?;
+            .map_err(|_| Error("the writer has stopped".to_owned()))?;
         self.times.took("write", watch.elapsed());
         answer
-    }
-
-    /// Commits what has gathered, unless somebody is at it: who is looks for more when it is done.
-    fn lead(&self) {
-        let Some(lead) = free(&self.writer.lead) else { return };
-        make_room(|| self.writer.commit(lead));
-        if self.writer.has_gathered() {
-            // This one has its answer, and goes on with that.
-            let writer = self.writer.clone();
-            task::spawn_blocking(move || {
-                while writer.has_gathered()
-                    && let Some(lead) = free(&writer.lead)
-                {
-                    writer.commit(lead);
-                }
-            });
-        }
-    }
-}
-
-/// The other tasks of this thread go on elsewhere meanwhile.
-fn make_room(work: impl FnOnce()) {
-    match runtime::Handle::current().runtime_flavor() {
-        // There is no elsewhere.
-        RuntimeFlavor::CurrentThread => work(),
-        _ => task::block_in_place(work),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Locked, if nobody else has it.
-fn free<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Some(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
-}
-
-impl Writer {
-    /// Whether there is something to commit. To be asked after the lead was given up: who came before that found it taken.
-    fn has_gathered(&self) -> bool {
-        !lock(&self.gathered).is_empty()
-    }
-
-    fn commit(&self, mut lead: MutexGuard<'_, Lead>) {
-        if !self.has_gathered() {
-            // Whoever led just now has done it all.
-            return;
-        }
-        if lead.crowds >= 2
-            && let Some(rest) = PACE.checked_sub(lead.began.elapsed())
-        {
-            thread::sleep(rest);
-        }
-        lead.began = Stopwatch::start();
-        let handle = lock(&self.handle);
-        let mut gathered = lock(&self.gathered);
-        let most = gathered.len().min(BATCH);
-        let batch: Vec<Job> = gathered.drain(..most).collect();
-        drop(gathered);
-        if !handle.connection().is_autocommit() {
-            // Work that was given up in the middle left its transaction open.
-            let _ = handle.run("ROLLBACK");
-        }
-        let inside = handle.run("BEGIN IMMEDIATE").map(|()| &*handle);
-        let done: Vec<Done> = batch.into_iter().map(|job| job(inside.clone())).collect();
-        let committed = inside.and_then(|_| handle.run("COMMIT")).map(|()| Stopwatch::start());
-        if committed.is_err() {
-            // A failed commit may leave the transaction open; the next batch needs a clean start.
-            let _ = handle.run("ROLLBACK");
-        }
-        drop(handle);
-        lead.crowds = if done.len() >= CROWD { lead.crowds.saturating_add(1) } else { 0 };
-        done.into_iter().for_each(|tell| tell(committed.clone()));
-        lead.commits += 1;
-        if lead.commits >= COMMITS {
-            lead.commits = 0;
-            // Where one is asked for already, one is enough.
-            let _ = self.tidy.try_send(());
-        }
     }
 }
 
@@ -357,14 +234,14 @@ impl Readers {
         &self,
         look: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
-        let idle = lock(&self.idle).pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let handle = match idle {
             Some(handle) => handle,
             None => Handle::from(connect(&self.path, flags)?),
         };
         let result = at_once(look(&handle));
-        lock(&self.idle).push(handle);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         result
     }
 }
@@ -382,11 +259,11 @@ impl From<Connection> for Handle {
 
 impl Handle {
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        lock(&self.connection)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn columns_of(&self, sql: &str, statement: &Statement<'_>) -> Columns {
-        let mut known = lock(&self.columns);
+        let mut known = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(columns) = known.get(sql) {
             return columns.clone();
         }
@@ -540,11 +417,49 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     Ok(transaction.commit()?)
 }
 
-/// Brings the log into the database beside who writes, for as long as it is open.
-fn tidy_all(beside: &Handle, writing: &Mutex<Handle>, asked: &Receiver<()>) {
+fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    let started = thread::Builder::new().name(name.to_owned()).spawn(work);
+    started.map(drop).map_err(|error| Error(format!("cannot start the thread {name}: {error}")))
+}
+
+/// The writer's life: until the last handle is dropped.
+fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_long: &AtomicBool) {
+    let (mut commits, mut crowds) = (0, 0_u32);
+    let mut began = Stopwatch::start();
+    while let Ok(first) = jobs.recv() {
+        if crowds >= 2
+            && let Some(rest) = PACE.checked_sub(began.elapsed())
+        {
+            thread::sleep(rest);
+        }
+        began = Stopwatch::start();
+        let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
+        let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
+        let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
+        let committed = inside.and_then(|_| handle.run("COMMIT")).map(|()| Stopwatch::start());
+        if committed.is_err() {
+            // A failed commit may leave the transaction open; the next batch needs a clean start.
+            let _ = handle.run("ROLLBACK");
+        }
+        crowds = if done.len() >= CROWD { crowds.saturating_add(1) } else { 0 };
+        done.into_iter().for_each(|tell| tell(committed.clone()));
+        commits += 1;
+        if commits >= COMMITS {
+            commits = 0;
+            // Where one is asked for already, one is enough.
+            let _ = tidy.try_send(());
+        }
+        if is_long.swap(false, Ordering::Relaxed) {
+            bring_in(handle);
+        }
+    }
+}
+
+/// Brings the log into the database beside the writer, for as long as there is one.
+fn tidy_all(handle: &Handle, asked: &Receiver<()>, is_long: &AtomicBool) {
     while asked.recv().is_ok() {
-        if bring_in(beside) > LONG {
-            bring_in(&lock(writing));
+        if bring_in(handle) > LONG {
+            is_long.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -561,7 +476,7 @@ fn bring_in(handle: &Handle) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     use super::{
         super::sql::{contract, values},
@@ -619,33 +534,6 @@ mod tests {
         let names: Vec<String> =
             names.await.unwrap().iter().map(|row| row.get("name").unwrap()).collect();
         assert_eq!(names, ["fine", "good"]);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn work_that_is_given_up_in_the_middle_leaves_nothing_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Sqlite::open(&folder.path().join("saoma.db")).unwrap());
-        let insert = "INSERT INTO server_secrets VALUES (?1, x'00')";
-        let writer = store.clone();
-        let given_up = tokio::spawn(async move {
-            let work = writer.write::<(), _>(move |db| {
-                Box::pin(async move {
-                    db.execute(insert, values!["lost"]).await?;
-                    panic!("on purpose")
-                })
-            });
-            work.await
-        });
-        assert!(given_up.await.unwrap_err().is_panic());
-        let kept = store
-            .write(move |db| Box::pin(async move { db.execute(insert, values!["kept"]).await }));
-        assert_eq!(kept.await.unwrap(), 1);
-        let names = store
-            .look(|db| Box::pin(db.rows("SELECT name FROM server_secrets", values![])))
-            .await
-            .unwrap();
-        let names: Vec<String> = names.iter().map(|row| row.get("name").unwrap()).collect();
-        assert_eq!(names, ["kept"]);
     }
 
     #[test]
