@@ -21,7 +21,7 @@ use saoma::{
     risk::{Ask, Level, Risk, Why},
     secret::{Hashed, Secret},
     site::{Alg, Site},
-    store::{Change, Decide, LoginOf, Profile, SharedStore, sqlite::Sqlite},
+    store::{Change, Decide, LoginOf, Profile, SharedStore, sqlite::Sqlite, untold},
     ticket::{Browser, Decision, Denied, Kind, Owner, Verdict},
     world::{Timestamp, World},
 };
@@ -191,7 +191,7 @@ impl Month {
         }
         // The earliest first, as they would have come; each batch is one trip to the disk.
         decisions.sort_by_key(|decide| decide.decision.at);
-        join_all(decisions.into_iter().map(|decide| self.store.decide(decide))).await;
+        join_all(decisions.into_iter().map(|decide| self.store.decide(decide, untold()))).await;
         for n in 0..110_usize {
             let Some(person) = self.store.person_of(&Self::identity(n)).await.expect("a look-up")
             else {
@@ -214,7 +214,7 @@ impl Month {
         for (n, ago) in [(120, 50), (121, 400), (122, 2000)] {
             let at = self.now.before(Duration::from_secs(ago * 60));
             let wish = self.decide(n, "forum", at, Verdict::Denied(Denied::OwnerAsked));
-            self.store.decide(wish).await.expect("a wish is kept");
+            self.store.decide(wish, untold()).await.expect("a wish is kept");
         }
     }
 

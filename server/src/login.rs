@@ -13,7 +13,7 @@ use crate::{
     grant::CODE_LIFE,
     secret::Hashed,
     store::Decided,
-    ticket::{Denied, Face, Owner, Presented, Refusal, Stage, Verdict},
+    ticket::{Decision, Denied, Face, Owner, Presented, Refusal, Stage, Verdict},
     tickets::{Picture, Seen},
     waiting::Told,
     world::Timestamp,
@@ -58,6 +58,31 @@ pub struct State {
 }
 
 impl State {
+    fn plain(state: &'static str, ends: Timestamp, now: Timestamp) -> Self {
+        let left = ends.since(now).as_millis().div_ceil(1000);
+        let expires_in = u64::try_from(left).unwrap_or(0);
+        Self { state, expires_in, number: None, reason: None, person: None }
+    }
+
+    /// What a page is told of a decision.
+    fn of_decision(decision: &Decision, now: Timestamp) -> Self {
+        let plain = |state| Self::plain(state, decision.claim_until, now);
+        match &decision.verdict {
+            Verdict::Approved { .. } => plain("approved"),
+            Verdict::Denied(why) => Self { reason: reason(*why), ..plain("denied") },
+        }
+    }
+
+    /// The same, ready to be sent.
+    fn told(&self, ends: Timestamp) -> Told {
+        Told {
+            text: serde_json::to_string(self).unwrap_or_default(),
+            news: self.news(),
+            ends,
+            is_final: self.is_final(),
+        }
+    }
+
     /// Whether nothing more will come.
     pub fn is_final(&self) -> bool {
         !matches!(self.state, "waiting" | "scanned")
@@ -98,14 +123,9 @@ impl Standing {
 
     /// What its page is told.
     pub fn state(&self, now: Timestamp) -> State {
-        let left = self.ends().since(now).as_millis().div_ceil(1000);
-        let expires_in = u64::try_from(left).unwrap_or(0);
-        let plain = |state| State { state, expires_in, number: None, reason: None, person: None };
+        let plain = |state| State::plain(state, self.ends(), now);
         match self {
-            Self::Decided(decided) => match &decided.decision.verdict {
-                Verdict::Approved { .. } => plain("approved"),
-                Verdict::Denied(why) => State { reason: reason(*why), ..plain("denied") },
-            },
+            Self::Decided(decided) => State::of_decision(&decided.decision, now),
             Self::Living(seen) if seen.ticket.is_expired(now) => plain("expired"),
             Self::Living(seen) => match &seen.ticket.stage {
                 Stage::Waiting => plain("waiting"),
@@ -120,13 +140,7 @@ impl Standing {
 
     /// What its page is told, ready to be sent.
     pub fn told(&self, now: Timestamp) -> Told {
-        let state = self.state(now);
-        Told {
-            text: serde_json::to_string(&state).unwrap_or_default(),
-            news: state.news(),
-            ends: self.ends(),
-            is_final: state.is_final(),
-        }
+        self.state(now).told(self.ends())
     }
 }
 

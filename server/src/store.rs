@@ -197,13 +197,13 @@ pub enum Redemption {
     Reused,
 }
 
-/// What a write gave, and since when that is durable.
-#[derive(Debug)]
-pub struct Committed<T> {
-    /// What it gave.
-    pub value: T,
-    /// Runs since the commit.
-    pub since: Stopwatch,
+/// What is done as soon as a decision is durable, by who committed it and before anybody else hears of it: its page is not
+/// kept waiting until another thread has woken. The stopwatch runs since the commit. Others wait behind it, so it must not.
+pub type AtCommit = Box<dyn FnOnce(&Decided, Stopwatch) + Send>;
+
+/// For a decision that no page waits for.
+pub fn untold() -> AtCommit {
+    Box::new(|_, _| {})
 }
 
 /// A person as they come to a site.
@@ -326,7 +326,7 @@ impl fmt::Debug for StoredKey {
 pub trait Store: Send + Sync + 'static {
     /// Writes a decision, durable before this returns, with the person, identity, `sub`, login, session and audit row it
     /// makes, with what its one-time link gives, and with the wish of who must ask the owner first. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
-    async fn decide(&self, decide: Decide) -> Result<Committed<Decided>, Error>;
+    async fn decide(&self, decide: Decide, at_commit: AtCommit) -> Result<Decided, Error>;
 
     /// The decision about the ticket of this hash.
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error>;

@@ -142,6 +142,10 @@ pub trait Tickets: Send + Sync + 'static {
         picture: Option<Picture>,
     ) -> Result<bool, Error>;
 
+    /// Lets go of a decided ticket that is in this process's memory, at once: a page that is told of the decision finds it
+    /// gone. What nodes share goes by [`Self::remove`].
+    fn let_go(&self, id: Hashed);
+
     /// Forgets a ticket with its picture and digits.
     async fn remove(&self, ticket: &Ticket) -> Result<(), Error>;
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use futures_util::future::join;
 
 use super::{
-    Claim, Outcome, Standing, door_of,
+    Claim, Outcome, State, door_of,
     scan::{arrival, door_to},
 };
 use crate::{
     admission::{Door, Word},
-    app::App,
+    app::{App, SharedApp},
     error::{Code, Error},
     grant::{CODE_LIFE, Request},
     links::{self, Gives},
@@ -18,8 +18,9 @@ use crate::{
     risk::{Ask, Level, Risk},
     secret::{Hashed, Secret},
     site::{self, Site},
-    store::{Arrival, Committed, Decide, Login, LoginOf},
+    store::{self, Arrival, AtCommit, Decide, Login, LoginOf},
     ticket::{Approval, Browser, Decision, Denied, Kind, Owner, Refusal, Verdict},
+    world::Timestamp,
 };
 
 /// The person says yes, with what they typed and ticked. Durable before this returns.
@@ -28,7 +29,7 @@ use crate::{
 /// [`Code::Unauthorized`], [`Code::TicketExpired`], [`Code::MatchRequired`], [`Code::WrongMatch`], [`Code::Refused`],
 /// [`Code::AlreadyDecided`], [`Code::NoSuchTicket`].
 pub async fn approve(
-    app: &App,
+    app: &SharedApp,
     scene: &str,
     token: Hashed,
     approval: Approval,
@@ -40,12 +41,12 @@ pub async fn approve(
 ///
 /// # Errors
 /// As [`approve`].
-pub async fn deny(app: &App, scene: &str, token: Hashed) -> Result<(), Error> {
+pub async fn deny(app: &SharedApp, scene: &str, token: Hashed) -> Result<(), Error> {
     decide(app, scene, token, None).await
 }
 
 async fn decide(
-    app: &App,
+    app: &SharedApp,
     scene: &str,
     token: Hashed,
     approval: Option<Approval>,
@@ -86,18 +87,16 @@ async fn decide(
         Verdict::Denied(_) => false,
     };
     let session = app.keys.derive("session", ticket).hashed();
-    let Committed { value: decided, since } = app
-        .store
-        .decide(Decide {
-            decision,
-            code: app.keys.derive("code", ticket).hashed(),
-            session: remember.then(|| (session, now + app.settings.session.life)),
-            group: site.group().to_owned(),
-            newcomer: Newcomer::new(&app.world),
-            sub: app.world.base62(22),
-            login: LoginOf::New { id: app.world.row_name(), since: now },
-        })
-        .await?;
+    let decide = Decide {
+        decision,
+        code: app.keys.derive("code", ticket).hashed(),
+        session: remember.then(|| (session, now + app.settings.session.life)),
+        group: site.group().to_owned(),
+        newcomer: Newcomer::new(&app.world),
+        sub: app.world.base62(22),
+        login: LoginOf::New { id: app.world.row_name(), since: now },
+    };
+    let decided = app.store.decide(decide, tells_its_page(app.clone(), now)).await?;
     if decided.decision.at == now && decided.decision.token == token {
         let verdict = &decided.decision.verdict;
         app.metrics.sign_ins.decided(&site.id, verdict, [opened, scanned], now);
@@ -108,21 +107,25 @@ async fn decide(
     {
         app.store.end_login(&login.person, &login.id, now).await?;
     }
-    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself. In this order: a page
-    // that is told finds the ticket gone from this node's memory, or asks the store because the memory is not this node's.
-    let told = async {
-        // A page of this node need not wait until somebody has looked.
-        let stands = Standing::Decided(Box::new(decided.clone()));
-        if app.waiting.tell_final(ticket, &stands.told(now)) {
-            app.metrics.sign_ins.told(since.elapsed());
-        }
-        nudge(app, ticket).await;
-    };
-    let (removed, ()) = join(app.tickets.remove(&seen.ticket), told).await;
+    // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
+    let (removed, ()) = join(app.tickets.remove(&seen.ticket), nudge(app, ticket)).await;
     if let Err(error) = removed {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }
     answered(app, &decided.decision, token, approving).await
+}
+
+/// Tells a page of this node at once: it need not wait until somebody has looked. In this order: who is told finds the
+/// ticket gone from this node's memory, or asks the store because the memory is not this node's.
+fn tells_its_page(app: SharedApp, now: Timestamp) -> AtCommit {
+    Box::new(move |decided, since| {
+        let decision = &decided.decision;
+        app.tickets.let_go(decision.ticket);
+        let told = State::of_decision(decision, now).told(decision.claim_until);
+        if app.waiting.tell_final(decision.ticket, &told) {
+            app.metrics.sign_ins.told(since.elapsed());
+        }
+    })
 }
 
 async fn nudge(app: &App, ticket: Hashed) {
@@ -197,7 +200,7 @@ pub async fn skip(
         sub: app.world.base62(22),
         login,
     };
-    app.store.decide(decide).await?;
+    app.store.decide(decide, store::untold()).await?;
     app.tickets.first_claim(ticket, now).await?;
     app.metrics.sign_ins.remembered(&site.id, now);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));

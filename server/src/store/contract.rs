@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Arrival, Change, Decide, Decided, Import, Imported, Login, LoginOf, Profile, Redemption,
-    Revoke, Shadow, Store, StoredKey, Token, TokenKind,
+    Revoke, Shadow, Store, StoredKey, Token, TokenKind, untold,
 };
 use crate::{
     admission::Word,
@@ -128,7 +128,7 @@ fn token(name: &str, login: &str) -> Token {
 }
 
 async fn decide(store: &impl Store, decide: Decide) -> Decided {
-    store.decide(decide).await.unwrap().value
+    store.decide(decide, untold()).await.unwrap()
 }
 
 /// Approves, and returns the login that makes.
@@ -191,7 +191,7 @@ async fn of_fifty_decisions_the_first_wins<S: Store>(store: Arc<S>) {
                 if n % 2 == 0 { approval("race", &racer) } else { denial("race", &racer) };
             decide.newcomer.id = format!("person {n}");
             decide.newcomer.username = format!("u{n}");
-            store.decide(decide).await.unwrap().value
+            store.decide(decide, untold()).await.unwrap()
         });
     }
     let told = racers.join_all().await;
@@ -375,7 +375,7 @@ async fn a_login_that_goes_on_is_the_same_login(store: impl Store) {
     store.end_login(&first.person, &first.id, NOW).await.unwrap();
     again.decision.ticket = Hashed::of("3");
     again.decision.scene = "scene-3".to_owned();
-    assert!(store.decide(again).await.is_err(), "what has ended does not go on");
+    assert!(store.decide(again, untold()).await.is_err(), "what has ended does not go on");
 }
 
 async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl Store) {

@@ -28,7 +28,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::Instrument as _;
 
 use super::{
-    Committed, Error,
+    Error,
     sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
@@ -175,10 +175,11 @@ impl Database for Postgres {
         &self.times
     }
 
-    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
+    async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+        N: FnOnce(&T, Stopwatch) + Send + 'static,
     {
         let watch = Stopwatch::start();
         let client = self.pool.get().await?;
@@ -189,7 +190,8 @@ impl Database for Postgres {
             let value = work(&talk).await?;
             undo.0 = None;
             talk.commit().await?;
-            Ok(Committed { value, since: Stopwatch::start() })
+            then(&value, Stopwatch::start());
+            Ok(value)
         };
         let done = timeout(LIMIT, whole).instrument(tracing::debug_span!("store.write")).await;
         self.times.took("write", watch.elapsed());

@@ -8,8 +8,8 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
-use super::{Committed, Error};
-use crate::metrics::Times;
+use super::Error;
+use crate::{metrics::Times, world::Stopwatch};
 
 mod account;
 mod admissions;
@@ -97,19 +97,21 @@ pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
 /// A database that runs the statements of this room.
 #[async_trait]
 pub(super) trait Database: Send + Sync + 'static {
-    /// Runs `work` in a transaction; what it wrote is durable when this returns, or none of it is there.
-    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
+    /// Runs `work` in a transaction; what it wrote is durable when this returns, or none of it is there. As soon as it is,
+    /// who committed does `then`, at once and before the caller wakes.
+    async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
     where
         T: Send + 'static,
-        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static;
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+        N: FnOnce(&T, Stopwatch) + Send + 'static;
 
-    /// The same, for who need not know since when.
+    /// The same, where nothing is to be done at once.
     async fn write<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        Ok(self.commit(work).await?.value)
+        self.commit(work, |_, _| {}).await
     }
 
     /// Runs `work`, which is one statement and so needs no transaction around it; durable when this returns.

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tracing::Instrument as _;
 
 use super::{
-    Committed, Error,
+    Error,
     sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
 };
 use crate::{metrics::Times, world::Stopwatch};
@@ -156,12 +156,13 @@ impl Database for Sqlite {
         &self.times
     }
 
-    async fn commit<T, W>(&self, work: W) -> Result<Committed<T>, Error>
+    async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+        N: FnOnce(&T, Stopwatch) + Send + 'static,
     {
-        self.written(|handle| handle.in_savepoint(work)).await
+        self.written(|handle| handle.in_savepoint(work), then).await
     }
 
     /// A statement that fails takes back its own: a savepoint would only copy each page that it touches.
@@ -170,7 +171,7 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        Ok(self.written(|handle| at_once(work(handle))).await?.value)
+        self.written(|handle| at_once(work(handle)), |_, _| {}).await
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -203,19 +204,24 @@ impl Database for Sqlite {
 }
 
 impl Sqlite {
-    /// Has the writer do this, and waits until it is committed.
+    /// Has the writer do this, commit it and do `then`, and waits for that.
     async fn written<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Handle) -> Result<T, Error> + Send + 'static,
-    ) -> Result<Committed<T>, Error> {
+        then: impl FnOnce(&T, Stopwatch) + Send + 'static,
+    ) -> Result<T, Error> {
         let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |handle| {
             let result = handle.and_then(work);
             Box::new(move |committed| {
+                let done = committed.and_then(|since| {
+                    let value = result?;
+                    then(&value, since);
+                    Ok(value)
+                });
                 // Who asked may have gone away; the work stands all the same.
-                let _ = answer
-                    .send(committed.and_then(|since| Ok(Committed { value: result?, since })));
+                let _ = answer.send(done);
             })
         });
         self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;

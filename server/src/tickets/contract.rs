@@ -81,6 +81,12 @@ async fn a_ticket_is_found_by_each_of_its_names(store: impl Tickets) {
     }
     assert_eq!(store.picture(given.id).await.expect("answer"), Some(picture));
     assert!(store.by_scene("scene-two").await.expect("answer").is_none());
+    store.let_go(given.id);
+    assert_eq!(
+        seen(&store, "one").await.is_some(),
+        store.is_shared(),
+        "what is shared goes in its time"
+    );
     store.remove(&given).await.expect("remove");
     assert!(seen(&store, "one").await.is_none());
     assert!(store.by_scene("scene-one").await.expect("answer").is_none());

@@ -324,8 +324,12 @@ impl Tickets for Memory {
         Ok(true)
     }
 
+    fn let_go(&self, id: Hashed) {
+        self.held().remove(id);
+    }
+
     async fn remove(&self, ticket: &Ticket) -> Result<(), Error> {
-        self.held().remove(ticket.id);
+        self.let_go(ticket.id);
         Ok(())
     }
 

@@ -277,6 +277,9 @@ impl Tickets for Redis {
         Ok(replaced.is_some())
     }
 
+    /// This process has no ticket in its memory.
+    fn let_go(&self, _: Hashed) {}
+
     async fn remove(&self, ticket: &Ticket) -> Result<(), Error> {
         let mut all = names_of(ticket);
         all.push(cmd("DEL").arg(ticket_key(ticket.id)).arg(picture_key(ticket.id)).to_owned());

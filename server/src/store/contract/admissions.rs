@@ -11,7 +11,7 @@ use crate::{
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
-    store::{Asker, Change, Decide, Store},
+    store::{Asker, Change, Decide, Store, untold},
     ticket::{Denied, Verdict},
     world::Timestamp,
 };
@@ -52,7 +52,7 @@ fn blog(change: fn(String) -> Change) -> Change {
 async fn who_asks_is_known_and_waits(store: impl Store) {
     let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
     for (name, who, seconds) in [("ann", &ann, 1), ("bob", &bob, 2), ("ann again", &ann, 3)] {
-        let decided = store.decide(wish(name, who, seconds)).await.unwrap().value;
+        let decided = store.decide(wish(name, who, seconds), untold()).await.unwrap();
         assert_eq!((decided.decision.is_approved(), decided.login), (false, None));
     }
     let (ann, bob) = (person(&store, &ann).await.unwrap(), person(&store, &bob).await.unwrap());
@@ -84,7 +84,7 @@ async fn who_asks_is_known_and_waits(store: impl Store) {
 
 async fn what_was_said_is_not_taken_back_by_asking_again(store: impl Store) {
     let ann = identity("wx1", "ann", None);
-    store.decide(wish("one", &ann, 1)).await.unwrap();
+    store.decide(wish("one", &ann, 1), untold()).await.unwrap();
     let whole = person(&store, &ann).await.unwrap();
     for (n, (said, stands)) in
         [(Change::Refuse as fn(String) -> Change, Word::Refused), (Change::Admit, Word::Admitted)]
@@ -92,7 +92,7 @@ async fn what_was_said_is_not_taken_back_by_asking_again(store: impl Store) {
             .enumerate()
     {
         change(&store, &whole, blog(said)).await;
-        store.decide(wish(&format!("again {n}"), &ann, 2)).await.unwrap();
+        store.decide(wish(&format!("again {n}"), &ann, 2), untold()).await.unwrap();
         assert_eq!(word(&store, &whole).await, Some(stands));
     }
     let said = store.said(&whole.id).await.unwrap();
@@ -123,7 +123,7 @@ async fn who_is_refused_is_signed_in_there_no_more(store: impl Store) {
 async fn of_two_who_are_one_the_stronger_word_stays(store: impl Store) {
     let (one, two) = (identity("wx1", "ann", None), identity("wx2", "ann", Some("u")));
     for who in [&one, &two] {
-        store.decide(wish(&who.appid, who, 0)).await.unwrap();
+        store.decide(wish(&who.appid, who, 0), untold()).await.unwrap();
     }
     let two = person(&store, &two).await.unwrap();
     change(&store, &two, blog(Change::Refuse)).await;
@@ -137,7 +137,7 @@ async fn of_two_who_are_one_the_stronger_word_stays(store: impl Store) {
 async fn a_site_that_goes_takes_along_what_was_said_there(store: impl Store) {
     let ann = identity("wx1", "ann", None);
     store.put_site(&Site::new("blog", "My blog")).await.unwrap();
-    store.decide(wish("ann", &ann, 0)).await.unwrap();
+    store.decide(wish("ann", &ann, 0), untold()).await.unwrap();
     let whole = person(&store, &ann).await.unwrap();
     change(&store, &whole, Change::Refuse("shop".to_owned())).await;
     assert!(store.remove_site("blog", NOW).await.unwrap());
@@ -172,7 +172,7 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     // A no uses nothing up.
     let mut no = opens("no", "owner", &ann);
     no.decision.verdict = Verdict::Denied(Denied::ByPerson);
-    store.decide(no).await.unwrap();
+    store.decide(no, untold()).await.unwrap();
     sign_in(&store, opens("one", "owner", &ann)).await;
     sign_in(&store, opens("two", "invitation", &ann)).await;
     let whole = person(&store, &ann).await.unwrap();
@@ -183,7 +183,10 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     sign_in(&store, opens("three", "another", &ann)).await;
     assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Refused), "a no stands");
     let bob = identity("wx1", "bob", None);
-    assert!(store.decide(opens("late", "owner", &bob)).await.is_err(), "it was good once");
+    assert!(
+        store.decide(opens("late", "owner", &bob), untold()).await.is_err(),
+        "it was good once"
+    );
     assert_eq!(person(&store, &bob).await, None, "and nothing is kept of who came late");
 
     store.put_link(link("old", Gives::Server), NOW).await.unwrap();
@@ -201,9 +204,9 @@ async fn of_fifty_who_take_a_link_one_gets_what_it_gives<S: Store>(store: Arc<S>
     for n in 0..50 {
         let store = store.clone();
         let who = identity("wx1", &format!("racer {n}"), None);
-        racers.spawn(
-            async move { store.decide(opens(&format!("r{n}"), "owner", &who)).await.is_ok() },
-        );
+        racers.spawn(async move {
+            store.decide(opens(&format!("r{n}"), "owner", &who), untold()).await.is_ok()
+        });
     }
     assert_eq!(racers.join_all().await.into_iter().filter(|took| *took).count(), 1);
 }

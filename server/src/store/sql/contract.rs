@@ -1,6 +1,12 @@
 //! What every SQL store must do: the contract of all stores, and what only a look into its tables shows.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::try_join3;
 use tokio::task::JoinSet;
@@ -9,6 +15,7 @@ use super::{Database, Db, Dialect, Error, Row, values};
 use crate::store::{
     Store,
     contract::{self, NOW, a_life, approval, identity, shadow},
+    untold,
 };
 
 /// Runs every rule against a fresh store each.
@@ -21,6 +28,7 @@ pub(crate) async fn holds<D: Database>(fresh: impl AsyncFn() -> D) {
     every_node_gets_other_logouts(Arc::new(fresh().await)).await;
     what_is_sent_and_fails_takes_all_of_it_back(fresh().await).await;
     what_is_asked_together_is_answered_in_order(fresh().await).await;
+    what_follows_a_commit_is_done_before_it_returns_and_only_then(fresh().await).await;
 }
 
 const KEEP: &str = "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2)";
@@ -49,6 +57,24 @@ async fn what_is_asked_together_is_answered_in_order(store: impl Database) {
     let (one, names, two) = store.write(|db| Box::pin(together(db))).await.unwrap();
     let names: Vec<String> = names.iter().map(|row| row.get("name").unwrap()).collect();
     assert_eq!((one, names, two), (1, vec!["one".to_owned()], 1));
+}
+
+async fn what_follows_a_commit_is_done_before_it_returns_and_only_then(store: impl Database) {
+    async fn keep(db: &dyn Db) -> Result<u64, Error> {
+        db.execute(KEEP, values!["once", vec![1]]).await
+    }
+    let done = Arc::new(AtomicU32::new(0));
+    let then = || {
+        let done = done.clone();
+        move |kept: &u64, _| {
+            assert_eq!(*kept, 1);
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    store.commit(|db| Box::pin(keep(db)), then()).await.unwrap();
+    assert_eq!(done.load(Ordering::Relaxed), 1);
+    store.commit(|db| Box::pin(keep(db)), then()).await.unwrap_err();
+    assert_eq!(done.load(Ordering::Relaxed), 1, "what failed is followed by nothing");
 }
 
 /// Every row of a query, for a look behind the trait.
@@ -106,13 +132,13 @@ async fn everything<D: Database>(store: &D) -> String {
 async fn who_is_kept_out_stays_out_when_two_turn_out_to_be_one(store: impl Database) {
     let (here, there) = (identity("wx1", "ann", None), identity("wx2", "ann", Some("one")));
     for (name, identity) in [("older", &here), ("younger", &there)] {
-        store.decide(approval(name, identity)).await.unwrap();
+        store.decide(approval(name, identity), untold()).await.unwrap();
     }
     let block = "UPDATE persons SET blocked = TRUE WHERE id = 'person of younger'";
     let blocked = store.write(move |db| Box::pin(db.execute(block, values![])));
     assert_eq!(blocked.await.unwrap(), 1);
     let here = identity("wx1", "ann", Some("one"));
-    store.decide(approval("merged", &here)).await.unwrap();
+    store.decide(approval("merged", &here), untold()).await.unwrap();
     assert!(store.person_of(&here).await.unwrap().unwrap().blocked);
 }
 
@@ -123,10 +149,12 @@ async fn of_many_first_approvals_at_once_one_makes_the_person<D: Database>(store
         let store = store.clone();
         // One WeChat account, seen from three mini programs.
         let there = identity(&format!("wx{}", n % 3), "ann", Some("everywhere"));
-        racers.spawn(async move { store.decide(approval(&n.to_string(), &there)).await.unwrap() });
+        racers.spawn(async move {
+            store.decide(approval(&n.to_string(), &there), untold()).await.unwrap()
+        });
     }
     let logins: Vec<_> =
-        racers.join_all().await.into_iter().filter_map(|decided| decided.value.login).collect();
+        racers.join_all().await.into_iter().filter_map(|decided| decided.login).collect();
     let person = &logins[0].person;
     for login in &logins {
         assert_eq!((&login.person, &login.sub), (person, &logins[0].sub), "whoever asked first");
@@ -145,14 +173,14 @@ async fn two_become_one_while_both_sign_in<D: Database>(store: Arc<D>) {
         let ann = identity("wx1", &here, None);
         let known = identity("wx1", &here, Some(&unionid));
         let other = identity("wx2", &there, Some(&unionid));
-        store.decide(approval(&names("ann"), &ann)).await.unwrap();
-        store.decide(approval(&names("other"), &other)).await.unwrap();
+        store.decide(approval(&names("ann"), &ann), untold()).await.unwrap();
+        store.decide(approval(&names("other"), &other), untold()).await.unwrap();
         let mut racers = JoinSet::new();
         for n in 0..12 {
             let store = store.clone();
             let identity = [&ann, &other, &known][n % 3].clone();
             let approval = approval(&format!("{} {n}", names("login")), &identity);
-            racers.spawn(async move { store.decide(approval).await.unwrap() });
+            racers.spawn(async move { store.decide(approval, untold()).await.unwrap() });
         }
         racers.join_all().await;
         let person = store.person_of(&known).await.unwrap().unwrap();
@@ -167,7 +195,7 @@ async fn every_node_gets_other_logouts<D: Database>(store: Arc<D>) {
     for n in 0..90 {
         let ann = identity("wx1", &format!("ann {n}"), None);
         let login =
-            store.decide(approval(&n.to_string(), &ann)).await.unwrap().value.login.unwrap();
+            store.decide(approval(&n.to_string(), &ann), untold()).await.unwrap().login.unwrap();
         store.end_login(&login.person, &login.id, NOW).await.unwrap();
     }
     let mut nodes = JoinSet::new();

@@ -16,7 +16,7 @@ use crate::{
     secret::Hashed,
     site::Site,
     store::{
-        Arrival, Asker, Change, Changed, Committed, Consent, ConsoleLink, ConsoleSession, Counted,
+        Arrival, Asker, AtCommit, Change, Changed, Consent, ConsoleLink, ConsoleSession, Counted,
         Decide, Decided, Error, Import, Imported, Lines, Listed, LiveToken, Login, Logout, Opens,
         Operator, Profile, Redemption, Revoke, Said, Search, Shadow, Store, StoredKey, Token,
     },
@@ -33,8 +33,8 @@ macro_rules! with {
 
 #[async_trait]
 impl<D: Database> Store for D {
-    async fn decide(&self, decide: Decide) -> Result<Committed<Decided>, Error> {
-        self.commit(with!(db => logins::decide(db, &decide))).await
+    async fn decide(&self, decide: Decide, at_commit: AtCommit) -> Result<Decided, Error> {
+        self.commit(with!(db => logins::decide(db, &decide)), at_commit).await
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
