@@ -33,18 +33,19 @@ pub(super) async fn round(bench: &Bench) -> Result<Value> {
     for held in pages {
         let (places, mut opened) = (places.clone(), opened.clone());
         running.push(spawn_local(async move {
-            let mut held = held;
-            if held.socket.next().await? != Frame::Close(1001) {
+            let Held { page, scene, mut socket } = held;
+            if socket.next().await? != Frame::Close(1001) {
                 return Err("a page was not told that the server goes".into());
             }
+            drop(socket);
             // Pages try again after a pause of their own. All of these together would only take the server's processor
             // while it stops and starts.
             opened.wait_for(|opened| *opened).await?;
             let hands = Hands::new(address, SITE);
             let _place = places.acquire().await?;
-            let mut socket = hands.watch(&held.page).await?;
+            let mut socket = hands.watch(&page).await?;
             socket.sees("waiting").await?;
-            Ok::<_, crate::Error>(Held { socket, ..held })
+            Ok::<_, crate::Error>(Held { page, scene, socket })
         }));
     }
     let server = server.restart().await?;
