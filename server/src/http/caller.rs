@@ -121,11 +121,7 @@ impl FromRequestParts<SharedApp> for Caller {
             session: cookie(names.session),
             bearer: bearer(headers),
             at,
-            user_agent: text(headers, header::USER_AGENT)
-                .unwrap_or_default()
-                .chars()
-                .take(512)
-                .collect(),
+            user_agent: user_agent(headers),
         })
     }
 }
@@ -181,6 +177,14 @@ impl Caller {
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
+}
+
+/// What the browser calls itself: no more of it than a browser would say.
+fn user_agent(headers: &HeaderMap) -> String {
+    const MOST: usize = 512;
+    let said = headers.get(header::USER_AGENT).and_then(|said| said.to_str().ok());
+    // All of it is ASCII.
+    said.map(|said| said.get(..MOST).unwrap_or(said).to_owned()).unwrap_or_default()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
