@@ -41,8 +41,9 @@ const QUIET: (u64, u32) = (45_000, 10_000);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many control frames a page may send on one socket: far more than pings in the longest life of a ticket.
 const CHATTER: u8 = 64;
-/// How many events are taken at once, and how many sockets that are due: who tells a page its news waits for these.
-const EVENTS: usize = 32;
+/// How many events are taken at once, and how many sockets that are due: who tells a page its news waits for these, and
+/// with them all that the writer would do next.
+const EVENTS: usize = 8;
 /// How much is looked at of what a page sends: the largest frame that is answered is far below.
 const GLANCE: usize = 2048;
 
@@ -62,18 +63,14 @@ struct Inner {
     /// Which slot is whose: only the slots, since each of them has its ticket.
     by_ticket: HashTable<u32>,
     hasher: RandomState,
-    slots: Vec<Slot>,
+    /// A slot has one tenant after the other. An event or a timer of an earlier one does the next no harm: nothing has come
+    /// from it, and it is not due.
+    slots: Vec<Option<Socket>>,
     free: Vec<u32>,
-    wheel: Wheel<(u32, u32)>,
+    wheel: Wheel<u32>,
 }
 
-/// A place for a socket. The round tells its tenants apart: an event or a timer of an earlier one finds it changed. There
-/// may be a million of these, so that each byte of it counts.
-struct Slot {
-    round: u32,
-    socket: Option<Socket>,
-}
-
+/// There may be a million of these, so that each byte counts.
 struct Socket {
     descriptor: OwnedFd,
     ticket: Hashed,
@@ -174,13 +171,13 @@ impl Parked {
             look: Look::Wanted,
             _place: place,
         };
-        let (slot, round) = inner.seat(socket)?;
+        let slot = inner.seat(socket)?;
         inner.name(slot, ticket);
         inner.schedule(slot, quiet);
-        let tenant = u64::from(round) << 32 | u64::from(slot);
         let added = inner.socket(slot).map(|socket| {
             let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
-            epoll::add(self.epoll.get_ref(), &socket.descriptor, EventData::new_u64(tenant), flags)
+            let data = EventData::new_u64(slot.into());
+            epoll::add(self.epoll.get_ref(), &socket.descriptor, data, flags)
         });
         if let Some(Err(error)) = added {
             inner.close(slot, None);
@@ -302,9 +299,7 @@ impl Parked {
         let mut glance = [0; GLANCE];
         let mut inner = self.inner();
         for event in events {
-            let tenant = event.data.u64();
-            let (slot, round) = (tenant as u32, (tenant >> 32) as u32);
-            if inner.is_tenant(slot, round) {
+            if let Ok(slot) = u32::try_from(event.data.u64()) {
                 inner.hear(slot, &mut glance);
             }
         }
@@ -326,14 +321,10 @@ impl Parked {
     }
 
     /// Feels the pulse of those that have come up.
-    fn feel(&self, due: &[(u32, u32)], now: Tick, world: &World) {
+    fn feel(&self, due: &[u32], now: Tick, world: &World) {
         let mut looks = Vec::new();
         let mut inner = self.inner();
-        for (slot, round) in due {
-            if inner.is_tenant(*slot, *round) {
-                looks.extend(inner.due(*slot, now, world));
-            }
-        }
+        looks.extend(due.iter().filter_map(|slot| inner.due(*slot, now, world)));
         drop(inner);
         looks.into_iter().for_each(|ticket| {
             let _ = self.looks.send(ticket);
@@ -350,24 +341,23 @@ fn index(slot: u32) -> usize {
 }
 
 impl Inner {
-    fn seat(&mut self, socket: Socket) -> io::Result<(u32, u32)> {
+    fn seat(&mut self, socket: Socket) -> io::Result<u32> {
         if let Some(slot) = self.free.pop()
             && let Some(place) = self.slots.get_mut(index(slot))
         {
-            place.round = place.round.wrapping_add(1);
-            place.socket = Some(socket);
-            return Ok((slot, place.round));
+            *place = Some(socket);
+            return Ok(slot);
         }
         let slot = u32::try_from(self.slots.len()).map_err(io::Error::other)?;
-        self.slots.push(Slot { round: 0, socket: Some(socket) });
-        Ok((slot, 0))
+        self.slots.push(Some(socket));
+        Ok(slot)
     }
 
     /// Lets a slot be found by its ticket.
     fn name(&mut self, slot: u32, ticket: Hashed) {
         let Self { by_ticket, hasher, slots, .. } = self;
         let of = |slot: &u32| {
-            let socket = slots.get(index(*slot)).and_then(|place| place.socket.as_ref());
+            let socket = slots.get(index(*slot)).and_then(Option::as_ref);
             socket.map(|socket| *socket.ticket.as_bytes()).unwrap_or_default()
         };
         by_ticket.insert_unique(hasher.hash_one(ticket.as_bytes()), slot, |slot| {
@@ -382,29 +372,20 @@ impl Inner {
     }
 
     fn sockets(&self) -> impl Iterator<Item = &Socket> {
-        self.slots.iter().filter_map(|place| place.socket.as_ref())
+        self.slots.iter().flatten()
     }
 
     fn socket(&self, slot: u32) -> Option<&Socket> {
-        self.slots.get(index(slot))?.socket.as_ref()
+        self.slots.get(index(slot))?.as_ref()
     }
 
     fn socket_mut(&mut self, slot: u32) -> Option<&mut Socket> {
-        self.slots.get_mut(index(slot))?.socket.as_mut()
-    }
-
-    fn is_tenant(&self, slot: u32, round: u32) -> bool {
-        self.slots
-            .get(index(slot))
-            .is_some_and(|place| place.round == round && place.socket.is_some())
+        self.slots.get_mut(index(slot))?.as_mut()
     }
 
     /// Ends a socket, with a farewell if there is a code to say. Closing the descriptor takes it off the epoll.
     fn close(&mut self, slot: u32, code: Option<u16>) {
-        let Some(socket) = self.slots.get_mut(index(slot)).and_then(|place| place.socket.take())
-        else {
-            return;
-        };
+        let Some(socket) = self.slots.get_mut(index(slot)).and_then(Option::take) else { return };
         self.free.push(slot);
         let hash = self.hasher.hash_one(socket.ticket.as_bytes());
         if let Ok(named) = self.by_ticket.find_entry(hash, |named| *named == slot) {
@@ -459,14 +440,11 @@ impl Inner {
 
     /// Lets the wheel bring a socket up at `when`, unless it comes up before anyway.
     fn schedule(&mut self, slot: u32, when: Tick) {
-        let Some(place) = self.slots.get_mut(index(slot)) else { return };
-        let round = place.round;
-        if let Some(socket) = place.socket.as_mut()
-            && when < socket.timer
-        {
-            socket.timer = when;
-            self.wheel.put(when, (slot, round));
-        }
+        let Some(socket) = self.socket_mut(slot).filter(|socket| when < socket.timer) else {
+            return;
+        };
+        socket.timer = when;
+        self.wheel.put(when, slot);
     }
 
     /// A socket has come up on the wheel. Returns its ticket, if that may have changed by the clock.
@@ -570,5 +548,58 @@ impl super::Waiting {
             tracing::warn!(name: "waiting.park", %error, "a socket cannot be parked");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, os::unix::net::UnixStream, sync::Arc};
+
+    use super::*;
+    use crate::limits::Places;
+
+    /// What a page has been sent since it was last asked.
+    fn heard(mut page: &UnixStream) -> Vec<u8> {
+        let mut bytes = [0; 64];
+        page.set_nonblocking(true).unwrap();
+        page.read(&mut bytes).map(|n| bytes[..n].to_vec()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_waiting_socket_takes_little() {
+        assert!(size_of::<Option<Socket>>() <= 72, "{}", size_of::<Option<Socket>>());
+    }
+
+    #[tokio::test]
+    async fn the_timer_of_who_had_a_slot_before_does_nothing_to_the_next() {
+        let world = World::held(Timestamp::from_millis(1_800_000_000_000), 7);
+        let (parked, _looks) = Parked::new(world.now()).unwrap();
+        let places = Arc::new(Places::new(2, 2));
+        let waits = |ticket| {
+            let (page, ours) = UnixStream::pair().unwrap();
+            let place = places.take(None).unwrap();
+            parked.park(Hashed::of(ticket), ours.into(), place, &world).unwrap();
+            page
+        };
+        let passes = async |seconds| {
+            world.advance(Duration::from_secs(seconds));
+            parked.turn(&world).await;
+        };
+        let first = waits("first");
+        passes(30).await;
+        parked.gone(Hashed::of("first"));
+        assert_eq!(heard(&first), frame::close(1000));
+        let second = waits("second");
+        assert_eq!(parked.inner().slots.len(), 1, "both had the same");
+        passes(26).await;
+        assert_eq!(heard(&second), [0; 0], "it was the first one's time");
+        passes(30).await;
+        assert_eq!(heard(&second), frame::PING);
+        passes(11).await;
+        assert_eq!(
+            (parked.len(), places.taken_in_all()),
+            (0, 0),
+            "who does not answer is given up"
+        );
     }
 }
