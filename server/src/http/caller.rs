@@ -182,9 +182,10 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
 /// What the browser calls itself: no more of it than a browser would say.
 fn user_agent(headers: &HeaderMap) -> String {
     const MOST: usize = 512;
-    let said = headers.get(header::USER_AGENT).and_then(|said| said.to_str().ok());
-    // All of it is ASCII.
-    said.map(|said| said.get(..MOST).unwrap_or(said).to_owned()).unwrap_or_default()
+    let mut said = text(headers, header::USER_AGENT).unwrap_or_default();
+    // Text of a header is ASCII: it can be cut anywhere.
+    said.truncate(MOST);
+    said
 }
 
 fn bearer(headers: &HeaderMap) -> Option<Secret> {

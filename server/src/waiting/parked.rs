@@ -322,10 +322,10 @@ impl Parked {
 
     /// Feels the pulse of those that have come up.
     fn feel(&self, due: &[u32], now: Tick, world: &World) {
-        let mut looks = Vec::new();
-        let mut inner = self.inner();
-        looks.extend(due.iter().filter_map(|slot| inner.due(*slot, now, world)));
-        drop(inner);
+        let looks: Vec<Hashed> = {
+            let mut inner = self.inner();
+            due.iter().filter_map(|slot| inner.due(*slot, now, world)).collect()
+        };
         looks.into_iter().for_each(|ticket| {
             let _ = self.looks.send(ticket);
         });
