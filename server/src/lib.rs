@@ -7,6 +7,7 @@ pub mod admission;
 pub mod app;
 pub mod audit;
 pub mod backchannel;
+pub mod background;
 pub mod codes;
 pub mod commands;
 pub mod config;

@@ -1,6 +1,6 @@
-//! A running server: its listeners, its work in the background, and how it stops.
+//! A running server: how it is put together, its listeners, and how it stops.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -8,10 +8,10 @@ use wechat::Client;
 
 use crate::{
     app::{App, SharedApp},
-    backchannel,
+    background::{self, Background},
     codes::Codes,
     config::{EnvVersion, Settings, TokenEndpoint},
-    counts, http,
+    http,
     keys::{self, Keys},
     limits::{Limits, Places},
     metrics::{Metrics, Upstream},
@@ -28,9 +28,6 @@ use crate::{
 
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
-
-/// How long counts are kept: they name nobody, and a year is compared with the one before it.
-const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +47,9 @@ pub enum Error {
     /// The client of WeChat's API.
     #[error("WeChat cannot be called: {0}")]
     Wechat(#[from] wechat::BuildError),
+    /// What it does by itself.
+    #[error(transparent)]
+    Broken(#[from] background::Broken),
 }
 
 /// Puts a server together from its settings and its stores, and takes up the tickets that waited when the last one stopped.
@@ -132,7 +132,7 @@ fn client_of(
 /// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
 ///
 /// # Errors
-/// If what waits cannot be written down, or TLS cannot be set up for WeChat's API.
+/// If what waits cannot be written down, TLS cannot be set up for WeChat's API, or a part of the server panicked.
 pub async fn run(
     app: SharedApp,
     listener: TcpListener,
@@ -160,7 +160,7 @@ pub async fn run_behind(
         // The sender outlives every listener.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let background = tokio::spawn(work(app.clone()));
+    let mut background = Background::start(&app);
     let door = |places| http::Door::new(&app.settings, places);
     let operators = operators.map(|listener| {
         // A flood at the public door must not keep the operators out.
@@ -172,6 +172,7 @@ pub async fn run_behind(
         let ended = tokio::select! {
             () = stop => Ok(()),
             error = set_up(&app) => Err(error),
+            broken = background.breaks() => Err(broken.into()),
         };
         stopping.send_replace(true);
         ended
@@ -179,7 +180,7 @@ pub async fn run_behind(
     let sockets = door(app.limits.sockets.clone()).with_tls(tls);
     let serving = http::serve_at(sockets, listener, public, wait(stopped));
     let (ended, ()) = tokio::join!(signal, serving);
-    background.abort();
+    drop(background);
     // Beside what is written down: neither waits for the other.
     #[cfg(target_os = "linux")]
     let farewell = tokio::task::spawn_blocking({
@@ -209,99 +210,4 @@ async fn set_up(app: &App) -> Error {
     }
     drop(tokio::task::spawn_blocking(keys::warm_up));
     std::future::pending().await
-}
-
-/// What goes on by itself: other nodes heard, codes fetched ahead, and what is over forgotten.
-async fn work(app: SharedApp) {
-    #[cfg(target_os = "linux")]
-    let attending = http::attend(app.clone());
-    #[cfg(not(target_os = "linux"))]
-    let attending = std::future::ready(());
-    tokio::join!(
-        attending,
-        app.tickets.attend(&app.world),
-        app.codes.keep_full(&app.world),
-        forget(&app),
-        look_again(&app),
-        tell(&app)
-    );
-}
-
-/// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.
-async fn look_again(app: &App) {
-    const TEND: Duration = Duration::from_secs(3600);
-    let (mut seen, mut tended) = (None, None);
-    loop {
-        let now = app.world.now();
-        if tended.is_none_or(|at| now.since(at) >= TEND) {
-            match app.keys.tend(&app.store, &app.world).await {
-                Ok(()) => (seen, tended) = (None, Some(now)),
-                Err(error) => {
-                    tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
-                }
-            }
-        }
-        match refresh(app, seen).await {
-            Ok(revision) => seen = Some(revision),
-            Err(error) => {
-                tracing::warn!(name: "refresh.failed", %error, "changes of keys and sites wait")
-            }
-        }
-        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
-    }
-}
-
-async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, Error> {
-    let revision = app.store.revision().await?;
-    if seen != Some(revision) {
-        app.keys.refresh(&app.store, &app.world).await?;
-        app.sites.keep(app.store.sites().await?);
-    }
-    Ok(revision)
-}
-
-/// Tells sites of logins that ended.
-async fn tell(app: &App) {
-    loop {
-        if let Err(error) = backchannel::round(app).await {
-            tracing::warn!(name: "logout.waits", %error, "sites are told of logouts later");
-        }
-        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
-    }
-}
-
-async fn forget(app: &App) {
-    let keep = &app.settings.retention;
-    let (mut prune, mut age) = (app.world.now(), app.world.now());
-    loop {
-        app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
-        let now = app.world.now();
-        match app.tickets.purge(now).await {
-            Ok(expired) => app.metrics.sign_ins.expired(expired),
-            Err(error) => {
-                tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer")
-            }
-        }
-        app.limits.forget(now);
-        if let Err(error) = app.metrics.sign_ins.flush(&app.store).await {
-            tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
-        }
-        if now >= prune {
-            prune = now + Duration::from_secs(300);
-            if let Err(error) = app.store.prune(now).await {
-                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
-            }
-        }
-        if now >= age {
-            age = now + Duration::from_secs(3600);
-            let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
-            if let Err(error) = aged {
-                tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
-            }
-            let old = counts::hour(now.before(COUNTS_KEPT));
-            if let Err(error) = app.store.forget_counts(old).await {
-                tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer");
-            }
-        }
-    }
 }

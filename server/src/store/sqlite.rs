@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -171,7 +172,7 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        self.written(|handle| at_once(work(handle)), |_, _| {}).await
+        self.written(|handle| caught(|| at_once(work(handle))), |_, _| {}).await
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -217,7 +218,8 @@ impl Sqlite {
             Box::new(move |committed| {
                 let done = committed.and_then(|since| {
                     let value = result?;
-                    then(&value, since);
+                    // It stands whatever becomes of those who are told.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(|| then(&value, since)));
                     Ok(value)
                 });
                 // Who asked may have gone away; the work stands all the same.
@@ -257,6 +259,12 @@ fn at_once<T>(work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
     work.now_or_never().unwrap_or_else(|| Err(Error("work on SQLite waited".to_owned())))
 }
 
+/// A panic costs its own work and no other: everybody's hangs on this thread. The panic's hook has logged it.
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let done = panic::catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(Error("work on the database panicked".to_owned())))
+}
+
 impl From<Connection> for Handle {
     fn from(connection: Connection) -> Self {
         Self { connection: Mutex::new(connection), columns: Mutex::default() }
@@ -293,7 +301,7 @@ impl Handle {
         work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
         self.run("SAVEPOINT job")?;
-        let result = at_once(work(self));
+        let result = caught(|| at_once(work(self)));
         if result.is_err() {
             self.run("ROLLBACK TO job")?;
         }
@@ -540,6 +548,25 @@ mod tests {
         let names: Vec<String> =
             names.await.unwrap().iter().map(|row| row.get("name").unwrap()).collect();
         assert_eq!(names, ["fine", "good"]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_somebodys_work_takes_back_that_work_and_stops_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
+        let insert = "INSERT INTO server_secrets VALUES ('panics', x'00')";
+        let panics = store.write(move |db| {
+            Box::pin(async move {
+                db.execute(insert, values![]).await?;
+                if db.dialect() == Dialect::Sqlite { panic!("on purpose") } else { Ok(()) }
+            })
+        });
+        assert!(panics.await.unwrap_err().to_string().contains("panicked"));
+        let told = store.commit(
+            move |db| Box::pin(async move { db.execute(insert, values![]).await }),
+            |_, _| panic!("on purpose"),
+        );
+        assert_eq!(told.await.unwrap(), 1, "what panicked before has left nothing");
     }
 
     #[test]

@@ -1,0 +1,146 @@
+//! What a running server does by itself: other nodes heard, codes fetched ahead, what is over forgotten, sites told.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::{
+    app::{App, SharedApp},
+    backchannel, counts, keys,
+};
+
+/// How long counts are kept: they name nobody, and a year is compared with the one before it.
+const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
+
+/// A part of the server has panicked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "saoma stops, since a part of it broke ({0}); start it again, and please report the lines above"
+)]
+pub struct Broken(String);
+
+/// All of it, each part in a task of its own. Dropping this ends them.
+pub(crate) struct Background(JoinSet<()>);
+
+impl Background {
+    pub(crate) fn start(app: &SharedApp) -> Self {
+        let mut parts = JoinSet::new();
+        #[cfg(target_os = "linux")]
+        parts.spawn(crate::http::attend(app.clone()));
+        let (hearing, fetching) = (app.clone(), app.clone());
+        parts.spawn(async move { hearing.tickets.attend(&hearing.world).await });
+        parts.spawn(async move { fetching.codes.keep_full(&fetching.world).await });
+        parts.spawn(forget(app.clone()));
+        parts.spawn(look_again(app.clone()));
+        parts.spawn(tell(app.clone()));
+        Self(parts)
+    }
+
+    /// Returns when a part panics. The rest would go on as if nothing were missing, while pages wait for what never comes:
+    /// better that whoever keeps the server running starts it again.
+    pub(crate) async fn breaks(&mut self) -> Broken {
+        loop {
+            match self.0.join_next().await {
+                Some(Err(error)) => return Broken(error.to_string()),
+                // It had nothing to do here.
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.
+async fn look_again(app: SharedApp) {
+    const TEND: Duration = Duration::from_secs(3600);
+    let (mut seen, mut tended) = (None, None);
+    loop {
+        let now = app.world.now();
+        if tended.is_none_or(|at| now.since(at) >= TEND) {
+            match app.keys.tend(&app.store, &app.world).await {
+                Ok(()) => (seen, tended) = (None, Some(now)),
+                Err(error) => {
+                    tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
+                }
+            }
+        }
+        match refresh(&app, seen).await {
+            Ok(revision) => seen = Some(revision),
+            Err(error) => {
+                tracing::warn!(name: "refresh.failed", %error, "changes of keys and sites wait")
+            }
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
+}
+
+async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, keys::Error> {
+    let revision = app.store.revision().await?;
+    if seen != Some(revision) {
+        app.keys.refresh(&app.store, &app.world).await?;
+        app.sites.keep(app.store.sites().await?);
+    }
+    Ok(revision)
+}
+
+/// Tells sites of logins that ended.
+async fn tell(app: SharedApp) {
+    loop {
+        if let Err(error) = backchannel::round(&app).await {
+            tracing::warn!(name: "logout.waits", %error, "sites are told of logouts later");
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(1)).await;
+    }
+}
+
+async fn forget(app: SharedApp) {
+    let keep = &app.settings.retention;
+    let (mut prune, mut age) = (app.world.now(), app.world.now());
+    loop {
+        app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
+        let now = app.world.now();
+        match app.tickets.purge(now).await {
+            Ok(expired) => app.metrics.sign_ins.expired(expired),
+            Err(error) => {
+                tracing::warn!(name: "tickets.purge", %error, "expired tickets stay a while longer")
+            }
+        }
+        app.limits.forget(now);
+        if let Err(error) = app.metrics.sign_ins.flush(&app.store).await {
+            tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
+        }
+        if now >= prune {
+            prune = now + Duration::from_secs(300);
+            if let Err(error) = app.store.prune(now).await {
+                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+            }
+        }
+        if now >= age {
+            age = now + Duration::from_secs(3600);
+            let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
+            if let Err(error) = aged {
+                tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            }
+            let old = counts::hour(now.before(COUNTS_KEPT));
+            if let Err(error) = app.store.forget_counts(old).await {
+                tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_noticed_and_one_that_has_nothing_to_do_is_not() {
+        let mut parts = JoinSet::new();
+        parts.spawn(std::future::ready(()));
+        parts.spawn(std::future::pending());
+        let mut background = Background(parts);
+        assert!(futures_util::poll!(std::pin::pin!(background.breaks())).is_pending());
+        background.0.spawn(async { panic!("on purpose") });
+        assert!(background.breaks().await.to_string().contains("on purpose"));
+    }
+}
