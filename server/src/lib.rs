@@ -42,6 +42,7 @@ pub mod secret;
 #[path = "../tests/servers/mod.rs"]
 #[expect(dead_code, reason = "what breaks servers is for the runs of several nodes")]
 mod servers;
+pub mod signals;
 pub mod site;
 pub mod store;
 pub mod ticket;

@@ -1,24 +1,22 @@
 //! The command line; the only file that names concrete backends.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{self, backup, import, keys, person, sites},
+    commands::{backup, doctor, healthcheck, import, keys, person, sites},
     config::{self, Settings},
     console::access,
-    doctor::{self, Doctor, plan},
     http,
     log::{Format, Log},
     metrics, miniprogram, reload,
     run::{self, assemble},
+    signals::{Hangups, asked_to_stop, tell_systemd},
     store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory, redis::Redis},
     tls,
@@ -26,7 +24,7 @@ use saoma::{
     waiting::Waiting,
     world::World,
 };
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use wechat::pretend::{self, Pretend};
 
 /// What lives minutes lies among what lives moments: this one keeps sizes apart, and takes a fifth less for a waiting page.
@@ -68,7 +66,7 @@ enum Command {
         json: bool,
     },
     /// Look at everything that can be wrong between this machine and WeChat; exit 0 if nothing is broken.
-    Doctor(DoctorArgs),
+    Doctor(doctor::Given),
     /// Write the mini program, filled in, ready for WeChat's DevTools or for an upload without it.
     Miniprogram(miniprogram::Given),
     /// Run the pretend WeChat alone, for anyone's tests.
@@ -137,31 +135,6 @@ struct Try {
     /// port.
     #[arg(long, value_names = ["SAOMA", "WECHAT", "DEMO", "CONSOLE"], num_args = 4, default_values = ["8080", "9100", "8090", "8081"])]
     ports: Vec<u16>,
-}
-
-#[derive(Args)]
-struct DoctorArgs {
-    /// Print the findings as JSON.
-    #[arg(long)]
-    json: bool,
-    /// Do not hold a silent WebSocket for a minute.
-    #[arg(long)]
-    quick: bool,
-    /// Wait for one real phone, and print each stage of its sign-in.
-    #[arg(long, conflicts_with_all = ["json", "plan"])]
-    scan: bool,
-    /// Where the code to scan is written.
-    #[arg(long, value_name = "FILE", default_value = "saoma-scan.png")]
-    picture: PathBuf,
-    /// Print a text for an issue: what was found, without names, addresses and secrets.
-    #[arg(long, conflicts_with = "json")]
-    report: bool,
-    /// Print the owner's road from zero, with waiting times.
-    #[arg(long)]
-    plan: bool,
-    /// In which language the road is printed.
-    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(plan::Lang::of(locale)), default_value = "en")]
-    lang: plan::Lang,
 }
 
 #[derive(Args)]
@@ -270,29 +243,34 @@ async fn run(cli: Cli) -> Result<(), String> {
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
             Ok(())
         }
-        Command::Doctor(args) => examine(cli.config.as_deref(), args).await,
+        Command::Doctor(given) => {
+            let examined = doctor::run(&given, beside(cli.config.as_deref())).await?;
+            if let Some(text) = examined.text {
+                say(&text);
+            }
+            match examined.is_broken {
+                true => Err("something is broken; see above".to_owned()),
+                false => Ok(()),
+            }
+        }
         Command::Pretend(args) => pretend(args).await,
         Command::Site(command) => {
-            let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings).await?, World::real());
+            let (settings, store, world) = opened(cli.config.as_deref()).await?;
             say(sites::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
         Command::Person(command) => {
-            let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings).await?, World::real());
+            let (settings, store, world) = opened(cli.config.as_deref()).await?;
             say(person::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
         Command::Keys(command) => {
-            let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings).await?, World::real());
+            let (settings, store, world) = opened(cli.config.as_deref()).await?;
             say(keys::run(&settings, &store, &world, command).await?.trim_end());
             Ok(())
         }
         Command::Import(given) => {
-            let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings).await?, World::real());
+            let (settings, store, world) = opened(cli.config.as_deref()).await?;
             say(&import::people(&settings, &store, &world, &given).await?);
             Ok(())
         }
@@ -304,7 +282,13 @@ async fn run(cli: Cli) -> Result<(), String> {
             say(&backup::restore(&settings(cli.config.as_deref())?, &World::real(), &file).await?);
             Ok(())
         }
-        Command::Healthcheck { json } => healthcheck(&settings(cli.config.as_deref())?, json).await,
+        Command::Healthcheck { json } => {
+            let health = healthcheck::ask(&settings(cli.config.as_deref())?).await;
+            if json {
+                say(&health.json());
+            }
+            health.alive()
+        }
         Command::Man { out } => std::fs::create_dir_all(&out)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &out))
             .map_err(|error| format!("{}: {error}", out.display())),
@@ -313,8 +297,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             Ok(())
         }
         Command::Console(ConsoleCommand::Link) => {
-            let settings = settings(cli.config.as_deref())?;
-            let (store, world) = (open_store(&settings).await?, World::real());
+            let (settings, store, world) = opened(cli.config.as_deref()).await?;
             let link = access::make_link(&settings, &store, &world, Opens::Console).await;
             let link = link.map_err(|error| error.to_string())?;
             say(&format!(
@@ -359,6 +342,13 @@ async fn open_store(settings: &Settings) -> Result<SharedStore, String> {
     opened.map_err(|error| format!("store = {place:?}: {error}"))
 }
 
+/// What a command needs that changes a server.
+async fn opened(config: Option<&Path>) -> Result<(Settings, SharedStore, World), String> {
+    let settings = settings(config)?;
+    let store = open_store(&settings).await?;
+    Ok((settings, store, World::real()))
+}
+
 /// The short-lived store that the settings name.
 async fn open_tickets(
     settings: &Settings,
@@ -377,8 +367,9 @@ async fn open_tickets(
     Ok(Arc::new(redis.map_err(|error| format!("tickets = {place:?}: {error}"))?))
 }
 
-/// The store beside a server that may be running on it, changing nothing; none where there is none yet.
-async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String> {
+/// The settings with the store beside a server that may be running on it, changing nothing; none where there is none yet.
+async fn beside(config: Option<&Path>) -> doctor::Loaded {
+    let settings = Settings::load(settings_file(config), std::env::vars())?;
     let place = &settings.store;
     let opened: Result<Option<SharedStore>, _> = match place.after("sqlite:") {
         Some(file) => {
@@ -386,7 +377,8 @@ async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String
         }
         None => Postgres::beside(place.reveal()).await.map(|store| Some(Arc::new(store) as _)),
     };
-    opened.map_err(|error| error.to_string())
+    let store = opened.map_err(|error| error.to_string());
+    Ok((settings, store))
 }
 
 /// The backends that the settings name.
@@ -399,50 +391,9 @@ async fn build(settings: Settings) -> Result<SharedApp, String> {
     built.map_err(|error| error.to_string())
 }
 
-async fn examine(config: Option<&Path>, args: DoctorArgs) -> Result<(), String> {
-    if args.plan {
-        say(&plan::text(args.lang));
-        return Ok(());
-    }
-    let file = settings_file(config);
-    let (settings, found, scanned) = match Settings::load(file, std::env::vars()) {
-        Err(faults) => (None, doctor::unusable(&faults.0), Vec::new()),
-        Ok(settings) => {
-            let store = store_beside(&settings).await;
-            let (world, hold) = (World::real(), (!args.quick).then_some(doctor::HOLD));
-            let (roots, dns) = (doctor::Roots::Machine, doctor::Dns::Machine);
-            let doctor = Doctor { settings, world, store, roots, dns, hold };
-            let scanned = if args.scan {
-                doctor.scan(&args.picture, std::io::stdout()).await?
-            } else {
-                Vec::new()
-            };
-            let found = if args.scan && !args.report {
-                Vec::new()
-            } else {
-                let clock = World::real();
-                commands::during(&clock, "looking", || None, doctor.examine()).await
-            };
-            (Some(doctor.settings), found, scanned)
-        }
-    };
-    if args.report {
-        say(&doctor::report::markdown(settings.as_ref(), &found, &scanned));
-    } else if args.json {
-        say(&format!("{:#}", doctor::json(&found)));
-    } else if !args.scan || settings.is_none() {
-        say(&doctor::text(&found));
-    }
-    if doctor::is_broken(&found) {
-        Err("something is broken; see above".to_owned())
-    } else {
-        Ok(())
-    }
-}
-
 async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
     // Taken before anybody may send them.
-    let hangups = hangups()?;
+    let hangups = Hangups::open()?;
     let public = listen(&settings.listen.to_string(), "listen").await?;
     let operators = listen(&settings.admin_listen.to_string(), "admin_listen").await?;
     let app = build(settings).await?;
@@ -489,46 +440,13 @@ async fn redirect(app: &SharedApp) -> Result<impl Future<Output = ()> + use<>, S
     })
 }
 
-/// What systemd's `Type=notify` waits for; nothing where nobody asked for it.
-fn tell_systemd(state: &str) {
-    #[cfg(unix)]
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Custom(state)]) {
-        tracing::warn!(name: "systemd.untold", %error, "systemd could not be told");
-    }
-    #[cfg(not(unix))]
-    let _ = state;
-}
-
-#[cfg(unix)]
-type Hangups = signal::unix::Signal;
-
-/// SIGHUP, which asks a server to read its settings again.
-#[cfg(unix)]
-fn hangups() -> Result<Hangups, String> {
-    signal::unix::signal(signal::unix::SignalKind::hangup()).map_err(|error| error.to_string())
-}
-
-/// Reads the settings again at each of them, for as long as it is polled.
-#[cfg(unix)]
+/// Reads the settings again whenever that is asked for, for as long as it is polled.
 async fn reload_at(mut hangups: Hangups, app: &SharedApp, cli: &Cli, log: &Log) {
-    while hangups.recv().await.is_some() {
+    loop {
+        hangups.next().await;
         let loaded = Settings::load(settings_file(cli.config.as_deref()), std::env::vars());
         reload::reload(app, log, cli.log.is_some(), loaded).await;
     }
-    std::future::pending().await
-}
-
-#[cfg(not(unix))]
-type Hangups = ();
-
-#[cfg(not(unix))]
-fn hangups() -> Result<Hangups, String> {
-    Ok(())
-}
-
-#[cfg(not(unix))]
-async fn reload_at(_: Hangups, _: &SharedApp, _: &Cli, _: &Log) {
-    std::future::pending().await
 }
 
 /// How a browser on another machine gets to a console that listens on this one alone.
@@ -546,24 +464,6 @@ async fn listen(address: &str, setting: &str) -> Result<TcpListener, String> {
     TcpListener::bind(address).await.map_err(|error| {
         format!("{setting} = {address:?}: {error}; stop what uses it, or choose another")
     })
-}
-
-/// Done at Ctrl-C, or when the system asks.
-async fn asked_to_stop() {
-    let interrupted = signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        let Ok(mut terminated) = signal::unix::signal(signal::unix::SignalKind::terminate()) else {
-            let _ = interrupted.await;
-            return;
-        };
-        tokio::select! {
-            _ = interrupted => {}
-            _ = terminated.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = interrupted.await;
 }
 
 async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
@@ -595,23 +495,7 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
             .await
             .map_err(|error| error.to_string());
     }
-    let (done, stop) = tokio::sync::oneshot::channel::<()>();
-    let stopped = async move {
-        let _ = stop.await;
-    };
-    let playing = try_it::play(stage, &pretend, app, stopped);
-    let once = async {
-        let world = World::real();
-        let limit = world.sleep_until(world.now() + Duration::from_secs(60));
-        let played = tokio::select! {
-            played = try_it::once::play(&addresses, &world, std::io::stdout()) => played,
-            () = limit => Err("a minute has passed and nobody is signed in".to_owned()),
-        };
-        let _ = done.send(());
-        played
-    };
-    let (ended, played) = tokio::join!(playing, once);
-    played.and(ended.map_err(|error| error.to_string()))
+    try_it::play_once(stage, &pretend, app, std::io::stdout()).await
 }
 
 async fn pretend(args: PretendArgs) -> Result<(), String> {
@@ -629,28 +513,4 @@ async fn pretend(args: PretendArgs) -> Result<(), String> {
     ));
     http::serve(listener, pretend.router(), asked_to_stop()).await;
     Ok(())
-}
-
-async fn healthcheck(settings: &Settings, json: bool) -> Result<(), String> {
-    let mut address = settings.listen;
-    if address.ip().is_unspecified() {
-        // It listens everywhere, and so here too.
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    let url = format!("http://{address}/healthz");
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build();
-    let answer = client.map_err(|error| error.to_string())?.get(&url).send().await;
-    let alive = match answer {
-        Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("{url} answers {}", answer.status())),
-        Err(error) => Err(format!("{url} does not answer: {error}")),
-    };
-    if json {
-        let why = alive.as_ref().err();
-        say(&serde_json::json!({ "alive": alive.is_ok(), "url": url, "why": why }).to_string());
-    }
-    alive
 }

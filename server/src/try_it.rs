@@ -2,7 +2,7 @@
 //!
 //! Each speaks real HTTP on a port of its own, as it would on machines of its own.
 
-use std::{path::Path, sync::Arc};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use wechat::pretend::{self, Pretend};
@@ -11,6 +11,7 @@ use crate::{
     app::SharedApp,
     config::{Faults, Settings},
     http,
+    world::World,
 };
 
 pub mod actors;
@@ -133,6 +134,36 @@ pub async fn play(
     let ended = crate::run::run(app, stage.saoma, public, None, stop).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended
+}
+
+/// Plays one sign-in by itself, and says each step.
+///
+/// # Errors
+/// If nobody is signed in by it within a minute, and why.
+pub async fn play_once(
+    stage: Stage,
+    pretend: &Pretend,
+    app: SharedApp,
+    out: impl Write,
+) -> Result<(), String> {
+    let addresses = stage.addresses();
+    let (done, stop) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async move {
+        let _ = stop.await;
+    };
+    let playing = play(stage, pretend, app, stopped);
+    let once = async {
+        let world = World::real();
+        let limit = world.sleep_until(world.now() + Duration::from_secs(60));
+        let played = tokio::select! {
+            played = once::play(&addresses, &world, out) => played,
+            () = limit => Err("a minute has passed and nobody is signed in".to_owned()),
+        };
+        let _ = done.send(());
+        played
+    };
+    let (ended, played) = tokio::join!(playing, once);
+    played.and(ended.map_err(|error| error.to_string()))
 }
 
 /// Whether these settings are of a real mini program. What else is wrong with them is said where they are read.

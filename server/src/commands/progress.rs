@@ -8,7 +8,7 @@ use crate::world::World;
 
 /// Shows that `what` is being done, from the second second on and with how far it is where that can be told, until `work`
 /// is done. Nothing is shown where standard error is no terminal; without colours where `NO_COLOR` is set.
-pub async fn during<T>(
+pub(super) async fn during<T>(
     world: &World,
     what: &'static str,
     how_far: impl Fn() -> Option<(u64, u64)>,

@@ -1,0 +1,57 @@
+//! Whether a server that runs by these settings is alive.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use serde_json::json;
+
+use crate::config::Settings;
+
+/// What a server answered, and where it was asked.
+#[derive(Debug)]
+pub struct Health {
+    url: String,
+    answer: Result<(), String>,
+}
+
+/// Asks it.
+pub async fn ask(settings: &Settings) -> Health {
+    let mut address = settings.listen;
+    if address.ip().is_unspecified() {
+        // It listens everywhere, and so here too.
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let url = format!("http://{address}/healthz");
+    let answer = get(&url).await;
+    Health { url, answer }
+}
+
+async fn get(url: &str) -> Result<(), String> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).no_proxy().build();
+    match client.map_err(|error| error.to_string())?.get(url).send().await {
+        Ok(answer) if answer.status().is_success() => Ok(()),
+        Ok(answer) => Err(format!("{url} answers {}", answer.status())),
+        Err(error) => Err(format!("{url} does not answer: {error}")),
+    }
+}
+
+impl Health {
+    /// For scripts.
+    pub fn json(&self) -> String {
+        let why = self.answer.as_ref().err();
+        json!({ "alive": why.is_none(), "url": self.url, "why": why }).to_string()
+    }
+
+    /// Whether it is alive.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(self) -> Result<(), String> {
+        self.answer
+    }
+}
