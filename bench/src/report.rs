@@ -113,6 +113,22 @@ const ROWS: &[Row] = &[
     ),
     row(
         "waiting",
+        "the tap with no rest between two, p50",
+        "/saoma/push_in_a_row/p50_ms",
+        Some("/node/push_in_a_row/p50_ms"),
+        "ms",
+        Reach::Reported,
+    ),
+    row(
+        "waiting",
+        "the same, p99",
+        "/saoma/push_in_a_row/p99_ms",
+        Some("/node/push_in_a_row/p99_ms"),
+        "ms",
+        Reach::Reported,
+    ),
+    row(
+        "waiting",
         "one write and fsync of the disk alone, p50",
         "/saoma/disk/p50_ms",
         None,
@@ -162,7 +178,7 @@ const ROWS: &[Row] = &[
     ),
     row(
         "waiting",
-        "idle processor time with 16,200 waiting",
+        "idle processor time with 16,400 waiting",
         "/saoma/idle_cpu_percent",
         None,
         "% of a core",
@@ -183,6 +199,14 @@ const ROWS: &[Row] = &[
         Some("/node/p99_ms"),
         "ms",
         Reach::AtMost(1.0),
+    ),
+    row(
+        "open",
+        "the same, with no rest between two",
+        "/saoma_in_a_row/p99_ms",
+        Some("/node_in_a_row/p99_ms"),
+        "ms",
+        Reach::Reported,
     ),
     row(
         "nodes",

@@ -29,33 +29,43 @@ pub(super) async fn start(bench: &Bench) -> Result<Value> {
     Ok(both.into())
 }
 
-/// POST to 201 while codes are there and WeChat takes 3 s for the next.
+/// POST to 201 while codes are there and WeChat takes 3 s for the next: with a rest after each, and without.
 pub(super) async fn open(bench: &Bench) -> Result<Value> {
-    const PAGES: u32 = 1_000;
     let mut both = serde_json::Map::new();
     for kind in Kind::BOTH {
-        bench.stub.takes(Duration::ZERO);
-        let mut setup = bench.setup(kind);
-        setup.pool = 1_200;
-        let server = bench.server(setup).await?;
-        bench.stub.takes(Duration::from_secs(3));
-        let mut hands = Hands::new(server.address, SITE);
-        let mut times = Times::new()?;
-        for n in 0..bench.size.count(PAGES) {
-            let begun = Instant::now();
-            hands.open(n).await?;
-            // The first finds nothing warm, not even the connection.
-            if n > 0 {
-                times.add(begun.elapsed());
-            }
-            pause(20).await;
-        }
-        if hands.asked_again > 0 {
-            return Err("the pool did not last".into());
-        }
-        both.insert(kind.name().to_owned(), times.json());
+        let rested = opened(bench, kind, Some(20)).await?;
+        let in_a_row = opened(bench, kind, None).await?;
+        both.insert(kind.name().to_owned(), rested.json());
+        both.insert(format!("{}_in_a_row", kind.name()), in_a_row.json());
     }
     Ok(both.into())
+}
+
+/// A thousand pages, opened one after the other with so many milliseconds between them.
+async fn opened(bench: &Bench, kind: Kind, rest: Option<u64>) -> Result<Times> {
+    const PAGES: u32 = 1_000;
+    bench.stub.takes(Duration::ZERO);
+    let mut setup = bench.setup(kind);
+    setup.pool = 1_200;
+    let server = bench.server(setup).await?;
+    bench.stub.takes(Duration::from_secs(3));
+    let mut hands = Hands::new(server.address, SITE);
+    let mut times = Times::new()?;
+    for n in 0..bench.size.count(PAGES) {
+        let begun = Instant::now();
+        hands.open(n).await?;
+        // The first finds nothing warm, not even the connection.
+        if n > 0 {
+            times.add(begun.elapsed());
+        }
+        if let Some(millis) = rest {
+            pause(millis).await;
+        }
+    }
+    if hands.asked_again > 0 {
+        return Err("the pool did not last".into());
+    }
+    Ok(times)
 }
 
 /// Whole logins, each with a code of its own, a scan, a tap, a push, a claim and a redemption.

@@ -26,6 +26,8 @@ const PUSHES: u32 = 1_000;
 const A_SECOND: u32 = 100;
 /// How many sign in before them and are not timed: just-in-time compilers, connections and statements are warm then.
 pub(super) const WARMING: u32 = 200;
+/// How many sign in after them, one after the other without a rest.
+const IN_A_ROW: u32 = 200;
 /// How often in turn people sign in where they wait, and where nobody does.
 const TURNS: u32 = 12;
 /// For how long nothing happens: a page is pinged once in it.
@@ -43,7 +45,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     let (size, setup) = (bench.size, bench.setup(kind));
     let server = bench.server(setup.clone()).await?;
     let mut crowd = Crowd::default();
-    crowd.grow(server.address, size.count(PAGES + WARMING + PUSHES)).await?;
+    crowd.grow(server.address, size.count(PAGES + WARMING + PUSHES + IN_A_ROW)).await?;
     pause(1_000).await;
     let idle = match kind {
         Kind::Saoma => Some(idle(&server, size.time(IDLE)).await?),
@@ -55,6 +57,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
         Kind::Saoma => Some(told(&server, pushed.logins).await?),
         Kind::Node => None,
     };
+    let in_a_row = in_a_row(&server, &mut crowd, size.count(IN_A_ROW)).await?;
     let empty = bench.server(setup).await?;
     let [with, without] = in_turns([&server, &empty], size, TURNS).await?;
     let lost = crowd.lost();
@@ -67,6 +70,7 @@ async fn of(bench: &Bench, kind: Kind) -> Result<Value> {
     Ok(json!({
         "idle_cpu_percent": idle, "lost": lost, "disk": disk,
         "push": { "logins": pushed.logins, "approve_to_both": pushed.both.json(), "approve_to_page": pushed.told.json(), "commit_to_frame": committed_to_frame },
+        "push_in_a_row": in_a_row.json(),
         "logins_per_s_with_them": digits(with), "logins_per_s_without": digits(without),
         "cost_percent": digits((1.0 - with / without) * 100.0),
     }))
@@ -133,11 +137,25 @@ pub(super) async fn push(
     Ok(pushed)
 }
 
+/// From the tap until phone and page know, where the next begins as soon as the last is signed in: nothing has gone cold.
+async fn in_a_row(server: &Server, crowd: &mut Crowd, pushes: u32) -> Result<Times> {
+    let (book, mut hands) = (Book::default(), Hands::new(server.address, SITE));
+    let mut both = Times::new()?;
+    // Newcomers, as those before them were.
+    for person in (WARMING + PUSHES..).take(usize::try_from(pushes)?) {
+        let mut held = crowd.take().await?;
+        let times = hands.finish(&held.page, &held.scene, &mut held.socket, person, &book).await?;
+        both.add(times.both());
+    }
+    book.verify(&hands.keys().await?)?;
+    Ok(both)
+}
+
 /// What the disk alone takes for as much as one decision writes: nothing durable can be faster.
 fn disk(bench: &Bench) -> Result<Value> {
     const WRITES: usize = 500;
-    /// A decision changes about so many pages of 4 KiB.
-    const BYTES: usize = 12 * 4096;
+    /// A newcomer's decision changes about so many pages of 4 KiB.
+    const BYTES: usize = 20 * 4096;
     let path = bench.folder("disk");
     let mut file = std::fs::File::create(&path)?;
     // SQLite writes its log over and over in the same place.
