@@ -1,7 +1,8 @@
 //! What a running server does by itself: other nodes heard, codes fetched ahead, what is over forgotten, sites told.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
 /// How long counts are kept: they name nobody, and a year is compared with the one before it.
 const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 
-/// A part of the server has panicked.
+/// A part of the server has panicked, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "saoma stops, since a part of it broke ({0}); start it again, and please report the lines above"
@@ -20,7 +21,7 @@ const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 pub struct Broken(String);
 
 /// All of it, each part in a task of its own. Dropping this ends them.
-pub(crate) struct Background(JoinSet<()>);
+pub(crate) struct Background(JoinSet<io::Result<()>>);
 
 impl Background {
     pub(crate) fn start(app: &SharedApp) -> Self {
@@ -28,22 +29,23 @@ impl Background {
         #[cfg(target_os = "linux")]
         parts.spawn(crate::http::attend(app.clone()));
         let (hearing, fetching) = (app.clone(), app.clone());
-        parts.spawn(async move { hearing.tickets.attend(&hearing.world).await });
-        parts.spawn(async move { fetching.codes.keep_full(&fetching.world).await });
-        parts.spawn(forget(app.clone()));
-        parts.spawn(look_again(app.clone()));
-        parts.spawn(tell(app.clone()));
+        parts.spawn(async move { hearing.tickets.attend(&hearing.world).await }.map(Ok));
+        parts.spawn(async move { fetching.codes.keep_full(&fetching.world).await }.map(Ok));
+        parts.spawn(forget(app.clone()).map(Ok));
+        parts.spawn(look_again(app.clone()).map(Ok));
+        parts.spawn(tell(app.clone()).map(Ok));
         Self(parts)
     }
 
-    /// Returns when a part panics. The rest would go on as if nothing were missing, while pages wait for what never comes:
-    /// better that whoever keeps the server running starts it again.
+    /// Returns when a part panics or cannot go on. The rest would work as if nothing were missing, while pages wait for what
+    /// never comes: better that whoever keeps the server running starts it again.
     pub(crate) async fn breaks(&mut self) -> Broken {
         loop {
             match self.0.join_next().await {
                 Some(Err(error)) => return Broken(error.to_string()),
+                Some(Ok(Err(error))) => return Broken(error.to_string()),
                 // It had nothing to do here.
-                Some(Ok(())) => {}
+                Some(Ok(Ok(()))) => {}
                 None => std::future::pending().await,
             }
         }
@@ -134,13 +136,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_part_that_panics_is_noticed_and_one_that_has_nothing_to_do_is_not() {
+    async fn a_part_that_breaks_is_noticed_and_one_that_has_nothing_to_do_is_not() {
         let mut parts = JoinSet::new();
-        parts.spawn(std::future::ready(()));
+        parts.spawn(std::future::ready(Ok(())));
         parts.spawn(std::future::pending());
         let mut background = Background(parts);
         assert!(futures_util::poll!(std::pin::pin!(background.breaks())).is_pending());
         background.0.spawn(async { panic!("on purpose") });
         assert!(background.breaks().await.to_string().contains("on purpose"));
+        background.0.spawn(std::future::ready(Err(io::Error::other("no more"))));
+        assert!(background.breaks().await.to_string().contains("no more"));
     }
 }

@@ -1,5 +1,7 @@
 //! The waiting of a page, in three ways that speak the same JSON: WebSocket, server-sent events, long poll.
 
+#[cfg(target_os = "linux")]
+use std::io;
 use std::time::Duration;
 
 use axum::{
@@ -177,25 +179,25 @@ async fn attend_socket(app: SharedApp, id: Hashed, upgraded: Upgraded, place: Pl
 }
 
 /// Reads the tickets of parked sockets when they are nudged, hears what the sockets say, and turns their wheel. Runs as
-/// long as the server.
+/// long as the server, if the kernel lets it begin.
+///
+/// # Errors
+/// If the kernel no longer says who speaks.
 #[cfg(target_os = "linux")]
-pub async fn attend(app: SharedApp) {
+pub async fn attend(app: SharedApp) -> io::Result<()> {
     let (parked, mut looks) = match app.waiting.open(app.world.now()) {
         Ok(Some(opened)) => opened,
-        Ok(None) => return,
+        Ok(None) => return Ok(()),
         Err(error) => {
             tracing::warn!(name: "waiting.open", %error, "waiting sockets cost more memory than they need to");
-            return;
+            return Ok(());
         }
     };
     let mut turned = app.world.now();
     let mut catching_up = std::pin::pin!(catch_up(&app, parked));
     loop {
         tokio::select! {
-            heard = parked.hear() => if let Err(error) = heard {
-                tracing::error!(name: "waiting.hear", %error, "waiting sockets are not heard; restart the server");
-                return;
-            },
+            heard = parked.hear() => heard?,
             Some(ticket) = looks.recv() => drop(tokio::spawn(look_for_parked(app.clone(), ticket))),
             () = app.world.sleep_until(turned + TICK) => {
                 turned = app.world.now();
