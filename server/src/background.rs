@@ -16,7 +16,7 @@ const COUNTS_KEPT: Duration = Duration::from_secs(800 * 24 * 3600);
 /// A part of the server has panicked, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "saoma stops, since a part of it broke ({0}); start it again, and please report the lines above"
+    "a part of the server broke ({0}), so it has stopped; start it again, and please report this"
 )]
 pub struct Broken(String);
 

@@ -29,7 +29,7 @@ use crate::{
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
 
-/// Why a server cannot start.
+/// Why a server cannot start, or stops by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store.
@@ -132,7 +132,7 @@ fn client_of(
 /// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
 ///
 /// # Errors
-/// If what waits cannot be written down, TLS cannot be set up for WeChat's API, or a part of the server panicked.
+/// If what waits cannot be written down, TLS cannot be set up for WeChat's API, or a part of the server broke.
 pub async fn run(
     app: SharedApp,
     listener: TcpListener,

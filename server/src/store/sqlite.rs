@@ -172,7 +172,7 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        self.written(|handle| caught(|| at_once(work(handle))), |_, _| {}).await
+        self.written(|handle| at_once(work(handle)), |_, _| {}).await
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -254,15 +254,15 @@ impl Readers {
     }
 }
 
-/// SQLite answers where it is asked: work on it never waits.
+/// SQLite answers where it is asked: work on it never waits. A panic costs its own work and no other, since everybody's
+/// hangs on the writer's thread; the panic's hook has logged it.
 fn at_once<T>(work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
-    work.now_or_never().unwrap_or_else(|| Err(Error("work on SQLite waited".to_owned())))
-}
-
-/// A panic costs its own work and no other: everybody's hangs on this thread. The panic's hook has logged it.
-fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    let done = panic::catch_unwind(AssertUnwindSafe(work));
-    done.unwrap_or_else(|_| Err(Error("work on the database panicked".to_owned())))
+    let failed = |why: &str| Err(Error(format!("work on SQLite {why}")));
+    match panic::catch_unwind(AssertUnwindSafe(|| work.now_or_never())) {
+        Ok(Some(done)) => done,
+        Ok(None) => failed("waited"),
+        Err(_) => failed("panicked"),
+    }
 }
 
 impl From<Connection> for Handle {
@@ -301,7 +301,7 @@ impl Handle {
         work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
         self.run("SAVEPOINT job")?;
-        let result = caught(|| at_once(work(self)));
+        let result = at_once(work(self));
         if result.is_err() {
             self.run("ROLLBACK TO job")?;
         }
