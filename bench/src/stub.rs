@@ -21,7 +21,7 @@ use tokio::{
 use crate::{Result, wire::find};
 
 /// How large a picture is: what a real code takes once it has been re-encoded.
-const PICTURE: usize = 4096;
+const PICTURE: usize = 1024;
 const MARK: &[u8] = b"scene=";
 
 /// The stub, and what it has been asked.
