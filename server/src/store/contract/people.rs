@@ -1,194 +1,241 @@
-//! What an operator sees of people, and does to them.
+//! Whose an identity is, by which names sites know them, and forgetting them.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::task::JoinSet;
-
-use super::{NOW, approval, identity, person, remembered, sign_in, token};
+use super::{
+    MINUTE, NOW, a_life, approval, code, held, identity, is_live, person, shade, shadow, sign_in,
+    token,
+};
 use crate::{
-    person::{Identity, OWNER, Person},
+    admission::Word,
+    person::{Identity, Newcomer},
     secret::Hashed,
-    store::{Change, Changed, Listed, Search, Store},
+    store::{Change, Decide, Import, Imported, Login, Profile, Store},
     world::Timestamp,
 };
 
 pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
-    people_are_found_by_what_an_operator_knows_of_them(fresh().await).await;
-    a_long_list_comes_in_pages(fresh().await).await;
-    of_fifty_groups_none_is_lost(Arc::new(fresh().await)).await;
-    who_leaves_a_group_is_in_the_others(fresh().await).await;
-    a_block_ends_everything_at_once(fresh().await).await;
-    a_change_is_noted_once_with_who_made_it(fresh().await).await;
-    two_who_are_one_are_in_the_groups_of_both(fresh().await).await;
+    a_person_is_found_again_and_keeps_their_sub(fresh().await).await;
+    a_unionid_joins_and_changes_no_sub(fresh().await).await;
+    two_who_are_one_keep_every_sub_a_group_knows(fresh().await).await;
+    three_who_are_one_keep_every_sub_too(fresh().await).await;
+    a_person_shows_what_they_chose(fresh().await).await;
+    who_is_kept_out_leaves_a_shadow(fresh().await).await;
+    who_is_forgotten_is_nowhere(fresh().await).await;
+    people_come_along_with_the_names_that_sites_know(fresh().await).await;
 }
 
-/// Somebody who signed in for the first time so many seconds after [`NOW`].
-async fn comes(store: &impl Store, name: &str, identity: &Identity, seconds: u64) -> Person {
-    let mut approval = approval(name, identity);
-    approval.decision.at = NOW + Duration::from_secs(seconds);
-    sign_in(store, approval).await;
-    person(store, identity).await.unwrap()
-}
-
-async fn change(store: &impl Store, person: &Person, change: Change) -> Changed {
-    store.change(&person.id, change, "command", NOW).await.unwrap().unwrap()
-}
-
-fn join(group: &str) -> Change {
-    Change::Join(group.to_owned())
-}
-
-async fn found(store: &impl Store, search: Search) -> Vec<Listed> {
-    store.people(&Search { most: 10, ..search }).await.unwrap()
-}
-
-/// The user names of those who are found.
-async fn names(store: &impl Store, search: Search) -> Vec<String> {
-    found(store, search).await.into_iter().map(|listed| listed.person.username).collect()
-}
-
-async fn people_are_found_by_what_an_operator_knows_of_them(store: impl Store) {
-    let ann =
-        comes(&store, "ann", &identity("wx1", "openid of ann", Some("unionid of ann")), 1).await;
-    let bob = comes(&store, "bob", &identity("wx1", "openid of bob", None), 2).await;
-    let profile = |name: &str| super::Profile { nickname: Some(name.to_owned()), avatar: None };
-    store.set_profile(&ann.id, profile("小安 Ann%_")).await.unwrap();
-    change(&store, &bob, join("family")).await;
-    change(&store, &bob, Change::Block).await;
-
-    let text = |text: &str| Search { text: text.to_owned(), ..Search::default() };
-    assert_eq!(names(&store, Search::default()).await, ["ubob", "uann"], "who came last first");
-    for (known, who) in [
-        ("UAN", "uann"),
-        ("小安", "uann"),
-        ("aNN%_", "uann"),
-        (ann.id.as_str(), "uann"),
-        ("openid of bob", "ubob"),
-        ("unionid of ann", "uann"),
-    ] {
-        assert_eq!(names(&store, text(known)).await, [who], "{known}");
-    }
-    for unknown in ["openid", "unionid of", "%", "_", "'", "person of", "nobody"] {
-        let expected: &[&str] = if "%_".contains(unknown) { &["uann"] } else { &[] };
-        assert_eq!(names(&store, text(unknown)).await, expected, "{unknown}");
-    }
-    let group = |group: &str| Search { group: Some(group.to_owned()), ..Search::default() };
-    assert_eq!(names(&store, group("family")).await, ["ubob"]);
-    assert_eq!(names(&store, group("fam")).await, [] as [&str; 0]);
-    for (blocked, who) in [(true, "ubob"), (false, "uann")] {
-        let search = Search { blocked: Some(blocked), ..Search::default() };
-        assert_eq!(names(&store, search).await, [who]);
-    }
-    let listed = found(&store, Search::default()).await;
-    let told: Vec<_> = listed.iter().map(|one| (one.last_seen.is_some(), one.logins)).collect();
-    assert_eq!(told, [(true, 0), (true, 1)], "bob's ended with the block");
-
-    for name in [ann.id.as_str(), "uann"] {
-        assert_eq!(store.person_named(name).await.unwrap().map(|one| one.id), Some(ann.id.clone()));
-    }
-    // A nickname is what somebody typed: it names nobody.
-    assert_eq!(store.person_named("小安 Ann%_").await.unwrap(), None);
-}
-
-async fn a_long_list_comes_in_pages(store: impl Store) {
-    for n in 0..7 {
-        // Some came in the same moment.
-        comes(&store, &format!("p{n}"), &identity("wx1", &format!("p{n}"), None), n / 3).await;
-    }
-    let (mut seen, mut after): (Vec<String>, Option<(Timestamp, String)>) = (Vec::new(), None);
-    loop {
-        let page = store.people(&Search { most: 3, after, ..Search::default() }).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some((last.person.since, last.person.id.clone()));
-        seen.extend(page.into_iter().map(|listed| listed.person.username));
-    }
-    assert_eq!(seen, ["up6", "up3", "up4", "up5", "up0", "up1", "up2"]);
-}
-
-async fn of_fifty_groups_none_is_lost<S: Store>(store: Arc<S>) {
-    let ann = comes(&*store, "ann", &identity("wx1", "ann", None), 0).await;
-    let mut racers = JoinSet::new();
-    for n in 0..50 {
-        let (store, id) = (store.clone(), ann.id.clone());
-        racers.spawn(async move {
-            store.change(&id, join(&format!("g{n:02}")), "command", NOW).await.unwrap();
-        });
-    }
-    racers.join_all().await;
-    let groups = store.person(&ann.id).await.unwrap().unwrap().groups;
-    assert_eq!(groups, (0..50).map(|n| format!("g{n:02}")).collect::<Vec<_>>());
-}
-
-async fn who_leaves_a_group_is_in_the_others(store: impl Store) {
-    let ann = comes(&store, "ann", &identity("wx1", "ann", None), 0).await;
-    for group in [OWNER, "family", OWNER] {
-        change(&store, &ann, join(group)).await;
-    }
-    let both = store.person(&ann.id).await.unwrap().unwrap();
-    assert_eq!(
-        (both.groups.as_slice(), both.is_owner()),
-        (["family", OWNER].map(str::to_owned).as_slice(), true)
-    );
-    let left = change(&store, &ann, Change::Leave(OWNER.to_owned())).await.person;
-    assert_eq!(
-        (left.groups.as_slice(), left.is_owner()),
-        (["family".to_owned()].as_slice(), false)
-    );
-    assert_eq!(store.change("nobody", join("family"), "command", NOW).await.unwrap(), None);
-}
-
-async fn a_block_ends_everything_at_once(store: impl Store) {
+async fn a_person_is_found_again_and_keeps_their_sub(store: impl Store) {
     let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
-    let login = sign_in(&store, remembered("ann", &ann, "session of ann", None)).await;
-    sign_in(&store, remembered("bob", &bob, "session of bob", None)).await;
-    for (name, identity) in [("ann", &ann), ("bob", &bob)] {
-        let tokens = vec![token(&format!("token of {name}"), &format!("login of {name}"))];
-        store.redeem(super::code(name), tokens, NOW).await.unwrap();
-        let phone = Hashed::of(format!("phone of {name}"));
-        store.open_phone(phone, identity, NOW + Duration::from_secs(60)).await.unwrap();
-    }
-    let whole = person(&store, &ann).await.unwrap();
-    let changed = change(&store, &whole, Change::Block).await;
-    assert!(changed.person.blocked);
-    assert_eq!(changed.ended.iter().map(|one| &one.id).collect::<Vec<_>>(), [&login.id]);
-    for (name, lives) in [("ann", false), ("bob", true)] {
-        assert_eq!(super::is_live(&store, &format!("token of {name}")).await, lives, "{name}");
-        let session = super::held(&store, &format!("session of {name}"), NOW).await;
-        assert_eq!(!session.is_empty(), lives, "{name}");
-        let phone = store.phone(Hashed::of(format!("phone of {name}")), NOW).await.unwrap();
-        assert_eq!(phone.is_some(), lives, "{name}");
-    }
-    let told = store.take_logouts(NOW, NOW).await.unwrap();
-    assert_eq!(told.iter().map(|logout| &logout.login).collect::<Vec<_>>(), [&login.id]);
-    // Whose tap met the block has a decision, and gets nothing by its code.
-    sign_in(&store, approval("late", &ann)).await;
-    let late = store.decision_by_code(super::code("late")).await.unwrap().unwrap();
-    assert!(late.decision.is_approved() && late.login.is_none());
-    let free = change(&store, &whole, Change::Unblock).await;
-    assert!(store.decision_by_code(super::code("late")).await.unwrap().unwrap().login.is_some());
-    assert_eq!((free.person.blocked, free.ended), (false, Vec::new()));
-    assert!(!super::is_live(&store, "token of ann").await, "what has ended stays so");
+    assert_eq!(person(&store, &ann).await, None);
+    let first = sign_in(&store, approval("1", &ann)).await;
+    let again = sign_in(&store, approval("2", &ann)).await;
+    let mut elsewhere = approval("3", &ann);
+    elsewhere.group = "shop".to_owned();
+    let elsewhere = sign_in(&store, elsewhere).await;
+    let bobs = sign_in(&store, approval("4", &bob)).await;
+    assert_eq!([&first.person, &again.person, &elsewhere.person], ["person of 1"; 3]);
+    let subs = [&first.sub, &again.sub, &elsewhere.sub, &bobs.sub];
+    assert_eq!(subs, ["sub of 1", "sub of 1", "sub of 3", "sub of 4"]);
+    let found = person(&store, &ann).await.unwrap();
+    assert_eq!((found.username.as_str(), found.since, found.nickname), ("u1", NOW, None));
+    assert_eq!(store.person("person of 4").await.unwrap().unwrap().username, "u4");
+    assert!(store.person("person of 2").await.unwrap().is_none(), "nobody was made in vain");
 }
 
-async fn a_change_is_noted_once_with_who_made_it(store: impl Store) {
-    let ann = comes(&store, "ann", &identity("wx1", "ann", None), 0).await;
-    for what in [join("family"), join("family"), Change::Block, Change::Block, Change::Unblock] {
-        change(&store, &ann, what).await;
-    }
-    let lines = store.audit_of(&ann.id, 50).await.unwrap();
-    let lines: Vec<_> = lines.iter().rev().map(|(_, line)| line).collect();
-    let noted: Vec<_> = lines.iter().filter(|line| line.what.starts_with("person.")).collect();
-    let words: Vec<_> = noted.iter().map(|line| line.what.as_str()).collect();
-    assert_eq!(words, ["person.joined", "person.blocked", "person.unblocked"]);
-    assert!(noted.iter().all(|line| line.detail["by"] == "command"));
-    assert_eq!(noted[0].detail["group"], "family");
+async fn a_unionid_joins_and_changes_no_sub(store: impl Store) {
+    let first = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await;
+    let with = identity("wx1", "ann", Some("everywhere"));
+    assert_eq!(sign_in(&store, approval("2", &with)).await.sub, first.sub);
+    let other_program = identity("wx2", "ann there", Some("everywhere"));
+    assert_eq!(person(&store, &other_program).await.unwrap().id, first.person);
+    let joined = sign_in(&store, approval("3", &other_program)).await;
+    assert_eq!((joined.person, joined.sub), (first.person.clone(), first.sub.clone()));
+    let without = sign_in(&store, approval("4", &identity("wx1", "ann", None))).await;
+    assert_eq!((&without.person, &without.sub), (&first.person, &first.sub), "it never splits");
+    let found = store.logins(&without.person).await.unwrap();
+    let unionid =
+        found.iter().find(|login| login.id == without.id).unwrap().identity.unionid.clone();
+    assert_eq!(unionid, with.unionid, "and is not forgotten");
 }
 
-async fn two_who_are_one_are_in_the_groups_of_both(store: impl Store) {
-    let one = comes(&store, "one", &identity("wx1", "ann", None), 0).await;
-    let two = comes(&store, "two", &identity("wx2", "ann", Some("u")), 1).await;
-    change(&store, &one, join("family")).await;
-    change(&store, &two, join(OWNER)).await;
-    let whole = comes(&store, "three", &identity("wx1", "ann", Some("u")), 2).await;
-    assert_eq!((whole.id, whole.groups), (one.id, vec!["family".to_owned(), OWNER.to_owned()]));
+/// Signs in at a site of `group`, `age` minutes after the story began.
+async fn at(store: &impl Store, name: &str, identity: &Identity, group: &str, age: u32) -> Login {
+    let mut approval = approval(name, identity);
+    approval.group = group.to_owned();
+    approval.decision.at = NOW + age * MINUTE;
+    sign_in(store, approval).await
+}
+
+async fn two_who_are_one_keep_every_sub_a_group_knows(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx2", "bob", Some("one")));
+    let anns = at(&store, "ann", &ann, "both", 0).await;
+    let bobs = at(&store, "bob", &bob, "both", 1).await;
+    let only = at(&store, "only", &bob, "bob's alone", 2).await;
+    assert_ne!(anns.person, bobs.person);
+    store.redeem(code("bob"), vec![token("bob's", &bobs.id)], NOW).await.unwrap();
+
+    let ann = identity("wx1", "ann", Some("one"));
+    let merged = at(&store, "merged", &ann, "both", 3).await;
+    assert_eq!((&merged.person, &merged.sub), (&anns.person, &anns.sub), "the older stays");
+    let again = at(&store, "again", &bob, "both", 4).await;
+    assert_eq!((&again.person, &again.sub), (&anns.person, &bobs.sub), "bob is bob to this group");
+    assert_eq!(at(&store, "ann there", &ann, "bob's alone", 5).await.sub, only.sub);
+    assert!(store.person(&bobs.person).await.unwrap().is_none());
+    assert_eq!(store.logins(&anns.person).await.unwrap().len(), 6, "every login went along");
+    assert!(is_live(&store, "bob's").await, "and nobody was signed out");
+}
+
+async fn three_who_are_one_keep_every_sub_too(store: impl Store) {
+    let cat = identity("wx3", "cat", None);
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx2", "bob", Some("one")));
+    let cats = at(&store, "cat", &cat, "all", 0).await;
+    let anns = at(&store, "ann", &ann, "all", 1).await;
+    let bobs = at(&store, "bob", &bob, "all", 2).await;
+    let ann = identity("wx1", "ann", Some("one"));
+    at(&store, "ann and bob", &ann, "all", 3).await;
+    let cat = identity("wx3", "cat", Some("one"));
+    at(&store, "all three", &cat, "all", 4).await;
+    for (name, identity, sub) in
+        [("a", &ann, anns.sub), ("b", &bob, bobs.sub), ("c", &cat, cats.sub)]
+    {
+        let login = at(&store, name, identity, "all", 5).await;
+        assert_eq!((login.person, login.sub), (cats.person.clone(), sub));
+    }
+}
+
+async fn a_person_shows_what_they_chose(store: impl Store) {
+    let id = sign_in(&store, approval("1", &identity("wx1", "ann", None))).await.person;
+    let set = async |nickname: Option<&str>, avatar: Option<&[u8]>| {
+        let avatar = avatar.map(|bytes| ("image/jpeg".to_owned(), bytes.to_vec()));
+        let profile = Profile { nickname: nickname.map(ToOwned::to_owned), avatar };
+        let shown = store.set_profile(&id, profile).await.unwrap().unwrap();
+        (shown.nickname, shown.avatar)
+    };
+    let ann = Some("Ann".to_owned());
+    assert_eq!(set(Some("Ann"), None).await, (ann.clone(), None));
+    let (_, first) = set(None, Some(b"one")).await;
+    let (name, second) = set(None, Some(b"two")).await;
+    assert!(first.is_some() && second.is_some() && first != second, "a new picture, a new address");
+    assert_eq!(name, ann, "what is not given stays");
+    let picture = store.avatar("u1").await.unwrap().unwrap();
+    assert_eq!(picture, ("image/jpeg".to_owned(), b"two".to_vec()));
+    assert_eq!(set(Some(""), Some(b"")).await, (None, None));
+    assert_eq!(store.avatar("u1").await.unwrap(), None);
+    assert_eq!(store.avatar("nobody").await.unwrap(), None);
+    assert!(store.set_profile("nobody", Profile::default()).await.unwrap().is_none());
+}
+
+async fn who_is_kept_out_leaves_a_shadow(store: impl Store) {
+    let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
+    let change = async |id: &str, change| {
+        store.change(id, change, "command", NOW).await.unwrap().unwrap();
+    };
+    change(&ann.id, Change::Block).await;
+    change(&ann.id, Change::Admit("shop".to_owned())).await;
+    change(&bob.id, Change::Refuse("blog".to_owned())).await;
+    for (who, name) in [(&ann, "ann"), (&bob, "bob")] {
+        store.forget(&who.id, shadow(name), NOW).await.unwrap();
+        assert!(store.person(&who.id).await.unwrap().is_none());
+        let here = identity("wx1", name, None);
+        assert!(store.person_of(&here).await.unwrap().is_none(), "it is nobody's until they meet");
+        store.meet(&here, &shade("wx1", "another")).await.unwrap();
+        assert!(store.person_of(&here).await.unwrap().is_none());
+        store.meet(&here, &shade("wx1", name)).await.unwrap();
+        let back = store.person_of(&here).await.unwrap().unwrap();
+        assert_eq!((back.id, back.nickname), (format!("shadow of {name}"), None));
+        assert_eq!(back.blocked, name == "ann");
+        let said = store.said(&format!("shadow of {name}")).await.unwrap();
+        let refused = said.iter().filter(|said| said.word == Word::Refused).count();
+        assert_eq!((said.len(), refused), if name == "ann" { (0, 0) } else { (1, 1) });
+    }
+    // In the other mini program somebody has come up under the same openid before they met: they are one, and kept out.
+    let there = identity("wx2", "bob there", None);
+    let come_up = sign_in(&store, approval("come up", &there)).await;
+    let met = store.arrival(&there, &shade("wx2", "bob"), "blog", None).await.unwrap().unwrap();
+    assert_eq!((met.person.id.as_str(), met.word), ("shadow of bob", Some(Word::Refused)));
+    assert_eq!(store.person_of(&there).await.unwrap(), Some(met.person));
+    assert!(store.person(&come_up.person).await.unwrap().is_none());
+    // Who has been met is no shadow, and one whom nobody keeps out is gone.
+    change("shadow of bob", Change::Unsay("blog".to_owned())).await;
+    assert!(store.person("shadow of bob").await.unwrap().is_some());
+    let cat = a_life(&store, "cat").await;
+    change(&cat.id, Change::Block).await;
+    store.forget(&cat.id, shadow("cat"), NOW).await.unwrap();
+    change("shadow of cat", Change::Unblock).await;
+    assert!(store.person("shadow of cat").await.unwrap().is_none());
+}
+
+async fn who_is_forgotten_is_nowhere(store: impl Store) {
+    let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
+    let ended = store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+    assert_eq!(ended.len(), 2, "whom the sites may have to be told of");
+
+    for (person, name, there) in [(&ann, "ann", false), (&bob, "bob", true)] {
+        let named = |what: &str| format!("{name}'s {what}");
+        assert_eq!(store.person(&person.id).await.unwrap().is_some(), there);
+        assert_eq!(is_live(&store, &named("access")).await, there);
+        assert_eq!(!held(&store, &named("session"), NOW).await.is_empty(), there);
+        assert_eq!(store.avatar(&person.username).await.unwrap().is_some(), there);
+        assert_eq!(!store.logins(&person.id).await.unwrap().is_empty(), there);
+        for appid in ["wx1", "wx2"] {
+            let phone = store.phone(Hashed::of(named(appid)), NOW).await.unwrap();
+            assert_eq!(phone.is_some(), there);
+        }
+        for decision in ["first", "second", "denied"] {
+            let found = store.decision_by_ticket(Hashed::of(named(decision))).await.unwrap();
+            assert_eq!(found.is_some(), there, "{name}'s {decision}");
+        }
+    }
+    let back = sign_in(&store, approval("back", &identity("wx1", "ann", None))).await;
+    assert_eq!((back.person.as_str(), back.sub.as_str()), ("person of back", "sub of back"));
+}
+
+async fn people_come_along_with_the_names_that_sites_know(store: impl Store) {
+    let row = |openid: &str, was: Option<&str>, sub: Option<(&str, &str)>| Import {
+        identity: identity("wx2", openid, None),
+        was: was.map(|openid| identity("wx1", openid, None)),
+        sub: sub.map(|(group, sub)| (group.to_owned(), sub.to_owned())),
+        nickname: Some("Imported".to_owned()),
+        newcomer: Newcomer { id: format!("new {openid}"), username: format!("u{openid}") },
+    };
+    let import = async |rows: Vec<Import>, dry| store.import(rows, NOW, dry).await.unwrap();
+    sign_in(&store, approval("ann", &identity("wx1", "ann", None))).await;
+    let ann = store.person_of(&identity("wx1", "ann", None)).await.unwrap().unwrap();
+
+    // From another AppID: the new openid is Ann's, who keeps every name that sites know.
+    let moves = vec![row("ann there", Some("ann"), None), row("x", Some("nobody"), None)];
+    let said = [Imported::Linked, Imported::Refused("was_openid is nobody's here")];
+    assert_eq!(import(moves.clone(), true).await, said);
+    assert!(store.person_of(&identity("wx2", "ann there", None)).await.unwrap().is_none(), "dry");
+    assert_eq!(import(moves.clone(), false).await, said);
+    let there = store.person_of(&identity("wx2", "ann there", None)).await.unwrap().unwrap();
+    assert_eq!(there.id, ann.id);
+    assert_eq!(import(moves, false).await[0], Imported::Known, "again, it changes nothing");
+
+    // From an older login: Bob comes as who his site knows, and signs in as that.
+    let bob = || row("bob", None, Some(("shop", "bob@old")));
+    assert_eq!(import(vec![bob()], false).await, [Imported::Added]);
+    assert_eq!(import(vec![bob()], false).await, [Imported::Known]);
+    let login = sign_in(
+        &store,
+        Decide { group: "shop".to_owned(), ..approval("bob", &identity("wx2", "bob", None)) },
+    )
+    .await;
+    assert_eq!(login.sub, "bob@old");
+    let known = store.person(&login.person).await.unwrap().unwrap();
+    assert_eq!(known.nickname.as_deref(), Some("Imported"));
+
+    // What contradicts is refused and leaves nothing behind, and the rest goes in.
+    let rows = vec![
+        row("carl", None, Some(("shop", "bob@old"))),
+        row("bob", None, Some(("shop", "another"))),
+        row("bob", Some("ann"), None),
+        row("dora", None, Some(("shop", "dora@old"))),
+    ];
+    let done = import(rows, false).await;
+    assert!(done[..3].iter().all(|done| matches!(done, Imported::Refused(_))), "{done:?}");
+    assert_eq!(done[3], Imported::Added);
+    assert!(store.person_of(&identity("wx2", "carl", None)).await.unwrap().is_none());
+    let audited = store.audit_since(Timestamp::from_millis(0), 1000).await.unwrap();
+    let imported = audited.iter().filter(|entry| entry.what == "person.imported").count();
+    assert_eq!(imported, 3, "Ann, Bob and Dora, once each");
 }

@@ -1,0 +1,194 @@
+//! What an operator sees of people, and does to them.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+
+use super::{NOW, approval, identity, person, remembered, sign_in, token};
+use crate::{
+    person::{Identity, OWNER, Person},
+    secret::Hashed,
+    store::{Change, Changed, Listed, Search, Store},
+    world::Timestamp,
+};
+
+pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
+    people_are_found_by_what_an_operator_knows_of_them(fresh().await).await;
+    a_long_list_comes_in_pages(fresh().await).await;
+    of_fifty_groups_none_is_lost(Arc::new(fresh().await)).await;
+    who_leaves_a_group_is_in_the_others(fresh().await).await;
+    a_block_ends_everything_at_once(fresh().await).await;
+    a_change_is_noted_once_with_who_made_it(fresh().await).await;
+    two_who_are_one_are_in_the_groups_of_both(fresh().await).await;
+}
+
+/// Somebody who signed in for the first time so many seconds after [`NOW`].
+async fn comes(store: &impl Store, name: &str, identity: &Identity, seconds: u64) -> Person {
+    let mut approval = approval(name, identity);
+    approval.decision.at = NOW + Duration::from_secs(seconds);
+    sign_in(store, approval).await;
+    person(store, identity).await.unwrap()
+}
+
+async fn change(store: &impl Store, person: &Person, change: Change) -> Changed {
+    store.change(&person.id, change, "command", NOW).await.unwrap().unwrap()
+}
+
+fn join(group: &str) -> Change {
+    Change::Join(group.to_owned())
+}
+
+async fn found(store: &impl Store, search: Search) -> Vec<Listed> {
+    store.people(&Search { most: 10, ..search }).await.unwrap()
+}
+
+/// The user names of those who are found.
+async fn names(store: &impl Store, search: Search) -> Vec<String> {
+    found(store, search).await.into_iter().map(|listed| listed.person.username).collect()
+}
+
+async fn people_are_found_by_what_an_operator_knows_of_them(store: impl Store) {
+    let ann =
+        comes(&store, "ann", &identity("wx1", "openid of ann", Some("unionid of ann")), 1).await;
+    let bob = comes(&store, "bob", &identity("wx1", "openid of bob", None), 2).await;
+    let profile = |name: &str| super::Profile { nickname: Some(name.to_owned()), avatar: None };
+    store.set_profile(&ann.id, profile("小安 Ann%_")).await.unwrap();
+    change(&store, &bob, join("family")).await;
+    change(&store, &bob, Change::Block).await;
+
+    let text = |text: &str| Search { text: text.to_owned(), ..Search::default() };
+    assert_eq!(names(&store, Search::default()).await, ["ubob", "uann"], "who came last first");
+    for (known, who) in [
+        ("UAN", "uann"),
+        ("小安", "uann"),
+        ("aNN%_", "uann"),
+        (ann.id.as_str(), "uann"),
+        ("openid of bob", "ubob"),
+        ("unionid of ann", "uann"),
+    ] {
+        assert_eq!(names(&store, text(known)).await, [who], "{known}");
+    }
+    for unknown in ["openid", "unionid of", "%", "_", "'", "person of", "nobody"] {
+        let expected: &[&str] = if "%_".contains(unknown) { &["uann"] } else { &[] };
+        assert_eq!(names(&store, text(unknown)).await, expected, "{unknown}");
+    }
+    let group = |group: &str| Search { group: Some(group.to_owned()), ..Search::default() };
+    assert_eq!(names(&store, group("family")).await, ["ubob"]);
+    assert_eq!(names(&store, group("fam")).await, [] as [&str; 0]);
+    for (blocked, who) in [(true, "ubob"), (false, "uann")] {
+        let search = Search { blocked: Some(blocked), ..Search::default() };
+        assert_eq!(names(&store, search).await, [who]);
+    }
+    let listed = found(&store, Search::default()).await;
+    let told: Vec<_> = listed.iter().map(|one| (one.last_seen.is_some(), one.logins)).collect();
+    assert_eq!(told, [(true, 0), (true, 1)], "bob's ended with the block");
+
+    for name in [ann.id.as_str(), "uann"] {
+        assert_eq!(store.person_named(name).await.unwrap().map(|one| one.id), Some(ann.id.clone()));
+    }
+    // A nickname is what somebody typed: it names nobody.
+    assert_eq!(store.person_named("小安 Ann%_").await.unwrap(), None);
+}
+
+async fn a_long_list_comes_in_pages(store: impl Store) {
+    for n in 0..7 {
+        // Some came in the same moment.
+        comes(&store, &format!("p{n}"), &identity("wx1", &format!("p{n}"), None), n / 3).await;
+    }
+    let (mut seen, mut after): (Vec<String>, Option<(Timestamp, String)>) = (Vec::new(), None);
+    loop {
+        let page = store.people(&Search { most: 3, after, ..Search::default() }).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some((last.person.since, last.person.id.clone()));
+        seen.extend(page.into_iter().map(|listed| listed.person.username));
+    }
+    assert_eq!(seen, ["up6", "up3", "up4", "up5", "up0", "up1", "up2"]);
+}
+
+async fn of_fifty_groups_none_is_lost<S: Store>(store: Arc<S>) {
+    let ann = comes(&*store, "ann", &identity("wx1", "ann", None), 0).await;
+    let mut racers = JoinSet::new();
+    for n in 0..50 {
+        let (store, id) = (store.clone(), ann.id.clone());
+        racers.spawn(async move {
+            store.change(&id, join(&format!("g{n:02}")), "command", NOW).await.unwrap();
+        });
+    }
+    racers.join_all().await;
+    let groups = store.person(&ann.id).await.unwrap().unwrap().groups;
+    assert_eq!(groups, (0..50).map(|n| format!("g{n:02}")).collect::<Vec<_>>());
+}
+
+async fn who_leaves_a_group_is_in_the_others(store: impl Store) {
+    let ann = comes(&store, "ann", &identity("wx1", "ann", None), 0).await;
+    for group in [OWNER, "family", OWNER] {
+        change(&store, &ann, join(group)).await;
+    }
+    let both = store.person(&ann.id).await.unwrap().unwrap();
+    assert_eq!(
+        (both.groups.as_slice(), both.is_owner()),
+        (["family", OWNER].map(str::to_owned).as_slice(), true)
+    );
+    let left = change(&store, &ann, Change::Leave(OWNER.to_owned())).await.person;
+    assert_eq!(
+        (left.groups.as_slice(), left.is_owner()),
+        (["family".to_owned()].as_slice(), false)
+    );
+    assert_eq!(store.change("nobody", join("family"), "command", NOW).await.unwrap(), None);
+}
+
+async fn a_block_ends_everything_at_once(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    let login = sign_in(&store, remembered("ann", &ann, "session of ann", None)).await;
+    sign_in(&store, remembered("bob", &bob, "session of bob", None)).await;
+    for (name, identity) in [("ann", &ann), ("bob", &bob)] {
+        let tokens = vec![token(&format!("token of {name}"), &format!("login of {name}"))];
+        store.redeem(super::code(name), tokens, NOW).await.unwrap();
+        let phone = Hashed::of(format!("phone of {name}"));
+        store.open_phone(phone, identity, NOW + Duration::from_secs(60)).await.unwrap();
+    }
+    let whole = person(&store, &ann).await.unwrap();
+    let changed = change(&store, &whole, Change::Block).await;
+    assert!(changed.person.blocked);
+    assert_eq!(changed.ended.iter().map(|one| &one.id).collect::<Vec<_>>(), [&login.id]);
+    for (name, lives) in [("ann", false), ("bob", true)] {
+        assert_eq!(super::is_live(&store, &format!("token of {name}")).await, lives, "{name}");
+        let session = super::held(&store, &format!("session of {name}"), NOW).await;
+        assert_eq!(!session.is_empty(), lives, "{name}");
+        let phone = store.phone(Hashed::of(format!("phone of {name}")), NOW).await.unwrap();
+        assert_eq!(phone.is_some(), lives, "{name}");
+    }
+    let told = store.take_logouts(NOW, NOW).await.unwrap();
+    assert_eq!(told.iter().map(|logout| &logout.login).collect::<Vec<_>>(), [&login.id]);
+    // Whose tap met the block has a decision, and gets nothing by its code.
+    sign_in(&store, approval("late", &ann)).await;
+    let late = store.decision_by_code(super::code("late")).await.unwrap().unwrap();
+    assert!(late.decision.is_approved() && late.login.is_none());
+    let free = change(&store, &whole, Change::Unblock).await;
+    assert!(store.decision_by_code(super::code("late")).await.unwrap().unwrap().login.is_some());
+    assert_eq!((free.person.blocked, free.ended), (false, Vec::new()));
+    assert!(!super::is_live(&store, "token of ann").await, "what has ended stays so");
+}
+
+async fn a_change_is_noted_once_with_who_made_it(store: impl Store) {
+    let ann = comes(&store, "ann", &identity("wx1", "ann", None), 0).await;
+    for what in [join("family"), join("family"), Change::Block, Change::Block, Change::Unblock] {
+        change(&store, &ann, what).await;
+    }
+    let lines = store.audit_of(&ann.id, 50).await.unwrap();
+    let lines: Vec<_> = lines.iter().rev().map(|(_, line)| line).collect();
+    let noted: Vec<_> = lines.iter().filter(|line| line.what.starts_with("person.")).collect();
+    let words: Vec<_> = noted.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(words, ["person.joined", "person.blocked", "person.unblocked"]);
+    assert!(noted.iter().all(|line| line.detail["by"] == "command"));
+    assert_eq!(noted[0].detail["group"], "family");
+}
+
+async fn two_who_are_one_are_in_the_groups_of_both(store: impl Store) {
+    let one = comes(&store, "one", &identity("wx1", "ann", None), 0).await;
+    let two = comes(&store, "two", &identity("wx2", "ann", Some("u")), 1).await;
+    change(&store, &one, join("family")).await;
+    change(&store, &two, join(OWNER)).await;
+    let whole = comes(&store, "three", &identity("wx1", "ann", Some("u")), 2).await;
+    assert_eq!((whole.id, whole.groups), (one.id, vec!["family".to_owned(), OWNER.to_owned()]));
+}
