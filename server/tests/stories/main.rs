@@ -14,6 +14,7 @@ mod bad_input;
 mod claims;
 mod clocks;
 mod console;
+mod console_pages;
 mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
