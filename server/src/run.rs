@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::Router;
+use futures_util::future::try_join;
 use tokio::net::TcpListener;
 use wechat::Client;
 
@@ -25,6 +26,9 @@ use crate::{
     waiting::Waiting,
     world::World,
 };
+
+/// How many tickets are written down or taken up at once: a million must not need their room twice.
+const SHEAF: u32 = 2048;
 
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
@@ -75,16 +79,7 @@ pub async fn assemble(
         .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     sites.keep(store.sites().await?);
-    for parked in store.unpark().await? {
-        // Whose phone was answered in the very moment of the stop is known by its decision.
-        let is_decided = match parked.ticket.stage {
-            Stage::Waiting => false,
-            Stage::Scanned(_) => store.decision_by_ticket(parked.ticket.id).await?.is_some(),
-        };
-        if !is_decided {
-            tickets.put(parked.ticket, parked.picture).await?;
-        }
-    }
+    take_up(&store, &tickets).await?;
     tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);
     let metrics = Metrics::new(limits.hits(), store.times(), &upstream);
@@ -104,6 +99,42 @@ pub async fn assemble(
         neighbours: Neighbours::default(),
         metrics,
     }))
+}
+
+/// Takes up the tickets that waited when the last server stopped: the next ones are read while these find their places.
+async fn take_up(store: &SharedStore, tickets: &SharedTickets) -> Result<(), Error> {
+    let next = async || Ok::<_, Error>(store.unpark(SHEAF).await?);
+    let mut sheaf = next().await?;
+    while !sheaf.is_empty() {
+        let put = async {
+            for parked in sheaf {
+                // Whose phone was answered in the very moment of the stop is known by its decision.
+                let is_decided = match parked.ticket.stage {
+                    Stage::Waiting => false,
+                    Stage::Scanned(_) => {
+                        store.decision_by_ticket(parked.ticket.id).await?.is_some()
+                    }
+                };
+                if !is_decided {
+                    tickets.put(parked.ticket, parked.picture).await?;
+                }
+            }
+            Ok(())
+        };
+        (sheaf, ()) = try_join(next(), put).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what still waits, for the next server: the next ones are gathered while these are written.
+async fn write_down(app: &App) -> Result<(), Error> {
+    let next = async || Ok::<_, Error>(app.tickets.park(SHEAF).await?);
+    let mut sheaf = next().await?;
+    while !sheaf.is_empty() {
+        let write = async { Ok(app.store.park(sheaf).await?) };
+        ((), sheaf) = try_join(write, next()).await?;
+    }
+    Ok(())
 }
 
 /// The client of WeChat's API that the settings name.
@@ -196,7 +227,7 @@ pub async fn run_behind(
         let _ = operators.await;
     }
     app.metrics.sign_ins.flush(&app.store).await?;
-    app.store.park(app.tickets.park().await?).await?;
+    write_down(&app).await?;
     #[cfg(target_os = "linux")]
     let _ = farewell.await;
     ended

@@ -193,8 +193,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes down tickets at a graceful stop.
     async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error>;
 
-    /// Takes up what a graceful stop wrote down; it is there once.
-    async fn unpark(&self) -> Result<Vec<Parked>, Error>;
+    /// Takes up to `most` of what a graceful stop wrote down; each is there once, and nothing when there is no more.
+    async fn unpark(&self, most: u32) -> Result<Vec<Parked>, Error>;
 
     /// Forgets decisions, tokens and sessions that are over.
     async fn prune(&self, now: Timestamp) -> Result<(), Error>;

@@ -186,9 +186,9 @@ pub trait Tickets: Send + Sync + 'static {
     /// by itself it says none.
     async fn purge(&self, now: Timestamp) -> Result<Expired, Error>;
 
-    /// Takes everything that still waits out of this node's memory, for a graceful stop; nothing where the store
-    /// outlives the node.
-    async fn park(&self) -> Result<Vec<Parked>, Error>;
+    /// Takes up to `most` of what still waits out of this node's memory, for a graceful stop; nothing when there is no more,
+    /// and where the store outlives the node.
+    async fn park(&self, most: u32) -> Result<Vec<Parked>, Error>;
 
     /// Whether it answers.
     async fn ping(&self) -> Result<(), Error>;

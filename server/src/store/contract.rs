@@ -187,12 +187,14 @@ async fn tickets_are_parked_once(store: impl Store) {
     let parked = |name: &str, picture| Parked { ticket: ticket(name, NOW), picture };
     let given = vec![parked("one", Some(picture.clone())), parked("two", None)];
     store.park(given).await.unwrap();
-    let mut taken = store.unpark().await.unwrap();
+    let mut taken = store.unpark(1).await.unwrap();
+    assert_eq!(taken.len(), 1, "no more than are asked for");
+    taken.extend(store.unpark(9).await.unwrap());
     taken.sort_by_key(|parked| parked.ticket.scene.clone());
     assert_eq!(taken[0].ticket, ticket("one", NOW));
     assert_eq!(taken[0].picture, Some(picture));
     assert_eq!((&taken[1].ticket, &taken[1].picture), (&ticket("two", NOW), &None));
-    assert!(store.unpark().await.unwrap().is_empty(), "it is there once");
+    assert!(store.unpark(9).await.unwrap().is_empty(), "it is there once");
 }
 
 async fn keys_come_oldest_first(store: impl Store) {

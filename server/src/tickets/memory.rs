@@ -158,6 +158,11 @@ impl Shelf {
         self.entries.get(index(slot))?.as_ref()
     }
 
+    /// What stands in a place, if that is still the one that was put there.
+    fn at(&self, place: Place) -> Option<&Entry> {
+        self.entry(place.slot).filter(|entry| entry.round == place.round)
+    }
+
     fn slot_of(&self, id: Hashed) -> Option<u32> {
         let is_it = |slot: &u32| self.entry(*slot).is_some_and(|entry| entry.is_of(id));
         self.by_id.find(self.hash(id.as_bytes()), is_it).copied()
@@ -245,6 +250,16 @@ impl Held {
         Some(entry)
     }
 
+    /// Takes out the one that would be looked at next for forgetting it.
+    fn take_next(&mut self) -> Option<Entry> {
+        loop {
+            let (_, place) = self.leaving.pop_front()?;
+            if let Some(id) = self.shelf.at(place).and_then(|entry| entry.packed.id()) {
+                return self.remove(id);
+            }
+        }
+    }
+
     fn seen(&self, id: Hashed) -> Result<Option<Seen>, Error> {
         self.shelf.by_id(id).map(Entry::seen).transpose()
     }
@@ -256,8 +271,9 @@ impl Held {
 
     /// What comes up for forgetting, if its time has come: gone, or put back for later.
     fn forget(&mut self, place: Place, now: Timestamp, expired: &mut Expired) {
-        let entry = self.shelf.entry(place.slot).filter(|entry| entry.round == place.round);
-        let Some(ticket) = entry.and_then(|entry| entry.packed.open().ok()) else { return };
+        let Some(ticket) = self.shelf.at(place).and_then(|entry| entry.packed.open().ok()) else {
+            return;
+        };
         let later = ticket.expires + AFTERLIFE;
         if later > now {
             self.leaving.push_back((later.min(now + LOOK + AFTERLIFE), place));
@@ -418,13 +434,16 @@ impl Tickets for Memory {
         Ok(expired)
     }
 
-    async fn park(&self) -> Result<Vec<Parked>, Error> {
-        let held = std::mem::take(&mut *self.held());
+    async fn park(&self, most: u32) -> Result<Vec<Parked>, Error> {
+        let taken: Vec<Entry> = {
+            let mut held = self.held();
+            std::iter::from_fn(|| held.take_next()).take(index(most)).collect()
+        };
         let parked = |entry: Entry| {
             let (ticket, picture) = (entry.packed.open()?, entry.picture.read()?);
             Ok(Parked { ticket, picture })
         };
-        held.shelf.entries.into_iter().flatten().map(parked).collect()
+        taken.into_iter().map(parked).collect()
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -489,8 +508,24 @@ mod tests {
             let held = memory.held();
             assert!(matches!(held.shelf.by_id(id).unwrap().picture, Shown::There(_)));
         }
-        let parked = memory.park().await.unwrap();
+        let parked = memory.park(1).await.unwrap();
         assert_eq!(parked[0].picture.as_ref(), Some(&picture), "a stop writes it down");
+    }
+
+    #[tokio::test]
+    async fn a_stop_takes_everything_that_waits_a_few_at_a_time() {
+        let memory = Memory::new(Arc::new(Waiting::default()));
+        for name in ["first", "second", "over", "third"] {
+            memory.put(ticket(name, Timestamp::from_millis(0)), None).await.unwrap();
+        }
+        memory.let_go(Hashed::of("over"));
+        let mut scenes = Vec::new();
+        for left in [1, 0, 0] {
+            let parked = memory.park(2).await.unwrap();
+            scenes.extend(parked.into_iter().map(|parked| parked.ticket.scene));
+            assert_eq!(memory.how_many().await.unwrap(), left);
+        }
+        assert_eq!(scenes, ["scene-first", "scene-second", "scene-third"]);
     }
 
     #[tokio::test]

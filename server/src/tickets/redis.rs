@@ -386,7 +386,7 @@ impl Tickets for Redis {
     }
 
     /// Redis outlives this node: another one goes on with what waits.
-    async fn park(&self) -> Result<Vec<Parked>, Error> {
+    async fn park(&self, _: u32) -> Result<Vec<Parked>, Error> {
         Ok(Vec::new())
     }
 

@@ -1,6 +1,6 @@
 //! A server that is asked to stop writes down who waits, and goes on with them when it starts again.
 
-use saoma::{secret::Hashed, tickets::Parked};
+use saoma::{secret::Hashed, ticket::Ticket, tickets::Parked};
 
 use crate::support::{Saoma, claims, sees_to_the_end};
 
@@ -21,6 +21,22 @@ async fn a_stop_costs_a_waiting_page_nothing_but_the_time_it_took() {
     let claimed = element.calls("claim").await.good().unwrap();
     let code = claimed["params"]["code"].as_str().unwrap();
     assert!(saoma.site("blog").redeems(code).await.good().is_ok());
+}
+
+#[tokio::test]
+async fn a_crowd_that_waits_is_there_again_to_the_last() {
+    const CROWD: usize = 5000;
+    let saoma = Saoma::starts().await;
+    let page = saoma.browser().opens(&saoma.site("blog").asks()).await.unwrap();
+    let tickets = &saoma.app.tickets;
+    let one = tickets.by_id(Hashed::of(&page.ticket)).await.unwrap().unwrap().ticket;
+    for n in 1..CROWD {
+        let (id, scene) = (Hashed::of(n.to_string()), format!("scene-{n}"));
+        tickets.put(Ticket { id, scene, ..one.clone() }, None).await.unwrap();
+    }
+    let saoma = saoma.restarts_after(1).await;
+    assert_eq!(saoma.app.tickets.how_many().await.unwrap(), CROWD);
+    drop(saoma);
 }
 
 #[tokio::test]

@@ -352,15 +352,23 @@ pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
+pub(super) async fn unpark(db: &dyn Db, most: u32) -> Result<Vec<Parked>, Error> {
     let take = match db.dialect() {
         // Of many nodes each takes its own.
-        Dialect::Postgres => "DELETE FROM parked RETURNING body, picture_type, picture",
-        // The one writer has the table to itself, and empties it without touching each row.
-        Dialect::Sqlite => "SELECT body, picture_type, picture FROM parked",
+        Dialect::Postgres => {
+            "DELETE FROM parked WHERE ctid = ANY (ARRAY
+                 (SELECT ctid FROM parked LIMIT ?1 FOR UPDATE SKIP LOCKED))
+             RETURNING 0 AS place, body, picture_type, picture"
+        }
+        // The one writer has the table to itself, and need not keep what it takes in another one.
+        Dialect::Sqlite => {
+            "SELECT rowid AS place, body, picture_type, picture FROM parked ORDER BY rowid LIMIT ?1"
+        }
     };
     let mut taken = Vec::new();
-    for mut row in db.rows(take, values![]).await? {
+    let mut last = None;
+    for mut row in db.rows(take, values![most]).await? {
+        last = Some(row.get::<i64>("place")?);
         // An earlier saoma wrote the picture there, too.
         let parked: Parked = parsed_bytes(&row.take("body")?.unwrap_or_default())?;
         let picture = match (row.get("picture_type")?, row.take("picture")?) {
@@ -371,8 +379,8 @@ pub(super) async fn unpark(db: &dyn Db) -> Result<Vec<Parked>, Error> {
         };
         taken.push(Parked { picture, ..parked });
     }
-    if db.dialect() == Dialect::Sqlite {
-        db.send("DELETE FROM parked", values![]).await?;
+    if let Some(last) = last.filter(|_| db.dialect() == Dialect::Sqlite) {
+        db.send("DELETE FROM parked WHERE rowid <= ?1", values![last]).await?;
     }
     Ok(taken)
 }

@@ -241,8 +241,8 @@ impl<D: Database> Store for D {
         self.write(with!(db => logins::park(db, &tickets))).await
     }
 
-    async fn unpark(&self) -> Result<Vec<Parked>, Error> {
-        self.write(with!(db => logins::unpark(db))).await
+    async fn unpark(&self, most: u32) -> Result<Vec<Parked>, Error> {
+        self.write(with!(db => logins::unpark(db, most))).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {

@@ -75,7 +75,7 @@ async fn who_lives_in_an_older_database_lives_on_after_the_upgrade() {
             wiki.knows(&Secret::from("6wyhL-keRVolZ0uX0D64QBQ57OMNK1EvCLqvqssNiXM".to_owned()))
         );
         assert_eq!(store.keys().await.unwrap().len(), 4);
-        assert_eq!(store.unpark().await.unwrap().len(), 1, "the page that waited");
+        assert_eq!(store.unpark(9).await.unwrap().len(), 1, "the page that waited");
         assert!(store.audit_of(&person.id, 100).await.unwrap().len() > 2);
         store.prune(now).await.unwrap();
         drop(store);
