@@ -12,10 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use image::{
-    DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Rgba, RgbaImage,
-    imageops::FilterType,
-};
+use image::{DynamicImage, GrayImage, ImageFormat, Rgba, RgbaImage, imageops::FilterType};
 use tokio::sync::{Notify, Semaphore};
 use wechat::{Client, Code, Page, QrCode, Scene, UnlimitedCode};
 use zune_jpeg::{
@@ -25,6 +22,7 @@ use zune_jpeg::{
 
 use crate::{
     config::{self, CodeInterface, EnvVersion, Pictures},
+    picture,
     tickets::Picture,
     world::World,
 };
@@ -275,7 +273,7 @@ type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) fn four_greys(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let mut picture = match image::guess_format(bytes)? {
         ImageFormat::Jpeg => grey_jpeg(bytes)?,
-        format => on_white(bytes, format)?,
+        _ => on_white(bytes)?,
     };
     if picture.width() > WIDEST {
         picture = picture.resize(WIDEST, WIDEST, FilterType::Triangle);
@@ -308,13 +306,8 @@ fn grey_jpeg(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
 }
 
 /// Any other picture; what is see-through lies on the page's white card.
-fn on_white(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Unreadable> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(LARGEST.try_into()?);
-    limits.max_image_height = Some(LARGEST.try_into()?);
-    reader.limits(limits);
-    let picture = reader.decode()?.into_rgba8();
+fn on_white(bytes: &[u8]) -> Result<DynamicImage, Unreadable> {
+    let picture = picture::read(bytes, LARGEST.try_into()?)?.1.into_rgba8();
     let mut card = RgbaImage::from_pixel(picture.width(), picture.height(), Rgba([255; 4]));
     image::imageops::overlay(&mut card, &picture, 0, 0);
     Ok(card.into())

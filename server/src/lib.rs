@@ -32,6 +32,7 @@ pub mod neighbours;
 pub mod oidc;
 pub mod owner;
 pub mod person;
+mod picture;
 pub mod presets;
 pub mod region;
 pub mod reload;

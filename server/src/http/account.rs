@@ -22,7 +22,7 @@ use crate::{
     login::{self, face_of},
     owner,
     person::{Identity, Person},
-    site,
+    picture, site,
     store::{Consent, Login, Profile, Said},
     ticket::Face,
     world::Timestamp,
@@ -280,16 +280,7 @@ pub(super) fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
         return Ok((String::new(), Vec::new()));
     }
     let unreadable = || Error::invalid("avatar: neither PNG nor JPEG, or too large");
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes));
-    let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(LARGEST), Some(LARGEST));
-    limits.max_alloc = Some(32 * 1024 * 1024);
-    reader.limits(limits);
-    let read = reader
-        .with_guessed_format()
-        .map_err(|_| unreadable())?
-        .decode()
-        .map_err(|_| unreadable())?;
+    let (_, read) = picture::read(&bytes, LARGEST).map_err(|_| unreadable())?;
     let small = read.resize_to_fill(SIDE, SIDE, image::imageops::FilterType::Triangle).into_rgb8();
     let mut written = std::io::Cursor::new(Vec::new());
     let jpeg = image::DynamicImage::from(small).write_to(&mut written, image::ImageFormat::Jpeg);

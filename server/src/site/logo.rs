@@ -4,13 +4,16 @@
 use std::{io::Cursor, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{DynamicImage, ImageError, ImageFormat, imageops::FilterType};
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Hashed;
+use crate::{picture, secret::Hashed};
 
 /// How wide a picture is kept: shown 72 wide, on screens of up to three pixels to one.
 const WIDTH: u32 = 216;
+
+/// How wide the file may be.
+const LARGEST: u32 = 8192;
 
 /// The picture of a site; in the settings the path of a file, from [`Logo::read`] on, and in the store, the picture itself as
 /// a data URL.
@@ -69,16 +72,10 @@ impl Logo {
 /// What is wrong with it, and what to do.
 pub fn drawn(path: &Path) -> Result<(ImageFormat, Vec<u8>), String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
-    let format = reader.format();
-    let format = format.filter(|it| matches!(it, ImageFormat::Png | ImageFormat::Jpeg));
-    let format = format.ok_or("is neither PNG nor JPEG; save it as one of them")?;
-    let mut limits = Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(8192), Some(8192));
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| format!("cannot be read: {error}"))?;
+    let (format, picture) = picture::read(&bytes, LARGEST).map_err(|error| match error {
+        ImageError::Unsupported(_) => "is neither PNG nor JPEG; save it as one of them".to_owned(),
+        error => format!("cannot be read: {error}"),
+    })?;
     let (width, height) = (picture.width(), picture.height());
     if width != height {
         return Err(format!("is {width} by {height}; cut it square"));
