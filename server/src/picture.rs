@@ -2,7 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, ImageResult, Limits};
+use image::{
+    DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
+    error::ImageFormatHint,
+};
 
 /// Reads a picture that is at most `side` pixels wide and high. It comes turned as its camera was held: who draws it anew
 /// keeps nothing that could say so (EXIF, "Orientation").
@@ -11,7 +14,7 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, ImageResu
 /// If it is of no format that saoma reads, too large, or broken.
 pub(crate) fn read(bytes: &[u8], side: u32) -> ImageResult<(ImageFormat, DynamicImage)> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    let format = reader.format();
+    let format = reader.format().ok_or(ImageError::Unsupported(ImageFormatHint::Unknown.into()))?;
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(side), Some(side));
     // No pixel takes more than eight bytes.
@@ -22,7 +25,7 @@ pub(crate) fn read(bytes: &[u8], side: u32) -> ImageResult<(ImageFormat, Dynamic
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
-    Ok((format.unwrap_or(ImageFormat::Png), picture))
+    Ok((format, picture))
 }
 
 #[cfg(test)]
