@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{Result, wire::find};
 
-/// How large a picture is: what a real code takes once it has been re-encoded.
+/// How large a picture is: about what a code takes once it has been re-encoded.
 const PICTURE: usize = 1024;
 const MARK: &[u8] = b"scene=";
 

@@ -21,7 +21,9 @@ pub(crate) fn read(bytes: &[u8], side: u32) -> ImageResult<(ImageFormat, Dynamic
     limits.max_alloc = Some(8 * u64::from(side) * u64::from(side));
     reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
+    // What the picture itself takes is no room for its decoder any more.
     limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);

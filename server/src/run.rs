@@ -21,7 +21,7 @@ use crate::{
     site::Sites,
     store::{self, SharedStore},
     ticket::Stage,
-    tickets::{self, SharedTickets},
+    tickets::{self, Parked, SharedTickets},
     tls::Tls,
     waiting::Waiting,
     world::World,
@@ -106,22 +106,25 @@ async fn take_up(store: &SharedStore, tickets: &SharedTickets) -> Result<(), Err
     let next = async || Ok::<_, Error>(store.unpark(SHEAF).await?);
     let mut sheaf = next().await?;
     while !sheaf.is_empty() {
-        let put = async {
-            for parked in sheaf {
-                // Whose phone was answered in the very moment of the stop is known by its decision.
-                let is_decided = match parked.ticket.stage {
-                    Stage::Waiting => false,
-                    Stage::Scanned(_) => {
-                        store.decision_by_ticket(parked.ticket.id).await?.is_some()
-                    }
-                };
-                if !is_decided {
-                    tickets.put(parked.ticket, parked.picture).await?;
-                }
-            }
-            Ok(())
+        (sheaf, ()) = try_join(next(), put_all(store, tickets, sheaf)).await?;
+    }
+    Ok(())
+}
+
+async fn put_all(
+    store: &SharedStore,
+    tickets: &SharedTickets,
+    sheaf: Vec<Parked>,
+) -> Result<(), Error> {
+    for Parked { ticket, picture } in sheaf {
+        // Whose phone was answered in the very moment of the stop is known by its decision.
+        let is_decided = match ticket.stage {
+            Stage::Waiting => false,
+            Stage::Scanned(_) => store.decision_by_ticket(ticket.id).await?.is_some(),
         };
-        (sheaf, ()) = try_join(next(), put).await?;
+        if !is_decided {
+            tickets.put(ticket, picture).await?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,9 @@
 use std::{io::Cursor, path::Path};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use image::{DynamicImage, ImageError, ImageFormat, imageops::FilterType};
+use image::{
+    DynamicImage, ImageError, ImageFormat, error::UnsupportedErrorKind, imageops::FilterType,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{picture, secret::Hashed};
@@ -73,7 +75,9 @@ impl Logo {
 pub fn drawn(path: &Path) -> Result<(ImageFormat, Vec<u8>), String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     let (format, picture) = picture::read(&bytes, LARGEST).map_err(|error| match error {
-        ImageError::Unsupported(_) => "is neither PNG nor JPEG; save it as one of them".to_owned(),
+        ImageError::Unsupported(what) if matches!(what.kind(), UnsupportedErrorKind::Format(_)) => {
+            "is neither PNG nor JPEG; save it as one of them".to_owned()
+        }
         error => format!("cannot be read: {error}"),
     })?;
     let (width, height) = (picture.width(), picture.height());
