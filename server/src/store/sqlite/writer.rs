@@ -64,8 +64,16 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
         }
         began = Stopwatch::start();
         let batch = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1));
-        let inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
-        let done: Vec<Done> = batch.map(|job| job(inside.clone())).collect();
+        let mut inside = handle.run("BEGIN IMMEDIATE").map(|()| handle);
+        let mut done = Vec::new();
+        for job in batch {
+            done.push(job(inside.clone()));
+            // A disk that is full ends the transaction and not only the work: what came next would stand, by a commit of
+            // its own, and be told that it failed with the rest.
+            if inside.is_ok() && handle.connection().is_autocommit() {
+                inside = Err(Error("the transaction was lost; is the disk full?".to_owned()));
+            }
+        }
         let committed = inside.and_then(|_| handle.run("COMMIT")).map(|()| Stopwatch::start());
         if committed.is_err() {
             // A failed commit may leave the transaction open; the next batch needs a clean start.
@@ -112,6 +120,30 @@ mod tests {
         super::{Sqlite, connect},
         *,
     };
+
+    #[test]
+    fn a_transaction_that_ends_in_the_middle_takes_what_comes_after_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        let handle = Handle::from(connect(&path, OpenFlags::default()).unwrap());
+        let (writer, jobs) = channel();
+        let (told, heard) = channel();
+        for sql in ["UPDATE revision SET n = 1", "ROLLBACK", "UPDATE revision SET n = 3"] {
+            let told = told.clone();
+            let job: Job = Box::new(move |inside| {
+                let worked = inside.and_then(|handle| handle.run(sql));
+                Box::new(move |committed| told.send(worked.is_ok() && committed.is_ok()).unwrap())
+            });
+            writer.send(job).unwrap();
+        }
+        drop(writer);
+        write_all(&handle, &jobs, &sync_channel(1).0, &AtomicBool::new(false));
+        drop(told);
+        assert_eq!(heard.iter().collect::<Vec<_>>(), [false; 3]);
+        let n = handle.connection().query_row("SELECT n FROM revision", [], |row| row.get(0));
+        assert_eq!(n, Ok(0), "who was told that it failed finds nothing of it");
+    }
 
     #[test]
     fn what_was_brought_in_beside_the_writer_lets_the_log_begin_anew() {
