@@ -293,8 +293,15 @@ impl<'a> Talk<'a> {
         self.answer(self.unheard.lock().await, ready(Ok(()))).await
     }
 
-    async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
-        Ok(self.client.prepare_cached(&dollars(sql)).await?)
+    /// A statement as it was prepared before, or is now. What was asked before it and failed is why it cannot be.
+    async fn prepared(&self, turn: &mut Vec<Answer<'a>>, sql: &str) -> Result<Statement, Error> {
+        let prepared = self.client.prepare_cached(&dollars(sql)).await;
+        if prepared.is_err() {
+            for answer in std::mem::take(turn) {
+                answer.await?;
+            }
+        }
+        Ok(prepared?)
     }
 
     /// The answer to what `asking` sends at its first poll, which is now. All answers before it have come when it comes: the
@@ -339,22 +346,22 @@ impl Db for Talk<'_> {
     }
 
     async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
-        let turn = self.unheard.lock().await;
-        let statement = self.prepared(sql).await?;
+        let mut turn = self.unheard.lock().await;
+        let statement = self.prepared(&mut turn, sql).await?;
         self.answer(turn, self.client.execute(&statement, &given(params))).await
     }
 
     async fn send(&self, sql: &str, params: &[Value]) -> Result<(), Error> {
         let mut turn = self.unheard.lock().await;
-        let (client, statement) = (self.client, self.prepared(sql).await?);
+        let (client, statement) = (self.client, self.prepared(&mut turn, sql).await?);
         let params = params.to_vec();
         let asking = async move { client.execute(&statement, &given(&params)).await.map(drop) };
         Ok(sent(&mut turn, Box::pin(asking))?)
     }
 
     async fn rows(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let turn = self.unheard.lock().await;
-        let statement = self.prepared(sql).await?;
+        let mut turn = self.unheard.lock().await;
+        let statement = self.prepared(&mut turn, sql).await?;
         let found = self.answer(turn, self.client.query(&statement, &given(params))).await?;
         let names = statement.columns().iter().map(|column| column.name().to_owned());
         let columns: Columns = names.collect();
@@ -525,6 +532,20 @@ mod tests {
         store.write(|db| Box::pin(db.send("UPDATE revision SET n = n + 1", &[]))).await.unwrap();
         assert_eq!((before, store.revision().await.unwrap()), (0, 1));
         assert_eq!(store.pool.status().size, connections, "the same one went on");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_first_error_is_the_one_that_is_told() {
+        let server = PostgresServer::starts();
+        let store = Postgres::open(&server.database("saoma")).await.unwrap();
+        let failed = store.write(|db| {
+            Box::pin(async {
+                db.send("INSERT INTO server_secrets VALUES ('n', 'x'), ('n', 'y')", &[]).await?;
+                db.rows("SELECT 'a statement that nobody prepared before'", &[]).await
+            })
+        });
+        let told = failed.await.unwrap_err().to_string();
+        assert!(told.contains("server_secrets_pkey"), "{told}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
