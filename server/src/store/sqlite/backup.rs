@@ -73,20 +73,40 @@ pub fn restore(from: &Path, to: &Path) -> Result<Option<PathBuf>, Error> {
     let aside =
         aside.ok_or_else(|| Error("there is no name left for what stands there".to_owned()))?;
     let part = beside(to, "part");
-    keep_private(&part)?;
-    let copied = fs::copy(from, &part).map(drop);
+    let put = prepare(from, &part).and_then(|()| replace(to, &part, &aside));
+    if put.is_err() {
+        // Everybody's accounts are in it.
+        let _ = fs::remove_file(&part);
+    }
+    put?;
+    Ok(aside.exists().then_some(aside))
+}
+
+/// A copy that may take the database's place.
+fn prepare(from: &Path, part: &Path) -> Result<(), Error> {
+    keep_private(part)?;
+    let copied = fs::copy(from, part).map(drop);
     // The copy takes its source's permissions along.
-    copied.and_then(|()| private(&part)).map_err(|error| failed(&part, &error))?;
-    shut_doors(&part)?;
+    copied.and_then(|()| private(part)).map_err(|error| failed(part, &error))?;
+    shut_doors(part)
+}
+
+/// Puts what stood at `to` aside, and the copy in its place: at no moment is there none, of which a start would make an
+/// empty one.
+fn replace(to: &Path, part: &Path, aside: &Path) -> Result<(), Error> {
+    if to.exists() {
+        // Not every file system has links.
+        let linked = fs::hard_link(to, aside).or_else(|_| fs::copy(to, aside).map(drop));
+        linked.map_err(|error| failed(aside, &error))?;
+    }
     // A log that a crash or a damaged database left behind would be played into the copy.
-    for end in ["", LOG, "-shm"] {
-        let (from, to) = (with(to, end), with(&aside, end));
+    for end in [LOG, "-shm"] {
+        let (from, to) = (with(to, end), with(aside, end));
         if from.exists() {
             fs::rename(from, &to).map_err(|error| failed(&to, &error))?;
         }
     }
-    settle(&part, to).map_err(|error| failed(to, &error))?;
-    Ok(aside.exists().then_some(aside))
+    settle(part, to).map_err(|error| failed(to, &error))
 }
 
 /// One-time links that were used, and operators' sessions that were ended, since the copy was made stay so.
@@ -276,6 +296,30 @@ mod tests {
         assert!(back.person(&ann.id).await.unwrap().is_some(), "as the copy has it");
         let running = folder.path().join("saoma.db");
         assert!(restore(&running, &path).unwrap_err().0.contains("saoma backup"));
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_cannot_take_its_place_leaves_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copied) = (folder.path().join("saoma.db"), folder.path().join("copy.db"));
+        let store = Sqlite::open(&path).unwrap();
+        let until = NOW + Duration::from_secs(60);
+        let link = ConsoleLink { hash: Hashed::of("link"), opens: Opens::Ownership, until };
+        store.keep_console_link(link).await.unwrap();
+        drop(store);
+        copy(&path, &copied).unwrap();
+        let stuck = "CREATE TRIGGER stuck BEFORE DELETE ON console_links BEGIN SELECT RAISE(FAIL, 'stuck'); END";
+        Connection::open(&copied).unwrap().execute_batch(stuck).unwrap();
+        let path = folder.path().join("restored.db");
+        fs::copy(&copied, &path).unwrap();
+        assert!(restore(&copied, &path).unwrap_err().0.contains("stuck"));
+        let left = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        let left: Vec<_> =
+            left.filter(|name| name.to_string_lossy().starts_with("restored")).collect();
+        assert_eq!(left, ["restored.db"], "nobody's accounts lie about");
+        let store = Sqlite::open(&path).unwrap();
+        let stands = store.console_link_stands(Hashed::of("link"), Opens::Ownership, NOW).await;
+        assert!(stands.unwrap());
     }
 
     #[tokio::test]
