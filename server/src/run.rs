@@ -56,7 +56,7 @@ pub enum Error {
     Broken(#[from] background::Broken),
 }
 
-/// Puts a server together from its settings and its stores, and takes up the tickets that waited when the last one stopped.
+/// Puts a server together from its settings and its stores.
 ///
 /// # Errors
 /// If a store does not answer, keys cannot be opened, or the settings of WeChat's API cannot be used.
@@ -79,8 +79,6 @@ pub async fn assemble(
         .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     sites.keep(store.sites().await?);
-    take_up(&store, &tickets).await?;
-    tickets.purge(world.now()).await?;
     let limits = Limits::new(&settings.limits);
     let metrics = Metrics::new(limits.hits(), store.times(), &upstream);
     let regions = Regions::open(&settings.region_db).map_err(Error::Regions)?;
@@ -163,7 +161,8 @@ fn client_of(
     }
 }
 
-/// Serves `public`, usually [`http::public`], until `stop` is done, then writes down what still waits.
+/// Takes up the tickets that waited when the last server stopped, serves `public`, usually [`http::public`], until `stop` is
+/// done, then writes down what still waits.
 ///
 /// # Errors
 /// If what waits cannot be written down, TLS cannot be set up for WeChat's API, or a part of the server broke.
@@ -189,6 +188,9 @@ pub async fn run_behind(
     operators: Option<TcpListener>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    // Not before all that can refuse a start has had its say: what is taken up is written down at the stop of a server that ran.
+    take_up(&app.store, &app.tickets).await?;
+    app.tickets.purge(app.world.now()).await?;
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let wait = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         // The sender outlives every listener.
@@ -229,11 +231,14 @@ pub async fn run_behind(
         // It was told to stop with the other; a panic in it has been logged.
         let _ = operators.await;
     }
-    app.metrics.sign_ins.flush(&app.store).await?;
-    write_down(&app).await?;
+    if let Err(error) = app.metrics.sign_ins.flush(&app.store).await {
+        tracing::warn!(name: "counts.flush", %error, "what was counted last is lost");
+    }
+    let written = write_down(&app).await;
     #[cfg(target_os = "linux")]
     let _ = farewell.await;
-    ended
+    // Why it stopped comes first.
+    ended.and(written)
 }
 
 /// Does beside the first requests what none of them should have to wait for. Returns only with what a server cannot do

@@ -157,7 +157,7 @@ async fn who_asks_it_to_stop_loses_no_waiting_page() {
 }
 
 #[tokio::test]
-async fn a_start_without_certificates_says_what_to_install_and_loses_no_waiting_page() {
+async fn a_start_that_fails_says_why_and_loses_no_waiting_page() {
     let mut saoma = Process::starts("info").await;
     let browser = saoma.browser();
     let page = browser.opens(&asks()).await.unwrap();
@@ -168,7 +168,27 @@ async fn a_start_without_certificates_says_what_to_install_and_loses_no_waiting_
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!(ended.status.code(), Some(1), "{said}");
     assert!(said.contains("WeChat cannot be called") && said.contains("ca-certificates"), "{said}");
+    let regions = saoma.saoma_with(&["serve"], [("SAOMA_REGION_DB", "/nowhere")]);
+    let said = String::from_utf8(regions.stderr).unwrap();
+    assert!(regions.status.code() == Some(1) && said.contains("/nowhere"), "{said}");
 
+    saoma.starts_again().await;
+    let mut watch = browser.watches(&page).await.unwrap();
+    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
+}
+
+#[tokio::test]
+async fn counts_that_cannot_be_kept_take_no_waiting_page_along() {
+    let mut saoma = Process::starts("info").await;
+    let browser = saoma.browser();
+    let page = browser.opens(&asks()).await.unwrap();
+    let store = rusqlite::Connection::open(saoma.database()).unwrap();
+    let refuse =
+        "CREATE TRIGGER full BEFORE INSERT ON counts BEGIN SELECT RAISE(FAIL, 'full'); END";
+    store.execute_batch(refuse).unwrap();
+    saoma.is_asked_to_stop().await;
+    assert!(saoma.log().contains("counts.flush"), "{}", saoma.log());
+    store.execute_batch("DROP TRIGGER full").unwrap();
     saoma.starts_again().await;
     let mut watch = browser.watches(&page).await.unwrap();
     assert_eq!(watch.sees_state().await.unwrap(), "waiting");
