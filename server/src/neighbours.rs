@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -70,7 +70,8 @@ pub async fn give(
     };
     let token = app.wechat.access_token().await?;
     let left = app.wechat.token_status().left.unwrap_or_default();
-    if app.neighbours.is_news(&neighbour.name, Hashed::of(token.expose())) {
+    let given = Hashed::of(token.expose());
+    if app.neighbours.is_news(&neighbour.name, given) {
         let entry = audit::Entry {
             at: now,
             what: "token.given".to_owned(),
@@ -79,14 +80,23 @@ pub async fn give(
             address: Some(address.to_string()),
             detail: json!({ "neighbour": neighbour.name }),
         };
+        // What cannot be written down is not given.
         app.store.audit(entry).await?;
+        app.neighbours.remember(&neighbour.name, given);
     }
     Ok((token, left))
 }
 
 impl Neighbours {
     fn is_news(&self, name: &str, token: Hashed) -> bool {
-        let mut given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        given.insert(name.to_owned(), token) != Some(token)
+        self.given().get(name) != Some(&token)
+    }
+
+    fn remember(&self, name: &str, token: Hashed) {
+        self.given().insert(name.to_owned(), token);
+    }
+
+    fn given(&self) -> MutexGuard<'_, HashMap<String, Hashed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

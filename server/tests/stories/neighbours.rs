@@ -15,6 +15,12 @@ async fn a_neighbour_gets_the_one_token_and_the_log_of_the_owner_says_so_once() 
     let asks = async |secret: &str| {
         Reply::of(http.get(&url).header("authorization", format!("Bearer {secret}"))).await.unwrap()
     };
+    // What cannot be written down is not given, and is no old news afterwards.
+    let store = rusqlite::Connection::open(saoma.database()).unwrap();
+    let refuse = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'full'); END";
+    store.execute_batch(refuse).unwrap();
+    assert_eq!(asks(SECRET).await.status, 503);
+    store.execute_batch("DROP TRIGGER full").unwrap();
     let given = asks(SECRET).await;
     assert_eq!(given.header("cache-control"), "no-store");
     let given = given.good().unwrap();
@@ -30,7 +36,6 @@ async fn a_neighbour_gets_the_one_token_and_the_log_of_the_owner_says_so_once() 
     assert_eq!(Reply::of(http.get(&public).bearer_auth(SECRET)).await.unwrap().status, 404);
     saoma.is_asked_to_stop().await;
     assert!(!saoma.log().contains(given["access_token"].as_str().unwrap()));
-    let store = rusqlite::Connection::open(saoma.database()).unwrap();
     let sql = "SELECT count(*), max(detail) FROM audit WHERE what = 'token.given'";
     let audited: (u32, String) =
         store.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
