@@ -103,6 +103,9 @@ pub trait Store: Send + Sync + 'static {
     /// A living login.
     async fn login(&self, id: &str) -> Result<Option<Login>, Error>;
 
+    /// Notes that a login is in use.
+    async fn login_seen(&self, id: &str, now: Timestamp) -> Result<(), Error>;
+
     /// The living logins of a person, the latest first.
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error>;
 
@@ -116,6 +119,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The living logins that a browser's session holds: what it may skip the scan for. Empty: not signed in.
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
+
+    /// The living logins of a person at a site that ends with a browser's session, the latest first: those that vouch for
+    /// nothing, too.
+    async fn skipped(&self, session: Hashed, person: &str, site: &str)
+    -> Result<Vec<Login>, Error>;
 
     /// Ends a browser's session and the logins it holds.
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
@@ -236,7 +244,8 @@ pub trait Store: Send + Sync + 'static {
     /// Who a person is to sites: groups with the `sub` each knows.
     async fn subs(&self, person: &str) -> Result<Vec<(String, String)>, Error>;
 
-    /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over.
+    /// Takes the addresses out of what is older than `network`, and forgets what is older than `audit` and over: logins that
+    /// nobody has used since, too. Step by step; what is not done when it fails is done the next time.
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error>;
 
     /// Takes people brought along from elsewhere, each row for itself and all in one step; with `dry` says what would become of

@@ -473,7 +473,15 @@ pub enum Denied {
 impl Decision {
     /// Whether it was yes.
     pub fn is_approved(&self) -> bool {
-        matches!(self.verdict, Verdict::Approved { .. })
+        self.granted().is_some()
+    }
+
+    /// What a yes gives the site. A browser that skipped the scan may have asked for less than its login may do.
+    pub fn granted(&self) -> Option<&Scopes> {
+        match &self.verdict {
+            Verdict::Approved { scopes, .. } => Some(scopes),
+            Verdict::Denied(_) => None,
+        }
     }
 
     /// The same, but that the site's door ends an approval so.

@@ -171,7 +171,6 @@ pub async fn skip(
         return Ok(None);
     }
     let ticket = Secret::new(&app.world).hashed();
-    let same_site = login.site == site.id;
     let decision = Decision {
         ticket,
         scene: app.world.base62(22),
@@ -186,23 +185,41 @@ pub async fn skip(
         claim_until: now + CODE_LIFE,
         request: request.clone(),
     };
-    let login = if same_site {
-        LoginOf::Again(login.id.clone())
+    let again = if login.site == site.id {
+        Some(login.id.clone())
     } else {
-        LoginOf::New { id: app.world.row_name(), since: login.since }
+        skipped_before(app, site, &request, login).await?
     };
     let decide = Decide {
         decision,
         code: app.keys.derive("code", ticket).hashed(),
-        session: None,
+        // It ends with the session and vouches for nothing: only what a phone approved skips a scan.
+        session: login.session.map(|session| (session, now)),
         group: site.group().to_owned(),
         newcomer: Newcomer::new(&app.world),
         sub: app.world.base62(22),
-        login,
+        login: match again {
+            Some(id) => LoginOf::Again(id),
+            None => LoginOf::New { id: app.world.row_name(), since: login.since },
+        },
     };
     app.store.decide(decide, store::untold()).await?;
     app.tickets.first_claim(ticket, now).await?;
     app.metrics.sign_ins.remembered(&site.id, now);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));
     Ok(Some(Claim { request, outcome, session: None }))
+}
+
+/// The login that an earlier skip by the same approval made at a site, if it may do what is asked for now: a page that asks
+/// again and again goes on with one.
+async fn skipped_before(
+    app: &App,
+    site: &Site,
+    request: &Request,
+    by: &Login,
+) -> Result<Option<String>, Error> {
+    let Some(session) = by.session else { return Ok(None) };
+    let before = app.store.skipped(session, &by.person, &site.id).await?;
+    let same = |login: &Login| login.since == by.since && request.scopes.within(&login.scopes);
+    Ok(before.into_iter().find(same).map(|login| login.id))
 }

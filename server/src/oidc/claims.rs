@@ -12,12 +12,15 @@ use crate::{
     person::Person,
     secret::{Hashed, Secret},
     site::{AccessToken, NameClaim, Site},
-    store::{LiveToken, Login, Token, TokenKind},
+    store::{self, LiveToken, Login, Token, TokenKind},
     world::Timestamp,
 };
 
 /// How long an id_token may be used to sign in with: it is read at once.
 const ID_TOKEN_LIFE: Duration = Duration::from_secs(600);
+
+/// The use of a login is noted once in this time.
+const NOTED: Duration = Duration::from_secs(600);
 
 /// A phone scanned, and its person tapped.
 pub(super) const ACR_SCAN: &str = "urn:saoma:scan";
@@ -127,10 +130,23 @@ pub(super) fn acr(login: &Login, at: Timestamp) -> &'static str {
 /// `invalid_token`.
 pub async fn bearer(app: &App, token: &Secret) -> Result<LiveToken, OauthError> {
     let live = app.store.live_token(presented(app, token), app.world.now()).await?;
-    let live = live.filter(|live| live.token.kind == TokenKind::Access);
-    live.ok_or_else(|| {
+    let live = live.filter(|live| live.token.kind == TokenKind::Access).ok_or_else(|| {
         OauthError::new("invalid_token", "the access token is unknown, has expired or was revoked")
-    })
+    })?;
+    note_use(app, &live.login).await?;
+    Ok(live)
+}
+
+/// Notes that a login is in use, once in a while: its person looks for a stranger's there.
+///
+/// # Errors
+/// What the store says.
+pub(super) async fn note_use(app: &App, login: &Login) -> Result<(), store::Error> {
+    let now = app.world.now();
+    if now.since(login.last_seen) < NOTED {
+        return Ok(());
+    }
+    app.store.login_seen(&login.id, now).await
 }
 
 /// What userinfo says (OIDC Core 5.3): of each scope what was ticked, and nothing else.

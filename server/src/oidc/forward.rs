@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::{
     OauthError,
-    claims::of_person,
+    claims::{note_use, of_person},
     token::{self, Redeem},
 };
 use crate::{
@@ -47,6 +47,7 @@ pub async fn visitor(
     cookie: &Secret,
 ) -> Result<Option<Visitor>, Error> {
     let Some(live) = live(app, site, origin, cookie).await? else { return Ok(None) };
+    note_use(app, &live.login).await?;
     if login::door_of(app, site, &live.person).await? != Door::Open {
         return Ok(None);
     }
@@ -121,13 +122,13 @@ pub async fn hand_over(
     let redirect_uri = Some(format!("{origin}{FORWARD_CALLBACK}"));
     let sent = Redeem { code, redirect_uri, verifier: Some(verifier) };
     let (code, decided) = token::checked(app, site, sent).await?;
-    let login = token::login_of(&decided)?;
+    let (login, scopes) = token::login_of(&decided)?;
     let (now, cookie) = (app.world.now(), Secret::new(&app.world));
     let token = Token {
         hash: kept_as(origin, &cookie),
         kind: TokenKind::Application,
         login: login.id.clone(),
-        scopes: login.scopes.clone(),
+        scopes: scopes.clone(),
         family: decided.decision.ticket,
         since: now,
         made: now,

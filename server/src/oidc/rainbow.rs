@@ -130,19 +130,19 @@ pub async fn callback(app: &App, sent: Sent) -> Result<Value, Refused> {
         return Err(unknown());
     }
     let login = decided.login.as_ref().filter(|login| login.ended.is_none());
-    let login = login.ok_or_else(unknown)?;
+    let (login, scopes) = login.zip(decided.decision.granted()).ok_or_else(unknown)?;
     if now >= login::redeemable_until(app, &decided).await? {
         return Err(unknown());
     }
     let person = app.store.person(&login.person).await?.ok_or_else(unknown)?;
     let family = Family { site: &site, login, id: decided.decision.ticket, since: now };
     let access = Secret::new(&app.world);
-    let token = family.access(app, &access, login.scopes.clone(), now);
+    let token = family.access(app, &access, scopes.clone(), now);
     // A code that comes twice revokes what it gave the first time, here as at the token endpoint.
     if app.store.redeem(code, vec![token], now).await? == Redemption::Reused {
         return Err(unknown());
     }
-    let shows = login.scopes.has(Scope::Profile);
+    let shows = scopes.has(Scope::Profile);
     let avatar = login::face_of(&person).avatar.filter(|_| shows);
     let short: String = login.sub.chars().take(6).collect();
     Ok(json!({

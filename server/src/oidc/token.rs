@@ -88,16 +88,16 @@ pub(super) fn gone() -> OauthError {
     OauthError::new("invalid_grant", "the code is unknown or has been used")
 }
 
-/// The living login of an approval, of the person whom the site asked for.
+/// The living login of an approval, of the person whom the site asked for, and what of it this approval gives.
 ///
 /// # Errors
 /// `invalid_grant`.
-pub(super) fn login_of(decided: &Decided) -> Result<&Login, OauthError> {
+pub(super) fn login_of(decided: &Decided) -> Result<(&Login, &Scopes), OauthError> {
     let expects = decided.decision.request.expects.as_ref();
     let login = decided.login.as_ref().filter(|login| {
         login.ended.is_none() && expects.is_none_or(|expected| *expected == login.sub)
     });
-    login.ok_or_else(gone)
+    login.zip(decided.decision.granted()).ok_or_else(gone)
 }
 
 /// The tokens of an approval, whose code is consumed before they are minted.
@@ -111,12 +111,12 @@ pub(super) async fn give(
     decided: &Decided,
 ) -> Result<Tokens, OauthError> {
     let now = app.world.now();
-    let (request, login) = (&decided.decision.request, login_of(decided)?);
+    let (request, (login, scopes)) = (&decided.decision.request, login_of(decided)?);
     let family = Family { site, login, id: decided.decision.ticket, since: now };
     let (access, refresh) = (Secret::new(&app.world), Secret::new(&app.world));
-    let first = family.access(app, &access, login.scopes.clone(), now);
-    let refreshes = login.scopes.has(Scope::OfflineAccess);
-    let second = refreshes.then(|| family.refresh(app, &refresh, login.scopes.clone(), now));
+    let first = family.access(app, &access, scopes.clone(), now);
+    let refreshes = scopes.has(Scope::OfflineAccess);
+    let second = refreshes.then(|| family.refresh(app, &refresh, scopes.clone(), now));
     let given = std::iter::once(first.clone()).chain(second).collect();
     if app.store.redeem(code, given, now).await? == Redemption::Reused {
         return Err(gone());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+
 use super::{
     Arrival, Decide, Decided, Login, LoginOf, Profile, Shadow, Store, StoredKey, Token, TokenKind,
     untold,
@@ -30,7 +32,9 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     tickets_are_parked_once(fresh().await).await;
     keys_come_oldest_first(fresh().await).await;
     a_server_secret_is_made_once(fresh().await).await;
+    what_grows_old_loses_its_addresses_and_then_goes(fresh().await).await;
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh().await).await;
+    a_site_goes_with_all_its_logins_however_many(fresh().await).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh().await).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh().await).await;
     decisions::holds(&fresh).await;
@@ -270,6 +274,47 @@ async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {
     for name in ["late", "2"] {
         assert!(store.decision_by_code(code(name)).await.unwrap().is_none(), "{name}");
     }
+}
+
+async fn what_grows_old_loses_its_addresses_and_then_goes(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let idle = sign_in(&store, approval("idle", &ann)).await;
+    let used = sign_in(&store, approval("used", &ann)).await;
+    let held = sign_in(&store, remembered("held", &ann, "session", None)).await;
+    store.redeem(code("used"), vec![token("access", &used.id)], NOW).await.unwrap();
+    let later = NOW + MINUTE;
+    store.age(later, NOW).await.unwrap();
+    for login in store.logins(&idle.person).await.unwrap() {
+        assert!(login.browser.address.is_unspecified(), "{}", login.browser.address);
+    }
+    let lines = store.audit_since(NOW, 10).await.unwrap();
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.address.is_none()));
+
+    store.age(later, later).await.unwrap();
+    assert_eq!(store.audit_since(NOW, 10).await.unwrap(), []);
+    let living: Vec<String> =
+        store.logins(&idle.person).await.unwrap().into_iter().map(|login| login.id).collect();
+    assert_eq!(living.len(), 2, "nothing can use the idle one any more");
+    assert!(living.contains(&used.id) && living.contains(&held.id));
+}
+
+/// More than are ended at once.
+async fn a_site_goes_with_all_its_logins_however_many(store: impl Store) {
+    const MANY: u32 = 501;
+    let ann = identity("wx1", "ann", None);
+    let first = sign_in(&store, approval("0", &ann)).await;
+    let sign_ins = (1..MANY).map(|n| {
+        let (store, ann) = (&store, &ann);
+        async move { decide(store, approval(&n.to_string(), ann)).await }
+    });
+    futures_util::stream::iter(sign_ins).buffer_unordered(16).collect::<Vec<_>>().await;
+    store.put_site(&Site::new(&first.site, "My blog")).await.unwrap();
+    assert!(store.remove_site(&first.site, NOW).await.unwrap());
+    assert_eq!(store.logins(&first.person).await.unwrap(), []);
+    let ended = store.audit_since(NOW, 10 * MANY).await.unwrap();
+    let ended = ended.iter().filter(|line| line.what == "login.ended");
+    assert_eq!(ended.count(), usize::try_from(MANY).unwrap());
 }
 
 async fn sites_are_kept_changed_and_forgotten_with_their_logins(store: impl Store) {

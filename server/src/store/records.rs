@@ -21,7 +21,8 @@ pub struct Decide {
     pub decision: Decision,
     /// The hash of the authorization code.
     pub code: Hashed,
-    /// The signed-in session that an approval with `remember` makes: its hash and its end.
+    /// The browser's session that an approval belongs to: its hash, and until when it may skip scans by this approval. One
+    /// that itself skipped a scan ends with the session, and vouches for nothing.
     pub session: Option<(Hashed, Timestamp)>,
     /// The group whose `sub` is used.
     pub group: String,
@@ -77,9 +78,9 @@ pub struct Login {
     pub browser: Browser,
     /// When a phone approved it.
     pub since: Timestamp,
-    /// When a token of it was last used.
+    /// When a token of it was last used, to ten minutes.
     pub last_seen: Timestamp,
-    /// The signed-in session it belongs to.
+    /// The browser's session that it ends with.
     pub session: Option<Hashed>,
     /// Who ended it and when; none while it lives.
     pub ended: Option<Timestamp>,
@@ -204,7 +205,7 @@ pub struct Search {
 pub struct Listed {
     /// Who.
     pub person: Person,
-    /// When a token of theirs was last used, or they last signed in; none if they never did.
+    /// When a token of theirs was last used, to ten minutes, or they last signed in; none if they never did.
     pub last_seen: Option<Timestamp>,
     /// In how many places they are signed in.
     pub logins: u32,

@@ -13,6 +13,7 @@ use crate::{metrics::Times, world::Stopwatch};
 
 mod account;
 mod admissions;
+mod aging;
 mod console;
 #[cfg(test)]
 pub(super) mod contract;
@@ -33,6 +34,16 @@ pub(super) use value::{Columns, Row, Value, values};
 pub(super) enum Dialect {
     Sqlite,
     Postgres,
+}
+
+impl Dialect {
+    /// The entries of the JSON list that is the first parameter, each as `value`.
+    fn each(self) -> &'static str {
+        match self {
+            Self::Sqlite => "json_each(?1)",
+            Self::Postgres => "jsonb_array_elements_text(?1) AS each (value)",
+        }
+    }
 }
 
 /// A conversation with a database: a writer's transaction, or a reader's look. Statements run in the order in which their

@@ -90,6 +90,82 @@ async fn sites_of_one_group_share_the_sign_in() {
 }
 
 #[tokio::test]
+async fn signing_out_ends_what_was_signed_in_to_without_a_scan_too() {
+    let saoma = Saoma::starts().await;
+    let (forum, chat, browser) = (saoma.site("forum"), saoma.site("chat"), saoma.browser());
+    let first = remembers(&saoma, &browser, &forum, &saoma.phone("ann")).await;
+    let mut access = Vec::new();
+    let mut sids = Vec::new();
+    for _ in 0..3 {
+        let next = asks_silently(&browser, &chat).await;
+        let tokens = chat.redeems(&param(&next, "code")).await.good().unwrap();
+        let id_token = tokens["id_token"].as_str().unwrap();
+        sids.push(chat.checks(id_token, jsonwebtoken::Algorithm::RS256).await["sid"].clone());
+        access.push(tokens["access_token"].as_str().unwrap().to_owned());
+    }
+    assert!(sids.iter().all(|sid| *sid == sids[0]), "one sign-in, however often a page asks");
+    assert!(chat.asks_who(&access[0]).await.good().is_ok());
+    let hint = first["id_token"].as_str().unwrap();
+    let out = browser.get(&format!("/oauth2/logout?id_token_hint={hint}")).await.unwrap();
+    assert!(out.status.is_success(), "{}", out.status);
+    for access in &access {
+        assert_eq!(chat.asks_who(access).await.problem(), "401 invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn what_came_without_a_scan_vouches_for_nothing() {
+    let saoma = Saoma::starts().await;
+    let (forum, chat, browser) = (saoma.site("forum"), saoma.site("chat"), saoma.browser());
+    let first = remembers(&saoma, &browser, &forum, &saoma.phone("ann")).await;
+    let next = asks_silently(&browser, &chat).await;
+    assert!(chat.redeems(&param(&next, "code")).await.good().is_ok());
+    // The phone ends what it had approved.
+    let id_token = first["id_token"].as_str().unwrap();
+    let who = forum.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
+    let login = saoma.app.store.login(who["sid"].as_str().unwrap()).await.unwrap().unwrap();
+    saoma.app.store.end_login(&login.person, &login.id, saoma.app.world.now()).await.unwrap();
+    for site in [&forum, &chat] {
+        assert_eq!(param(&asks_silently(&browser, site).await, "error"), "login_required");
+    }
+}
+
+#[tokio::test]
+async fn who_asks_for_less_without_a_scan_gets_less() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let everything = blog.asks_with(&[("scope", "openid profile wechat offline_access")]);
+    let page = browser.opens(&everything).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    let ticked = json!({ "remember": true, "scopes": ["profile", "wechat", "offline_access"] });
+    phone.approves_with(&asked, &ticked).await.unwrap();
+    claims(&browser, &page).await;
+    let little = blog.asks_with(&[("prompt", "none"), ("scope", "openid")]);
+    let next = browser.get(&little).await.unwrap().header("location").to_owned();
+    let tokens = blog.redeems(&param(&next, "code")).await.good().unwrap();
+    assert_eq!((&tokens["scope"], tokens.get("refresh_token")), (&json!("openid"), None));
+    let who = blog.asks_who(tokens["access_token"].as_str().unwrap()).await.json();
+    assert_eq!(who.as_object().unwrap().keys().collect::<Vec<_>>(), ["sub"]);
+}
+
+#[tokio::test]
+async fn the_phone_sees_when_a_sign_in_was_last_used() {
+    let saoma = Saoma::starts().await;
+    let (blog, phone) = (saoma.site("blog"), saoma.phone("ann"));
+    let tokens = saoma.signs_in(&saoma.browser(), &blog, &phone).await;
+    let id_token = tokens["id_token"].as_str().unwrap();
+    let who = blog.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
+    let used = async |seconds: u64| {
+        saoma.passes(seconds);
+        blog.asks_who(tokens["access_token"].as_str().unwrap()).await.good().unwrap();
+        let login = saoma.app.store.login(who["sid"].as_str().unwrap()).await.unwrap().unwrap();
+        login.last_seen.since(login.since).as_secs()
+    };
+    assert_eq!(used(599).await, 0, "not every use is written down");
+    assert_eq!(used(1).await, 600);
+}
+
+#[tokio::test]
 async fn what_a_milder_site_remembered_opens_no_stricter_one_of_its_group() {
     let saoma = Saoma::starts().await;
     let (forum, vault, browser) = (saoma.site("forum"), saoma.site("vault"), saoma.browser());

@@ -12,6 +12,7 @@ use crate::{
 
 pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_session_carries_over_for_the_same_person_alone(fresh().await).await;
+    what_vouches_for_nothing_ends_with_its_session(fresh().await).await;
     a_login_that_goes_on_is_the_same_login(fresh().await).await;
     a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
     a_session_ends_with_all_its_logins(fresh().await).await;
@@ -31,6 +32,26 @@ async fn a_session_carries_over_for_the_same_person_alone(store: impl Store) {
     sign_in(&store, approval("4", &ann)).await;
     assert_eq!(held(&store, "second", NOW + 59 * MINUTE).await.len(), 2, "4 is not remembered");
     assert!(held(&store, "second", NOW + 60 * MINUTE).await.is_empty());
+}
+
+async fn what_vouches_for_nothing_ends_with_its_session(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let vouches = sign_in(&store, remembered("1", &ann, "session", None)).await;
+    let mut skipped = approval("2", &ann);
+    skipped.session = Some((Hashed::of("session"), NOW));
+    let skipped = sign_in(&store, skipped).await;
+    assert_eq!(held(&store, "session", NOW).await, ["login of 1"]);
+    let at = async |session: &str, site: &str| {
+        let found = store.skipped(Hashed::of(session), &vouches.person, site).await.unwrap();
+        found.into_iter().map(|login| login.id).collect::<Vec<_>>()
+    };
+    assert!(at("session", "blog").await.contains(&skipped.id));
+    assert!(at("session", "shop").await.is_empty() && at("another", "blog").await.is_empty());
+
+    sign_in(&store, remembered("3", &ann, "next", Some("session"))).await;
+    assert_eq!(held(&store, "next", NOW).await, ["login of 1", "login of 3"], "it came along");
+    let ended = store.end_session(Hashed::of("next"), NOW).await.unwrap();
+    assert!(ended.iter().any(|login| login.id == skipped.id), "and ends with the others");
 }
 
 async fn a_login_that_goes_on_is_the_same_login(store: impl Store) {

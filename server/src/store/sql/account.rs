@@ -1,7 +1,7 @@
 //! What a person may see, take back and end; and what becomes of it with age.
 
 use super::{
-    Db, Dialect, Row, logins,
+    Db, Row, logins,
     rows::{all, identity, parsed},
     values,
 };
@@ -177,30 +177,4 @@ pub(super) async fn identities(db: &dyn Db, person: &str) -> Result<Vec<Identity
 pub(super) async fn subs(db: &dyn Db, person: &str) -> Result<Vec<(String, String)>, Error> {
     let sql = "SELECT group_name, sub FROM subs WHERE person = ?1 ORDER BY group_name, sub";
     all(db, sql, values![person], |row| Ok((row.get("group_name")?, row.get("sub")?))).await
-}
-
-pub(super) async fn age(db: &dyn Db, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
-    // An address of noughts is none.
-    let logins = match db.dialect() {
-        Dialect::Sqlite => {
-            "UPDATE logins SET browser = json_set(browser, '$.address', '0.0.0.0')
-             WHERE since < ?1 AND browser ->> 'address' <> '0.0.0.0'"
-        }
-        Dialect::Postgres => {
-            "UPDATE logins SET browser = jsonb_set(browser, '{address}', '\"0.0.0.0\"')
-             WHERE since < ?1 AND browser ->> 'address' <> '0.0.0.0'"
-        }
-    };
-    let addresses = "UPDATE audit SET address = NULL WHERE at < ?1 AND address IS NOT NULL";
-    for sql in [addresses, logins] {
-        db.send(sql, values![network]).await?;
-    }
-    for sql in [
-        "DELETE FROM audit WHERE at < ?1",
-        "DELETE FROM consents WHERE withdrawn < ?1",
-        "DELETE FROM logins WHERE ended < ?1",
-    ] {
-        db.send(sql, values![audit]).await?;
-    }
-    Ok(())
 }

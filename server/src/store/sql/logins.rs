@@ -97,10 +97,13 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
     if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
         (session, &decision.owner)
     {
-        // The same person again: what other sites this browser may enter goes along; somebody else's does not.
+        // The same person again: what other sites this browser may enter goes along; somebody else's does not. What vouches
+        // no more, or never did, comes along to end with the rest.
         db.send(
-            "UPDATE logins SET session = ?1, session_until = ?2 WHERE session = ?3 AND person = ?4 AND ended IS NULL",
-            values![*new, *until, *old, &person],
+            "UPDATE logins SET session = ?1,
+                 session_until = CASE WHEN session_until > ?5 THEN ?2 ELSE session_until END
+             WHERE session = ?3 AND person = ?4 AND ended IS NULL",
+            values![*new, *until, *old, &person, now],
         )
         .await?;
     }
@@ -202,10 +205,13 @@ pub(super) async fn rotate(
     }
     for token in given {
         add_token(db, token).await?;
-        let seen = "UPDATE logins SET last_seen = ?2 WHERE id = ?1";
-        db.send(seen, values![&token.login, now]).await?;
+        seen(db, &token.login, now).await?;
     }
     Ok(true)
+}
+
+pub(super) async fn seen(db: &dyn Db, id: &str, now: Timestamp) -> Result<(), Error> {
+    db.send("UPDATE logins SET last_seen = ?2 WHERE id = ?1", values![id, now]).await
 }
 
 pub(super) async fn revoke(db: &dyn Db, what: Revoke) -> Result<(), Error> {
@@ -259,6 +265,19 @@ pub(super) async fn of_session(
     all(db, &sql, values![session, now], login).await
 }
 
+pub(super) async fn skipped(
+    db: &dyn Db,
+    session: Hashed,
+    person: &str,
+    site: &str,
+) -> Result<Vec<Login>, Error> {
+    let sql = format!(
+        "SELECT {LOGIN} FROM logins l WHERE l.session = ?1 AND l.person = ?2 AND l.site = ?3 AND l.ended IS NULL
+         ORDER BY l.since DESC"
+    );
+    all(db, &sql, values![session, person, site], login).await
+}
+
 /// Ends logins with their tokens; the sessions they held lose them.
 pub(super) async fn end(
     db: &dyn Db,
@@ -266,31 +285,34 @@ pub(super) async fn end(
     params: &[Value],
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    // In one order, so that two who end the same do not wait for each other.
-    let sql = format!("SELECT {LOGIN} FROM logins l WHERE {by} AND l.ended IS NULL ORDER BY l.id");
-    let mut ended = Vec::new();
-    for login in all(db, &sql, params, login).await? {
-        let end = "UPDATE logins SET ended = ?2, session = NULL WHERE id = ?1 AND ended IS NULL";
-        if db.execute(end, values![&login.id, now]).await? == 0 {
-            // Somebody else ended it while this waited for the row.
-            continue;
-        }
-        db.send("DELETE FROM tokens WHERE login = ?1", values![&login.id]).await?;
-        db.send(
-            "INSERT INTO logouts (login, site, sub, ended, next) VALUES (?1, ?2, ?3, ?4, ?4)",
-            values![&login.id, &login.site, &login.sub, now],
-        )
-        .await?;
-        let entry = audit::Entry {
-            at: now,
-            what: "login.ended".to_owned(),
-            person: Some(login.person.clone()),
-            site: Some(login.site.clone()),
-            address: None,
-            detail: serde_json::json!({ "login": login.id }),
-        };
-        write_audit(db, &entry).await?;
-        ended.push(login);
+    // Held, and in one order: of two who end the same each ends what it finds, and they wait for each other once.
+    let (held, detail) = match db.dialect() {
+        Dialect::Sqlite => ("", "json_object('login', id)"),
+        Dialect::Postgres => ("FOR UPDATE OF l", "jsonb_build_object('login', id)"),
+    };
+    let sql =
+        format!("SELECT {LOGIN} FROM logins l WHERE {by} AND l.ended IS NULL ORDER BY l.id {held}");
+    let ended = all(db, &sql, params, login).await?;
+    if ended.is_empty() {
+        return Ok(ended);
+    }
+    let ids = json(&ended.iter().map(|login| &login.id).collect::<Vec<_>>())?;
+    // All at once: a site may have many thousands.
+    let them = format!("IN (SELECT value FROM {})", db.dialect().each());
+    let end = format!("UPDATE logins SET ended = ?2, session = NULL WHERE id {them}");
+    db.send(&end, values![&ids, now]).await?;
+    for sql in [
+        format!("DELETE FROM tokens WHERE login {them}"),
+        format!(
+            "INSERT INTO logouts (login, site, sub, ended, next)
+             SELECT id, site, sub, ended, ended FROM logins WHERE id {them} ORDER BY id"
+        ),
+        format!(
+            "INSERT INTO audit (at, what, person, site, detail)
+             SELECT ended, 'login.ended', person, site, {detail} FROM logins WHERE id {them} ORDER BY id"
+        ),
+    ] {
+        db.send(&sql, values![&ids]).await?;
     }
     Ok(ended)
 }

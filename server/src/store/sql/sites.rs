@@ -16,6 +16,9 @@ use crate::{
 /// How many logouts one round tells: more wait for the next, so that one slow site holds up nobody for long.
 const ROUND: i64 = 64;
 
+/// How many logins of a site that goes are ended at once.
+const SHEAF: u32 = 500;
+
 pub(super) async fn every(db: &dyn Db) -> Result<Vec<Site>, Error> {
     all(db, "SELECT body FROM sites ORDER BY id", values![], |row| {
         parsed(&row.get::<String>("body")?)
@@ -30,6 +33,16 @@ pub(super) async fn put(db: &dyn Db, site: &Site) -> Result<(), Error> {
     )
     .await?;
     changed(db).await
+}
+
+/// Ends some of the logins of a site that is to go; whether there may be more.
+pub(super) async fn end_some(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool, Error> {
+    if db.rows("SELECT id FROM sites WHERE id = ?1", values![id]).await?.is_empty() {
+        return Ok(false);
+    }
+    let some = "l.id IN (SELECT o.id FROM logins o WHERE o.site = ?1 AND o.ended IS NULL ORDER BY o.id LIMIT ?2)";
+    let ended = logins::end(db, some, values![id, SHEAF], now).await?;
+    Ok(u32::try_from(ended.len()) == Ok(SHEAF))
 }
 
 pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool, Error> {

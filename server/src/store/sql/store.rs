@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Database, account, admissions, console, import, keys, logins, operator, people, rows, sites,
-    values,
+    Database, account, admissions, aging, aging::Old, console, import, keys, logins, operator,
+    people, rows, sites, values,
 };
 use crate::{
     admission::Word,
@@ -106,6 +106,11 @@ impl<D: Database> Store for D {
         self.look(with!(db => logins::living(db, &id))).await
     }
 
+    async fn login_seen(&self, id: &str, now: Timestamp) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.write_one(with!(db => logins::seen(db, &id, now))).await
+    }
+
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error> {
         let person = person.to_owned();
         self.read(with!(db => logins::of_person(db, &person))).await
@@ -126,6 +131,16 @@ impl<D: Database> Store for D {
 
     async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
         self.look(with!(db => logins::of_session(db, session, now))).await
+    }
+
+    async fn skipped(
+        &self,
+        session: Hashed,
+        person: &str,
+        site: &str,
+    ) -> Result<Vec<Login>, Error> {
+        let (person, site) = (person.to_owned(), site.to_owned());
+        self.look(with!(db => logins::skipped(db, session, &person, &site))).await
     }
 
     async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
@@ -204,6 +219,13 @@ impl<D: Database> Store for D {
 
     async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
         let id = id.to_owned();
+        // Nobody's tap waits for all of its logins, and one try that runs out of time is not all for nothing.
+        loop {
+            let id = id.clone();
+            if !self.write(with!(db => sites::end_some(db, &id, now))).await? {
+                break;
+            }
+        }
         self.write(with!(db => sites::remove(db, &id, now))).await
     }
 
@@ -304,7 +326,18 @@ impl<D: Database> Store for D {
     }
 
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
-        self.write(with!(db => account::age(db, network, audit))).await
+        let addresses = Old::ADDRESSES.map(|old| (old, network));
+        let over = Old::OVER.map(|old| (old, audit));
+        for (old, before) in addresses.into_iter().chain(over) {
+            loop {
+                let found = self.read(with!(db => old.find(db, before))).await?;
+                if found.is_empty() {
+                    break;
+                }
+                self.write(with!(db => old.change(db, &found))).await?;
+            }
+        }
+        self.write_one(with!(db => aging::consents(db, audit))).await
     }
 
     async fn import(
