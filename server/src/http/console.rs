@@ -186,18 +186,18 @@ impl Desk {
             "saved" => ("已保存。", "Saved."),
             "removed" => ("已移除。", "Removed."),
             "blocked" => {
-                ("已封禁，此人的所有登录都已结束。", "Blocked. All their sign-ins have ended.")
+                ("已停用，此人的所有登录都已结束。", "Blocked. All their sign-ins have ended.")
             }
-            "unblocked" => ("已解除封禁。", "No longer blocked."),
+            "unblocked" => ("已恢复使用。", "No longer blocked."),
             "forgotten" => {
                 ("已删除此人的所有资料。", "Forgotten: every row that named them is gone.")
             }
             "ended" => ("已结束这个登录。", "That sign-in has ended."),
-            "owner" => ("此人现在是主人。", "They are an owner now."),
-            "not-owner" => ("此人不再是主人。", "They are an owner no more."),
+            "owner" => ("此人现在是站长。", "They are an owner now."),
+            "not-owner" => ("此人不再是站长。", "They are an owner no more."),
             "rotated" => ("新的密钥已开始签名。", "The next keys sign from now on."),
             "last-owner" => (
-                "这是最后一位主人，先让另一个人成为主人。",
+                "这是最后一位站长，先让另一个人成为站长。",
                 "This is the last owner. Make somebody else one first.",
             ),
             "let-in" => ("已允许。", "Let in."),
