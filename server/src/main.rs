@@ -1,6 +1,8 @@
 //! The command line; the only file that names concrete backends.
 
 use std::{
+    fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -10,7 +12,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
     commands::{backup, doctor, healthcheck, import, keys, person, sites},
-    config::{self, Settings},
+    config::{self, Faults, Settings},
     console::access,
     http,
     log::{Format, Log},
@@ -314,10 +316,36 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
 }
 
-/// The file that was named; or saoma.toml here, or a package's.
-fn settings_file(named: Option<&Path>) -> Option<&Path> {
-    let usual = || ["saoma.toml", "/etc/saoma/saoma.toml"].into_iter().map(Path::new);
-    named.or_else(|| usual().find(|path| path.exists()))
+/// The file that was named; or saoma.toml here, or a package's. One that may not be read is not one that is not there: then
+/// every setting would seem to be missing.
+fn settings_file(named: Option<&Path>) -> Result<Option<&Path>, Faults> {
+    let (here, package) = (Path::new("saoma.toml"), Path::new("/etc/saoma/saoma.toml"));
+    // The package's folder is shut to strangers, who are told so. This one may be anybody's that a command was run in.
+    let usual = || {
+        let there = package.try_exists().unwrap_or(true);
+        if here.exists() { Some(here) } else { there.then_some(package) }
+    };
+    match named.or_else(usual) {
+        Some(path) if is_forbidden(path) => Err(Faults::from(format!(
+            "cannot read {}: permission denied; run this with sudo, or as the user saoma",
+            path.display()
+        ))),
+        file => Ok(file),
+    }
+}
+
+/// Whether this user may not read the file. Only a plain one is opened: another might not open a second time.
+fn is_forbidden(path: &Path) -> bool {
+    let tried = fs::metadata(path)
+        .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) });
+    tried.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+}
+
+fn load(
+    file: Option<&Path>,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, Faults> {
+    Settings::load(settings_file(file)?, env)
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings, String> {
@@ -328,8 +356,7 @@ fn settings_from(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, String> {
-    Settings::load(settings_file(file), env)
-        .map_err(|faults| format!("the settings cannot be used:\n{faults}"))
+    load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
 }
 
 /// The store that the settings name.
@@ -369,7 +396,7 @@ async fn open_tickets(
 
 /// The settings with the store beside a server that may be running on it, changing nothing; none where there is none yet.
 async fn beside(config: Option<&Path>) -> doctor::Loaded {
-    let settings = Settings::load(settings_file(config), std::env::vars())?;
+    let settings = load(config, std::env::vars())?;
     let place = &settings.store;
     let opened: Result<Option<SharedStore>, _> = match place.after("sqlite:") {
         Some(file) => {
@@ -444,7 +471,7 @@ async fn redirect(app: &SharedApp) -> Result<impl Future<Output = ()> + use<>, S
 async fn reload_at(mut hangups: Hangups, app: &SharedApp, cli: &Cli, log: &Log) {
     loop {
         hangups.next().await;
-        let loaded = Settings::load(settings_file(cli.config.as_deref()), std::env::vars());
+        let loaded = load(cli.config.as_deref(), std::env::vars());
         reload::reload(app, log, cli.log.is_some(), loaded).await;
     }
 }

@@ -1,7 +1,10 @@
 //! A server that cannot be right does not start, and says which setting to mend.
 
 use std::{
+    fs::{File, Permissions},
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
     process::{Child, Command, Output, Stdio},
 };
 
@@ -10,16 +13,24 @@ use saoma::try_it::actors::Browser;
 /// `saoma` with these arguments and settings, run to its end.
 fn saoma(args: &[&str], settings: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("saoma.toml");
-    std::fs::write(&file, settings).unwrap();
+    std::fs::write(folder.path().join("saoma.toml"), settings).unwrap();
+    saoma_in(folder.path(), args)
+}
+
+/// The same in a folder that has its settings.
+fn saoma_in(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_saoma"))
         .args(args)
         .arg("--config")
-        .arg(&file)
+        .arg(folder.join("saoma.toml"))
         .env_clear()
-        .current_dir(folder.path())
+        .current_dir(folder)
         .output()
         .unwrap()
+}
+
+fn text(said: &[u8]) -> String {
+    String::from_utf8_lossy(said).into_owned()
 }
 
 const ENOUGH: &str = "public_url = \"http://127.0.0.1:8080\"\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
@@ -102,6 +113,29 @@ fn config_prints_every_setting_and_checks_the_ones_given() {
     let default = in_force.iter().find(|row| row["name"] == "store").unwrap();
     assert_eq!(default["source"], "default", "{default}");
     assert_eq!(saoma(&["config", "--check"], "").status.code(), Some(1));
+}
+
+#[test]
+fn settings_that_may_not_be_read_are_not_taken_for_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saoma.toml");
+    std::fs::write(&file, ENOUGH).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
+    // Root reads everything, unless it gives that up.
+    let root = File::open(&file).is_ok();
+    let program = if root { "setpriv" } else { env!("CARGO_BIN_EXE_saoma") };
+    let first = ["--bounding-set=-dac_override,-dac_read_search", env!("CARGO_BIN_EXE_saoma")];
+    for named in [&["--config", "saoma.toml"][..], &[]] {
+        for command in [&["config", "--check"][..], &["doctor", "--quick"], &["site", "list"]] {
+            let mut saoma = Command::new(program);
+            saoma.args(first.iter().filter(|_| root)).args(command).args(named);
+            let ended = saoma.current_dir(folder.path()).env("SAOMA_LOG", "warn").output().unwrap();
+            let said = text(&ended.stderr) + &text(&ended.stdout);
+            assert!(said.contains("cannot read saoma.toml: permission denied"), "{said}");
+            assert!(said.contains("sudo") && !said.contains("missing"), "{said}");
+            assert!(!ended.status.success(), "{said}");
+        }
+    }
 }
 
 #[test]
