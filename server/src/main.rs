@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{backup, doctor, healthcheck, import, keys, person, sites},
+    commands::{self, backup, doctor, healthcheck, import, keys, person, sites},
     config::{self, Faults, Settings},
     console::access,
     http,
@@ -207,6 +207,12 @@ fn failed(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// What stands beside an answer, and is no part of it.
+#[expect(clippy::print_stderr, reason = "who reads an answer by a script must not find it there")]
+fn note(text: &str) {
+    eprintln!("saoma: {text}");
+}
+
 #[expect(clippy::print_stdout, reason = "a command prints what it was asked for")]
 fn say(text: &str) {
     println!("{text}");
@@ -257,7 +263,10 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Pretend(args) => pretend(args).await,
         Command::Site(command) => {
-            let (settings, store, world) = opened(cli.config.as_deref()).await?;
+            let (settings, store, world) = match *command {
+                sites::Command::Add(_) => opened_or_made(cli.config.as_deref()).await?,
+                _ => opened(cli.config.as_deref()).await?,
+            };
             say(sites::run(&settings, &store, &world, *command).await?.trim_end());
             Ok(())
         }
@@ -272,7 +281,7 @@ async fn run(cli: Cli) -> Result<(), String> {
             Ok(())
         }
         Command::Import(given) => {
-            let (settings, store, world) = opened(cli.config.as_deref()).await?;
+            let (settings, store, world) = opened_or_made(cli.config.as_deref()).await?;
             say(&import::people(&settings, &store, &world, &given).await?);
             Ok(())
         }
@@ -369,11 +378,32 @@ async fn open_store(settings: &Settings) -> Result<SharedStore, String> {
     opened.map_err(|error| format!("store = {place:?}: {error}"))
 }
 
-/// What a command needs that changes a server.
+/// What a command needs that looks at a server or changes it. It makes no database of its own: in another folder than the
+/// server's it would work on an empty one, and seem to do what it was asked for.
 async fn opened(config: Option<&Path>) -> Result<(Settings, SharedStore, World), String> {
     let settings = settings(config)?;
+    if let Some(file) = missing(&settings) {
+        return Err(commands::no_database(file));
+    }
     let store = open_store(&settings).await?;
     Ok((settings, store, World::real()))
+}
+
+/// The same for what may come before the first start of a server.
+async fn opened_or_made(config: Option<&Path>) -> Result<(Settings, SharedStore, World), String> {
+    let settings = settings(config)?;
+    let made = missing(&settings).map(commands::whole);
+    let store = open_store(&settings).await?;
+    if let Some(file) = made {
+        note(&format!("there was no database at {}, so one was made", file.display()));
+    }
+    Ok((settings, store, World::real()))
+}
+
+/// The database file that the settings name, if it is not there.
+fn missing(settings: &Settings) -> Option<&Path> {
+    let missing = |file: &&Path| file.try_exists().is_ok_and(|there| !there);
+    settings.store.after("sqlite:").map(Path::new).filter(missing)
 }
 
 /// The short-lived store that the settings name.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Said, during};
+use super::{Said, during, no_database, whole};
 use crate::{audit, config::Settings, store::backup, world::World};
 
 fn said(error: impl std::fmt::Display) -> String {
@@ -18,14 +18,18 @@ fn said(error: impl std::fmt::Display) -> String {
 /// If there is no database, or no place for the copy.
 pub async fn make(settings: &Settings, world: &World, to: &Path) -> Said {
     let from = backup::file(settings.store.reveal())?;
+    if !from.exists() {
+        return Err(no_database(&from));
+    }
     let (of, into) = (from.clone(), to.to_owned());
     let copying = tokio::task::spawn_blocking(move || backup::copy(&of, &into));
     let how_far = || Some(backup::progress(&from, to));
     let bytes = during(world, "copying", how_far, copying).await.map_err(said)?.map_err(said)?;
     write_down(world, &from, "backup.made", json!({ "bytes": bytes })).await;
     Ok(format!(
-        "{} holds everything up to now, {} kB. Keep it as you keep passwords; keys.secret and saoma.toml are not in it.",
+        "{} holds everything that {} has up to now, {} kB. Keep it as you keep passwords; keys.secret and saoma.toml are not in it.",
         to.display(),
+        whole(&from).display(),
         bytes.div_ceil(1024)
     ))
 }
@@ -46,7 +50,7 @@ pub async fn restore(settings: &Settings, world: &World, from: &Path) -> Said {
     });
     Ok(format!(
         "{} is what {} holds.{aside} Start the server: it brings the schema up to date.",
-        to.display(),
+        whole(&to).display(),
         from.display()
     ))
 }

@@ -36,6 +36,9 @@ fn text(said: &[u8]) -> String {
 const ENOUGH: &str = "public_url = \"http://127.0.0.1:8080\"\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
                       [wechat]\nappid = \"wx1\"\nsecret = \"s\"\n";
 
+const WIKI: [&str; 5] =
+    ["site", "add", "wiki", "--name=Wiki", "--redirect-uri=https://wiki.example/cb"];
+
 #[test]
 fn serve_stops_at_once_and_says_which_setting_and_what_to_write() {
     for (settings, words) in [
@@ -136,6 +139,36 @@ fn settings_that_may_not_be_read_are_not_taken_for_missing() {
             assert!(!ended.status.success(), "{said}");
         }
     }
+}
+
+#[test]
+fn a_command_in_another_folder_than_the_servers_makes_no_second_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("saoma.toml"), ENOUGH).unwrap();
+    for command in [
+        &["backup", "copy.db"][..],
+        &["person", "list"],
+        &["site", "list"],
+        &["keys", "list"],
+        &["console", "link"],
+    ] {
+        let ended = saoma_in(at, command);
+        let said = text(&ended.stderr);
+        assert!(!ended.status.success(), "{command:?}");
+        let whole = at.join("saoma.db").display().to_string();
+        assert!(said.contains(&format!("there is no database at {whole}")), "{said}");
+        assert!(said.contains("write the whole path"), "{said}");
+    }
+    assert_eq!(std::fs::read_dir(at).unwrap().count(), 1, "nothing was made");
+
+    // What may come before the first start says that it made one.
+    let added = saoma_in(at, &WIKI);
+    assert!(added.status.success(), "{added:?}");
+    assert!(text(&added.stderr).contains("there was no database at"), "{added:?}");
+    assert!(saoma_in(at, &["person", "list"]).stderr.is_empty());
+    let made = saoma_in(at, &["backup", "copy.db"]);
+    assert!(text(&made.stdout).contains(&at.join("saoma.db").display().to_string()), "{made:?}");
 }
 
 #[test]
