@@ -246,9 +246,13 @@ async fn run(cli: Cli) -> Result<(), String> {
             Ok(())
         }
         Command::Miniprogram(given) => {
-            let settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
+            let mut settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
+            let unread = add_registered(&mut settings).await;
             let next = miniprogram::write(&settings, &given.out, given.force, given.lang);
             say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
+            if let Err(why) = unread {
+                note(&format!("its home page names the sites of the settings alone: {why}"));
+            }
             Ok(())
         }
         Command::Doctor(given) => {
@@ -427,6 +431,11 @@ async fn open_tickets(
 /// The settings with the store beside a server that may be running on it, changing nothing; none where there is none yet.
 async fn beside(config: Option<&Path>) -> doctor::Loaded {
     let settings = load(config, std::env::vars())?;
+    let store = store_beside(&settings).await;
+    Ok((settings, store))
+}
+
+async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String> {
     let place = &settings.store;
     let opened: Result<Option<SharedStore>, _> = match place.after("sqlite:") {
         Some(file) => {
@@ -434,8 +443,17 @@ async fn beside(config: Option<&Path>) -> doctor::Loaded {
         }
         None => Postgres::beside(place.reveal()).await.map(|store| Some(Arc::new(store) as _)),
     };
-    let store = opened.map_err(|error| error.to_string());
-    Ok((settings, store))
+    opened.map_err(|error| error.to_string())
+}
+
+/// Adds the sites that commands and the console registered to those of the settings, where the store is there: who makes the
+/// mini program on a computer of their own has none.
+async fn add_registered(settings: &mut Settings) -> Result<(), String> {
+    let Some(store) = store_beside(settings).await? else { return Ok(()) };
+    let kept = store.sites().await.map_err(|error| error.to_string())?;
+    let settled: Vec<_> = settings.sites.iter().map(|site| site.id.clone()).collect();
+    settings.sites.extend(kept.into_iter().filter(|site| !settled.contains(&site.id)));
+    Ok(())
 }
 
 /// The backends that the settings name.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Filled;
+use super::{Filled, site};
 use crate::{config::Settings, doctor::plan::Lang};
 
 /// The steps, and what to mind before them.
@@ -80,6 +80,12 @@ fn notes(settings: &Settings, lang: Lang) -> Vec<String> {
             own.operator.is_empty() || own.contact.is_empty(),
             "审核会看是谁在运营：请设置 miniprogram.operator 和 miniprogram.contact。".to_owned(),
             "Reviewers look for who runs it: set miniprogram.operator and miniprogram.contact."
+                .to_owned(),
+        ),
+        (
+            !settings.sites.iter().any(|one| site(one).is_some()),
+            "首页还没有写给哪个网站用：登记网站（`saoma site add`）以后再生成一次。".to_owned(),
+            "The home page names no site yet: register one (`saoma site add`) and write it again."
                 .to_owned(),
         ),
         (

@@ -172,6 +172,48 @@ fn a_command_in_another_folder_than_the_servers_makes_no_second_database() {
 }
 
 #[test]
+fn the_mini_program_names_the_sites_that_a_command_registered_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let settled = |id: &str| {
+        format!(
+            "[[site]]\nid = \"{id}\"\nname = \"Of the settings\"\nredirect_uris = [\"https://{id}.example.com/cb\"]\n"
+        )
+    };
+    let settings = ENOUGH.replace("wx1", "wx1234567890abcdef");
+    std::fs::write(at.join("saoma.toml"), &settings).unwrap();
+    let sites = || {
+        let written = saoma_in(at, &["miniprogram", "--out", "mini"]);
+        assert!(written.status.success() && written.stderr.is_empty(), "{written:?}");
+        let config = std::fs::read_to_string(at.join("mini/config.ts")).unwrap();
+        let line = config.lines().find_map(|line| line.trim().strip_prefix("sites: ")).unwrap();
+        (line.trim_end_matches(',').to_owned(), text(&written.stdout))
+    };
+    let (none, said) = sites();
+    assert_eq!(none, "[]");
+    assert!(said.contains("names no site yet"), "{said}");
+    assert!(!at.join("saoma.db").exists(), "it makes no database");
+
+    for id in ["blog", "wiki"] {
+        let address = format!("https://{id}.example.com/cb");
+        let add = ["site", "add", id, "--name", "Of a command", "--redirect-uri", &address];
+        assert!(saoma_in(at, &add).status.success());
+    }
+    std::fs::write(at.join("saoma.toml"), settings + &settled("blog")).unwrap();
+    let (both, said) = sites();
+    assert_eq!(
+        both,
+        r#"[{"host":"blog.example.com","name":"Of the settings"},{"host":"wiki.example.com","name":"Of a command"}]"#
+    );
+    assert!(!said.contains("names no site yet"), "{said}");
+    // What cannot be read is said, and keeps nobody from the mini program.
+    std::fs::write(at.join("saoma.db"), "no database").unwrap();
+    let written = saoma_in(at, &["miniprogram", "--out", "mini"]);
+    assert!(written.status.success(), "{written:?}");
+    assert!(text(&written.stderr).contains("the sites of the settings alone"), "{written:?}");
+}
+
+#[test]
 fn try_takes_no_real_appid() {
     let ended = Command::new(env!("CARGO_BIN_EXE_saoma"))
         .args(["try", "--once"])
