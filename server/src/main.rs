@@ -526,7 +526,7 @@ async fn reload_at(mut hangups: Hangups, app: &SharedApp, cli: &Cli, log: &Log) 
 
 /// How a browser on another machine gets to a console that listens on this one alone.
 fn from_elsewhere(settings: &Settings) -> String {
-    let listen = settings.admin_listen;
+    let listen = access::here(settings.admin_listen);
     if settings.console.url.is_empty() && listen.ip().is_loopback() {
         let port = listen.port();
         format!("\nFrom another machine first: ssh -L {port}:{listen} THIS-MACHINE")

@@ -214,6 +214,21 @@ fn the_mini_program_names_the_sites_that_a_command_registered_too() {
 }
 
 #[test]
+fn a_link_to_a_console_that_listens_everywhere_opens_on_this_machine() {
+    for (listens, opens) in
+        [("0.0.0.0:8081", "http://127.0.0.1:8081/"), ("[::]:8081", "http://[::1]:8081/")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = ENOUGH
+            .replace("admin_listen = \"127.0.0.1:0\"", &format!("admin_listen = \"{listens}\""));
+        std::fs::write(folder.path().join("saoma.toml"), settings).unwrap();
+        assert!(saoma_in(folder.path(), &WIKI).status.success());
+        let link = text(&saoma_in(folder.path(), &["console", "link"]).stdout);
+        assert!(link.starts_with(opens) && link.contains("ssh -L 8081:"), "{link}");
+    }
+}
+
+#[test]
 fn try_takes_no_real_appid() {
     let ended = Command::new(env!("CARGO_BIN_EXE_saoma"))
         .args(["try", "--once"])
