@@ -173,6 +173,16 @@ fn said(ran: &Output) -> String {
     format!("{out}{err}")
 }
 
+/// Docker reads `.dockerignore` alone, and Podman that one too.
+#[test]
+fn the_container_of_the_docs_is_built_of_sources_alone() {
+    assert!(read("docs/deploy.md").contains("docker build -t saoma -f Containerfile ."));
+    let left_out = read(".dockerignore");
+    for what in [".git", "**/target", "**/dist", "**/node_modules", "**/*.db", "**/*.db-*"] {
+        assert!(left_out.lines().any(|line| line == what), "{what}");
+    }
+}
+
 #[test]
 fn every_command_in_the_docs_is_one_that_saoma_knows() {
     let (mut unknown, mut seen) = (Vec::new(), BTreeSet::new());
