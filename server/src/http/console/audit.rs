@@ -32,17 +32,23 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("login.all_ended", "结束所有登录", "All sign-ins ended"),
     ("consent.withdrawn", "撤回授权", "Consent withdrawn"),
     ("token.replayed", "令牌被重用", "Token replayed"),
+    ("token.given", "其他服务取走 access_token", "access_token given to another service"),
     ("person.blocked", "停用", "Blocked"),
     ("person.unblocked", "恢复使用", "Unblocked"),
     ("person.joined", "加入组", "Joined a group"),
     ("person.left", "离开组", "Left a group"),
     ("person.admitted", "允许进入站点", "Let in to a site"),
     ("person.refused", "不让进入站点", "Kept out of a site"),
+    ("person.unsaid", "能否进入改由站点规则决定", "Left to a site's own rule"),
     ("person.linked", "两人合为一人", "Two people made one"),
+    ("person.imported", "导入用户", "Imported"),
     ("ticket.not_admitted", "站点不让进", "Not let in"),
     ("ticket.owner_asked", "问过站长", "Asked the owner"),
     ("login.ended_by_operator", "由站长结束登录", "Sign-in ended by an operator"),
+    ("logout.told", "已通知站点登录结束", "Site told of a logout"),
+    ("logout.given_up", "放弃通知站点登录结束", "Site not told of a logout"),
     ("link.made", "生成一次性链接", "One-time link made"),
+    ("link.used", "使用一次性链接", "One-time link used"),
     ("person.forgotten", "删除资料", "Forgotten"),
     ("owner.claimed", "成为第一位站长", "First owner"),
     ("console.opened", "进入管理台", "Console opened"),
@@ -53,19 +59,29 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("site.added", "添加站点", "Site added"),
     ("site.changed", "修改站点", "Site changed"),
     ("site.secret_made", "新的站点密钥", "Site secret made"),
+    ("site.logo_changed", "更换站点图标", "Site logo changed"),
+    ("site.door_changed", "修改谁能进入站点", "Who may enter a site changed"),
+    ("site.rainbow_opened", "打开站点的彩虹聚合登录", "Rainbow protocol opened for a site"),
+    ("site.rainbow_shut", "关闭站点的彩虹聚合登录", "Rainbow protocol shut for a site"),
     ("site.removed", "移除站点", "Site removed"),
     ("site.tried", "试登录站点", "Site tried"),
     ("keys.rotated", "轮换签名密钥", "Keys rotated"),
     ("quota.asked", "查询微信额度", "Quota asked"),
+    ("settings.reloaded", "重新读取设置", "Settings read again"),
+    ("backup.made", "备份数据库", "Backup made"),
+    ("backup.restored", "恢复备份", "Backup restored"),
 ];
 
 /// Families of what happens, by the beginning of their words.
 const FAMILIES: &[(&str, &str, &str)] = &[
     ("ticket.", "所有扫码与决定", "All scans and decisions"),
     ("login.", "所有登录的结束", "All ends of sign-ins"),
+    ("logout.", "所有给站点的登录结束通知", "All logouts told to sites"),
+    ("link.", "所有一次性链接", "All one-time links"),
     ("person.", "所有对人的操作", "Everything done to people"),
     ("site.", "所有站点的改动", "All changes of sites"),
     ("console.", "管理台进出", "In and out of the console"),
+    ("backup.", "所有备份与恢复", "All backups"),
 ];
 
 pub(super) fn word(l: Words, what: &str) -> String {
@@ -250,6 +266,7 @@ fn class(what: &str) -> &'static str {
         | "scan.refused"
         | "login.not_me"
         | "token.replayed"
+        | "logout.given_up"
         | "person.blocked"
         | "console.refused"
         | "console.link_refused" => "bad",
@@ -285,4 +302,57 @@ fn detail(detail: &Value) -> Vec<(String, String)> {
         }
     }
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    /// Files are written with a dot, as audited words are.
+    const ENDS: [&str; 12] =
+        ["html", "js", "css", "wxss", "svg", "jpg", "png", "db", "lua", "toml", "json", "ts"];
+    /// So are settings, spans and a column.
+    const OTHERS: [&str; 5] =
+        ["console.url", "d.login", "store.read", "store.write", "tls.redirect"];
+    /// Where words stand that nobody audits.
+    const ELSEWHERE: [&str; 3] = ["contract", "tests", "openapi"];
+
+    fn is_word(text: &str) -> bool {
+        let plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        };
+        text.split_once('.').is_some_and(|(family, rest)| {
+            plain(family) && plain(rest) && !ENDS.contains(&rest) && !OTHERS.contains(&text)
+        })
+    }
+
+    /// Every word in the sources below a folder, but for the names of events in the log.
+    fn words(folder: &Path, found: &mut BTreeSet<String>) {
+        let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for path in paths.filter(|path| !path.ends_with(file!())) {
+            if ELSEWHERE.iter().any(|name| path.file_stem().is_some_and(|stem| stem == *name)) {
+                continue;
+            }
+            if path.is_dir() {
+                words(&path, found);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+                let pieces: Vec<_> = code.split('"').collect();
+                let pieces = pieces.windows(2).filter(|two| !two[0].ends_with("name: "));
+                let pieces = pieces.map(|two| two[1]).filter(|piece| is_word(piece));
+                found.extend(pieces.map(ToOwned::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_audited_word_is_known_and_no_other() {
+        let mut found = BTreeSet::new();
+        words(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut found);
+        let known: BTreeSet<_> = WORDS.iter().map(|(word, ..)| (*word).to_owned()).collect();
+        assert_eq!(found, known);
+    }
 }
