@@ -1,4 +1,5 @@
-//! What a running server does by itself: other nodes heard, codes fetched ahead, what is over forgotten, sites told.
+//! What a running server does by itself: other nodes heard, codes and the token fetched ahead, what is over forgotten, sites
+//! told.
 
 use std::{io, time::Duration};
 
@@ -31,6 +32,7 @@ impl Background {
         let (hearing, fetching) = (app.clone(), app.clone());
         parts.spawn(async move { hearing.tickets.attend(&hearing.world).await }.map(Ok));
         parts.spawn(async move { fetching.codes.keep_full(&fetching.world).await }.map(Ok));
+        parts.spawn(hold_token(app.clone()).map(Ok));
         parts.spawn(forget(app.clone()).map(Ok));
         parts.spawn(look_again(app.clone()).map(Ok));
         parts.spawn(tell(app.clone()).map(Ok));
@@ -83,6 +85,18 @@ async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, keys::Error> {
         app.sites.keep(app.store.sites().await?);
     }
     Ok(revision)
+}
+
+/// Keeps an access token in hand, whether or not anybody comes: who comes after a quiet night should not wait for one, and
+/// where no codes are made ahead, a balancer that asks whether people can sign in would let nobody come. It is the client that
+/// refreshes what ends, shares it among nodes and rests after what went wrong: asking it often asks WeChat no oftener.
+async fn hold_token(app: SharedApp) {
+    loop {
+        if let Err(error) = app.wechat.access_token().await {
+            tracing::warn!(name: "token.missing", %error, "there is no access token; `saoma doctor` names the cause");
+        }
+        app.world.sleep_until(app.world.now() + Duration::from_secs(30)).await;
+    }
 }
 
 /// Tells sites of logins that ended.

@@ -224,12 +224,24 @@ async fn a_refused_token_leads_to_one_fresh_one_and_one_retry() {
 }
 
 #[tokio::test]
-async fn a_server_is_ready_once_it_has_codes_or_a_token() {
+async fn a_server_is_ready_before_anybody_comes_unless_wechat_is_away() {
     let saoma = Saoma::starts().await;
+    until(|| saoma.app.wechat.token_status().present).await;
+    assert_eq!(saoma.browser().get("/readyz").await.unwrap().json()["ready"], true);
+
+    saoma.wechat.pretend.trouble(Trouble::on("*").status(503).times(1_000));
+    let saoma = saoma.restarts_after(1).await;
+    until(|| saoma.app.wechat.token_status().last_error.is_some()).await;
     let browser = saoma.browser();
     let ready = browser.get("/readyz").await.unwrap();
     assert_eq!((ready.status.as_u16(), ready.json()["wechat"].as_str()), (503, Some("down")));
     assert_eq!(browser.get("/healthz").await.unwrap().status, 200);
-    browser.opens(&saoma.site("blog").asks()).await.unwrap();
+
+    saoma.wechat.pretend.calm();
+    until(|| {
+        saoma.passes(1);
+        saoma.app.wechat.token_status().present
+    })
+    .await;
     assert_eq!(browser.get("/readyz").await.unwrap().json()["ready"], true);
 }

@@ -453,9 +453,9 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
             },
         },
         None => Verdict {
-            good: true,
+            good: false,
             word: l.s("还没有", "None yet").to_owned(),
-            note: l.s("第一次需要时才取", "fetched when it is first needed").to_owned(),
+            note: l.s("启动后马上就取", "it is fetched right after the start").to_owned(),
         },
     };
     let pool = u64::try_from(app.settings.wechat.pool).unwrap_or(0);
