@@ -126,6 +126,10 @@ impl Metrics {
         let logouts: Counters<1> = Family::default();
         let help = "Tries to tell a site of a login that ended, by outcome";
         registry.register("logouts", help, logouts.clone());
+        // As in `sign_ins.rs`: the first one given up would go unseen.
+        for outcome in ["told", "failed", "given_up"] {
+            drop(logouts.get_or_create(&[label("outcome", outcome)]));
+        }
         registry.register("limits_hit", "Refusals by a limit, by limit", limits.0.clone());
         registry.register("store_seconds", "How long the store takes", store.0.clone());
         let help = "How long calls of WeChat's API take, each retry for itself, by path";

@@ -91,6 +91,15 @@ fn of_verdict(verdict: &Verdict) -> (Outcome, What) {
     }
 }
 
+/// A ticket's kind, as the label names it.
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Page => "page",
+        Kind::OnPhone => "on_phone",
+        Kind::Device => "device",
+    }
+}
+
 /// The steps of a sign-in, in their order, as the label names them.
 const STEPS: [&str; 4] = ["scan", "decide", "claim", "redeem"];
 
@@ -132,6 +141,9 @@ impl SignIns {
         let help = "Answers of the token endpoint that gave tokens, by grant";
         registry.register("tokens_issued", help, tokens.clone());
         // What has not happened yet is zero, not absent: a rate needs two points.
+        for kind in [Kind::Page, Kind::OnPhone, Kind::Device] {
+            drop(opened.get_or_create(&[label("kind", word(kind))]));
+        }
         for outcome in Outcome::ALL {
             drop(ended.get_or_create(&[label("outcome", outcome.word())]));
         }
@@ -144,12 +156,7 @@ impl SignIns {
 
     /// A ticket was opened for this site.
     pub fn opened(&self, site: &str, kind: Kind, now: Timestamp) {
-        let kind = match kind {
-            Kind::Page => "page",
-            Kind::OnPhone => "on_phone",
-            Kind::Device => "device",
-        };
-        self.opened.get_or_create(&[label("kind", kind)]).inc();
+        self.opened.get_or_create(&[label("kind", word(kind))]).inc();
         self.counts.add(site, What::Shown, now);
     }
 
