@@ -351,6 +351,11 @@ impl Places {
         Some(Place { places: self.clone(), network })
     }
 
+    /// How many there are.
+    pub fn in_all(&self) -> usize {
+        self.most
+    }
+
     /// How many are taken.
     pub fn taken_in_all(&self) -> usize {
         self.taken().all

@@ -14,8 +14,8 @@ pub struct Now {
     pub waiting_pages: usize,
     /// Tickets in the short-lived store; none where it does not answer.
     pub tickets_held: Option<usize>,
-    /// Open connections at the public listener.
-    pub connections: usize,
+    /// Open connections at the public listener, and how many may be.
+    pub connections: (usize, usize),
     /// Mini program codes that lie ready, and how many should.
     pub codes: (usize, usize),
     /// The access token.
@@ -34,7 +34,7 @@ impl Now {
         Self {
             waiting_pages: app.waiting.len(),
             tickets_held: tickets.and(held).ok(),
-            connections: app.limits.sockets.taken_in_all(),
+            connections: (app.limits.sockets.taken_in_all(), app.limits.sockets.in_all()),
             codes: (app.codes.level(), app.codes.wanted()),
             token: app.wechat.token_status(),
             quota: app.wechat.quota(),
@@ -58,6 +58,7 @@ pub(super) struct Gauges {
     waiting_pages: Gauge,
     tickets_held: Gauge,
     connections: Gauge,
+    connections_max: Gauge,
     codes_ready: Gauge,
     codes_wanted: Gauge,
     token_age: Fraction,
@@ -77,6 +78,8 @@ impl Gauges {
         let waiting_pages = whole("waiting_pages", "Tickets whose pages wait");
         let tickets_held = whole("tickets_held", "Tickets in the short-lived store");
         let connections = whole("connections", "Open connections at the public listener");
+        let help = "How many connections may be open there";
+        let connections_max = whole("connections_max", help);
         let codes_ready = whole("codes_ready", "Mini program codes that lie ready");
         let codes_wanted = whole("codes_wanted", "How many should lie ready");
         let help = "Codes asked of WeChat in the last minute, of 5000";
@@ -97,6 +100,7 @@ impl Gauges {
             waiting_pages,
             tickets_held,
             connections,
+            connections_max,
             codes_ready,
             codes_wanted,
             token_age,
@@ -112,7 +116,8 @@ impl Gauges {
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
         self.waiting_pages.set(whole(now.waiting_pages));
         self.tickets_held.set(whole(now.tickets_held.unwrap_or_default()));
-        self.connections.set(whole(now.connections));
+        self.connections.set(whole(now.connections.0));
+        self.connections_max.set(whole(now.connections.1));
         self.codes_ready.set(whole(now.codes.0));
         self.codes_wanted.set(whole(now.codes.1));
         self.token_age.set(seconds(now.token.age));

@@ -31,7 +31,7 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
     let now = Now {
         waiting_pages: 3,
         tickets_held: Some(4),
-        connections: 5,
+        connections: (5, 9),
         codes: (16, 16),
         token: wechat::TokenStatus { present: true, age: None, left: None, last_error: None },
         quota: wechat::QuotaUse {
@@ -91,6 +91,7 @@ fn what_has_not_happened_yet_is_zero_and_counts_add_up() {
         "saoma_logouts_total{outcome=\"failed\"} 0",
         "saoma_logouts_total{outcome=\"given_up\"} 0",
         "saoma_waiting_pages 3",
+        "saoma_connections_max 9",
         "saoma_ready{part=\"wechat\"} 1",
         "saoma_http_request_seconds_count{method=\"GET\",route=\"/healthz\",status=\"2xx\"} 1",
     ] {
