@@ -133,6 +133,16 @@ impl Codes {
         self.pools().values().map(VecDeque::len).sum()
     }
 
+    /// How many for each version of the mini program.
+    pub fn levels(&self) -> BTreeMap<EnvVersion, usize> {
+        self.pools().iter().map(|(version, pool)| (*version, pool.len())).collect()
+    }
+
+    /// Whether pages of some version must wait for WeChat, however many codes lie ready for the others.
+    pub fn ran_dry(&self) -> bool {
+        self.settings.pool > 0 && self.pools().values().any(VecDeque::is_empty)
+    }
+
     /// How many should.
     pub fn wanted(&self) -> usize {
         self.pools().len().saturating_mul(self.settings.pool)

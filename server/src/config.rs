@@ -270,6 +270,17 @@ pub enum EnvVersion {
     Develop,
 }
 
+impl EnvVersion {
+    /// As settings write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Trial => "trial",
+            Self::Develop => "develop",
+        }
+    }
+}
+
 /// What becomes of WeChat's picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Pictures {

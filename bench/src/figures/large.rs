@@ -18,6 +18,9 @@ use crate::{
 /// How many codes are drawn by the pretend WeChat, whose pictures are as large as WeChat's own.
 const CODES: u32 = 100;
 
+/// How many of them lie ready.
+const READY: &str = "saoma_codes_ready{version=\"release\"}";
+
 /// What a picture weighs as it comes and re-encoded, and what that costs.
 pub(super) async fn picture(bench: &Bench) -> Result<Value> {
     let codes = bench.size.count(CODES);
@@ -38,7 +41,7 @@ pub(super) async fn picture(bench: &Bench) -> Result<Value> {
             .kill_on_drop(true)
             .spawn()?;
         let mut patience = 60;
-        while gauge(&server, "saoma_codes_ready").await? < number(u64::from(codes)) {
+        while gauge(&server, READY).await? < number(u64::from(codes)) {
             if patience == 0 {
                 return Err("the codes did not all come within 30 s".into());
             }

@@ -195,7 +195,7 @@ async fn drawn(
     }
     match version {
         EnvVersion::Trial | EnvVersion::Develop => {
-            let word = if version == EnvVersion::Trial { "trial" } else { "develop" };
+            let word = version.word();
             Finding::warning(
                 "page",
                 format!(

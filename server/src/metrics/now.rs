@@ -1,12 +1,12 @@
 //! What stands at one moment: read when somebody asks, so that nobody has to keep it up to date.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use wechat::{QuotaUse, TokenStatus};
 
 use super::{Family, Fraction, Labels, label};
-use crate::app::App;
+use crate::{app::App, config::EnvVersion};
 
 /// A server at one moment.
 pub struct Now {
@@ -16,8 +16,10 @@ pub struct Now {
     pub tickets_held: Option<usize>,
     /// Open connections at the public listener, and how many may be.
     pub connections: (usize, usize),
-    /// Mini program codes that lie ready, and how many should.
-    pub codes: (usize, usize),
+    /// Mini program codes that lie ready for each of its versions.
+    pub codes: BTreeMap<EnvVersion, usize>,
+    /// How many should, for each.
+    pub codes_wanted: usize,
     /// The access token.
     pub token: TokenStatus,
     /// WeChat's quotas, by our own count.
@@ -35,7 +37,8 @@ impl Now {
             waiting_pages: app.waiting.len(),
             tickets_held: tickets.and(held).ok(),
             connections: (app.limits.sockets.taken_in_all(), app.limits.sockets.in_all()),
-            codes: (app.codes.level(), app.codes.wanted()),
+            codes: app.codes.levels(),
+            codes_wanted: app.settings.wechat.pool,
             token: app.wechat.token_status(),
             quota: app.wechat.quota(),
             store: store.is_ok(),
@@ -44,7 +47,7 @@ impl Now {
 
     /// Whether there is a token, or a code in hand, which rides out an upstream that is away.
     pub fn wechat(&self) -> bool {
-        self.token.present || self.codes.0 > 0
+        self.token.present || self.codes.values().any(|ready| *ready > 0)
     }
 
     /// Whether people can sign in: the stores answer, and there is something to go on with.
@@ -59,8 +62,8 @@ pub(super) struct Gauges {
     tickets_held: Gauge,
     connections: Gauge,
     connections_max: Gauge,
-    codes_ready: Gauge,
-    codes_wanted: Gauge,
+    codes_ready: Family<Labels<1>, Gauge>,
+    codes_wanted: Family<Labels<1>, Gauge>,
     token_age: Fraction,
     token_left: Fraction,
     codes_last_minute: Gauge,
@@ -80,8 +83,6 @@ impl Gauges {
         let connections = whole("connections", "Open connections at the public listener");
         let help = "How many connections may be open there";
         let connections_max = whole("connections_max", help);
-        let codes_ready = whole("codes_ready", "Mini program codes that lie ready");
-        let codes_wanted = whole("codes_wanted", "How many should lie ready");
         let help = "Codes asked of WeChat in the last minute, of 5000";
         let codes_last_minute = whole("wechat_codes_last_minute", help);
         let help = "Codes A and C used, of 100000 for ever";
@@ -94,8 +95,15 @@ impl Gauges {
         let token_age = fraction("wechat_token_age_seconds", "Age of the access token");
         let help = "How long the access token is still good; 0 where there is none";
         let token_left = fraction("wechat_token_left_seconds", help);
-        let ready: Family<Labels<1>, Gauge> = Family::default();
-        registry.register("ready", "1 for each part that is ready, as /readyz says", ready.clone());
+        let mut labelled = |name: &str, help: &str| {
+            let gauges: Family<Labels<1>, Gauge> = Family::default();
+            registry.register(name, help, gauges.clone());
+            gauges
+        };
+        let help = "Mini program codes that lie ready, by its version";
+        let codes_ready = labelled("codes_ready", help);
+        let codes_wanted = labelled("codes_wanted", "How many should lie ready, by version");
+        let ready = labelled("ready", "1 for each part that is ready, as /readyz says");
         Self {
             waiting_pages,
             tickets_held,
@@ -118,8 +126,11 @@ impl Gauges {
         self.tickets_held.set(whole(now.tickets_held.unwrap_or_default()));
         self.connections.set(whole(now.connections.0));
         self.connections_max.set(whole(now.connections.1));
-        self.codes_ready.set(whole(now.codes.0));
-        self.codes_wanted.set(whole(now.codes.1));
+        for (version, ready) in &now.codes {
+            let version = [label("version", version.word())];
+            self.codes_ready.get_or_create(&version).set(whole(*ready));
+            self.codes_wanted.get_or_create(&version).set(whole(now.codes_wanted));
+        }
         self.token_age.set(seconds(now.token.age));
         self.token_left.set(seconds(now.token.left));
         self.codes_last_minute.set(i64::from(now.quota.unlimited_last_minute));

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::{
+    config::EnvVersion,
     grant::Scopes,
     risk::{Ask, Entry},
     ticket::{Kind, Verdict},
@@ -32,7 +33,8 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
         waiting_pages: 3,
         tickets_held: Some(4),
         connections: (5, 9),
-        codes: (16, 16),
+        codes: [(EnvVersion::Release, 0), (EnvVersion::Trial, 16)].into(),
+        codes_wanted: 16,
         token: wechat::TokenStatus { present: true, age: None, left: None, last_error: None },
         quota: wechat::QuotaUse {
             unlimited_last_minute: 7,
@@ -92,6 +94,9 @@ fn what_has_not_happened_yet_is_zero_and_counts_add_up() {
         "saoma_logouts_total{outcome=\"given_up\"} 0",
         "saoma_waiting_pages 3",
         "saoma_connections_max 9",
+        "saoma_codes_ready{version=\"release\"} 0",
+        "saoma_codes_ready{version=\"trial\"} 16",
+        "saoma_codes_wanted{version=\"release\"} 16",
         "saoma_ready{part=\"wechat\"} 1",
         "saoma_http_request_seconds_count{method=\"GET\",route=\"/healthz\",status=\"2xx\"} 1",
     ] {

@@ -1,11 +1,12 @@
 //! What an owner sees and does in the operators' console.
 
-use saoma::presets;
+use saoma::{config::EnvVersion, presets};
 use serde_json::json;
+use wechat::pretend::Trouble;
 
 use crate::{
     console::{Console, sends},
-    support::{Saoma, param},
+    support::{Saoma, param, until},
 };
 
 #[tokio::test]
@@ -264,6 +265,24 @@ async fn the_overview_counts_what_happened() {
     let text = ann.get("/console").await.unwrap().text();
     assert!(text.contains("<svg") && text.contains("<table>"), "a table stands beside each plot");
     assert!(text.contains("/sns/jscode2session"), "how WeChat's API does");
+}
+
+#[tokio::test]
+async fn the_overview_worries_about_a_pool_that_ran_dry_though_another_is_full() {
+    let saoma = Saoma::starts_with(&[("SAOMA_WECHAT__POOL", "2")]).await;
+    let console = Console::of(&saoma).await;
+    let ann = console.claims("ann").await;
+    saoma.app.codes.also_for([EnvVersion::Trial]);
+    until(|| saoma.app.codes.level() == 4).await;
+    let text = ann.get("/console").await.unwrap().text();
+    assert!(text.contains("4 of 4 ready") && !text.contains("class=\"over\""));
+    saoma.wechat.pretend.trouble(Trouble::on("*").status(503).times(1_000));
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    for _ in 0..2 {
+        browser.opens(&blog.asks()).await.unwrap();
+    }
+    let text = ann.get("/console").await.unwrap().text();
+    assert!(text.contains("2 of 4 ready") && text.contains("class=\"over\""));
 }
 
 #[tokio::test]

@@ -458,17 +458,17 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
             note: l.s("启动后马上就取", "it is fetched right after the start").to_owned(),
         },
     };
-    let pool = u64::try_from(app.settings.wechat.pool).unwrap_or(0);
-    let level = u64::try_from(app.codes.level()).unwrap_or(0);
+    let [level, wanted] =
+        [app.codes.level(), app.codes.wanted()].map(|n| u64::try_from(n).unwrap_or(0));
     let QuotaUse { unlimited_last_minute, for_ever_asked, for_ever_used } = app.wechat.quota();
     let for_ever = for_ever_used.unwrap_or(0).max(for_ever_asked);
     let kept = app.tickets.kept(quota_name(), app.world.now()).await?;
     let asked: Option<(i64, Vec<QuotaRow>)> =
         kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let (asked_at, asked) = asked.unzip();
-    let mut pool = gauge(l, level, pool, l.s("个", "ready"));
+    let mut pool = gauge(l, level, wanted, l.s("个", "ready"));
     // Of codes in hand it is few that are a worry.
-    pool.class = if level == 0 && app.settings.wechat.pool > 0 { "over" } else { "calm" };
+    pool.class = if app.codes.ran_dry() { "over" } else { "calm" };
     let minute = gauge(
         l,
         unlimited_last_minute.into(),
