@@ -1,6 +1,7 @@
 // The server that these tests play speaks as docs/protocol.golden.json does, which saoma's own tests and the page's read too.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { words } from '../app/lib/words.ts'
 import { PhoneServer, golden } from './server.mjs'
 
 let server
@@ -25,6 +26,10 @@ test('a ticket, from the scan to the decision', async () => {
   alike({ ...asked, browser: { ...asked.browser, region: null } }, 'phone.scanned')
   alike(await call('POST', `/tickets/${yes.scene}/approve`, {}, asked.token), 'phone.approved')
   alike(await call('POST', `/tickets/${no.scene}/deny`, {}, (await scan(no)).token), 'phone.denied')
+})
+
+test('every reason that the server has is a sentence in both languages, and there is no other', () => {
+  for (const t of Object.values(words)) assert.deepEqual(Object.keys(t.login.why).sort(), [...golden['phone.why']].sort(), t.language)
 })
 
 test('a site that asks its owner first', async () => {

@@ -316,6 +316,13 @@ describe('what the page shows', () => {
     assert.ok(lines.rows.some(({ value }) => value === t.login.knownNo))
   })
 
+  test('on the phone itself, and for a device, what is told is true and is no warning', () => {
+    const lines = (kind, ...why) => askLines({ ...ASK, kind, why }, t, '')
+    assert.deepEqual(lines('on_phone', 'page_says_phone').notes, ['The page says that it is open on this phone.'])
+    assert.deepEqual(lines('device', 'device').notes, [], 'it stands above the address already')
+    assert.deepEqual(askLines({ ...ASK, kind: 'on_phone', risk: 'raised', why: ['other_system'] }, t, '').warnings, [t.login.why.other_system])
+  })
+
   test('a device is never kept signed in, openid alone is nothing to tick', () => {
     const lines = askLines({ ...ASK, kind: 'device', scopes: ['openid'] }, t, '')
     assert.deepEqual([lines.canRemember, lines.scopes], [false, []])

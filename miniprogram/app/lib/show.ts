@@ -48,6 +48,9 @@ export interface AskLines {
   say: string
 }
 
+/** Plain facts that stand elsewhere on the page already. */
+const SHOWN = new Set(['new_browser', 'other_network', 'device'])
+
 /** What the login page shows. Signals warn and never reassure, so a good sign is a plain line like any other. */
 export function askLines(ask: Ask, t: Words, server: string): AskLines {
   const { browser } = ask
@@ -68,7 +71,7 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
       { label: l.age, value: ago(ask.age, t) },
     ],
     warnings: doubtful ? ask.why.map(sentence) : [],
-    notes: doubtful ? [] : ask.why.filter((why) => why !== 'new_browser' && why !== 'other_network').map(sentence),
+    notes: doubtful ? [] : ask.why.filter((why) => !SHOWN.has(why)).map(sentence),
     raised: ask.risk === 'raised',
     refuse: ask.ask === 'refuse',
     match: ask.ask === 'match',
