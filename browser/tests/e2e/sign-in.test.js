@@ -41,6 +41,12 @@ const approve = async (phone, asked, more = {}) => {
   assert.equal(answer.state, 'approved', `${JSON.stringify(answer)} to ${JSON.stringify(asked)}`);
 };
 
+test('a request that cannot be is refused on a page that may have its style', async () => {
+  await page.goto(`${world.saoma}/oauth2/authorize?client_id=nobody`);
+  await page.getByRole('heading', { name: 'Cannot sign in' }).waitFor();
+  assert.equal(await page.locator('.sign').evaluate((sign) => getComputedStyle(sign).borderRadius), '50%');
+});
+
 test('a code read off the screen, a phone that scans and approves, and the site knows the person', async () => {
   await visit();
   assert.deepEqual(await seriousTroubles(page), []);

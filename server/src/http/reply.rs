@@ -134,6 +134,10 @@ pub(super) async fn spoken(lang: Lang, answering: impl Future<Output = Response>
     answer
 }
 
+/// The policy of a page that only says something: its style is all that it needs.
+const MESSAGE_POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
 #[derive(Template)]
 #[template(path = "console/error.html")]
 struct ConsoleError<'a> {
@@ -166,10 +170,9 @@ pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
     let headers = std::mem::take(response.headers_mut());
     page.headers_mut().extend(headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
     if !page.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
-        // It was turned away before the console's guard; its style is all that it needs.
-        let policy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+        // It was turned away before the console's guard.
         page.headers_mut()
-            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+            .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(MESSAGE_POLICY));
     }
     page
 }
@@ -248,6 +251,9 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
         ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(MESSAGE_POLICY));
     response.extensions_mut().insert(Refused(row.code));
     if let Some(after) = error.retry_after {
         response

@@ -50,6 +50,19 @@ async fn no_answer_goes_without_its_headers() {
 }
 
 #[tokio::test]
+async fn a_page_that_refuses_may_have_its_style() {
+    let play = Play::new().await;
+    let browser = play.browser("192.0.2.1");
+    for path in ["/oauth2/authorize?client_id=nobody", "/oauth2/logout?id_token_hint=nonsense"] {
+        let page = browser.get(path).await.unwrap();
+        assert!(page.text().contains("/assets/page.css"), "{path}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("style-src 'self'; img-src 'self'"), "{path}: {policy}");
+        assert!(!policy.contains("script-src"), "{path}: {policy}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_secret_is_kept_by_nobody_on_the_way() {
     let play = Play::new().await;
     let browser = play.browser("192.0.2.1");
