@@ -1,5 +1,6 @@
 // The server that these tests play speaks as docs/protocol.golden.json does, which saoma's own tests and the page's read too.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { words } from '../app/lib/words.ts'
 import { PhoneServer, golden } from './server.mjs'
@@ -30,6 +31,13 @@ test('a ticket, from the scan to the decision', async () => {
 
 test('every reason that the server has is a sentence in both languages, and there is no other', () => {
   for (const t of Object.values(words)) assert.deepEqual(Object.keys(t.login.why).sort(), [...golden['phone.why']].sort(), t.language)
+})
+
+test('where pages send people with their digits, the home page has a card of that name', () => {
+  for (const name of ['digits', 'device']) {
+    const page = readFileSync(new URL(`../../server/templates/${name}.html`, import.meta.url), 'utf8')
+    for (const t of Object.values(words)) assert.ok(page.includes(`“${t.home.digits}”`), `${name}: ${t.home.digits}`)
+  }
 })
 
 test('a site that asks its owner first', async () => {
