@@ -138,7 +138,7 @@ describe('failures', () => {
     ]
     const ours = [
       'domain_not_listed', 'tls', 'timeout', 'offline', 'unreachable', 'interrupted', 'privacy_refused', 'wx_login_failed',
-      'browse_only', 'camera_refused', 'scanner_failed', 'not_our_code', 'not_saoma', 'share_failed', 'unexpected',
+      'browse_only', 'camera_refused', 'scanner_failed', 'not_our_code', 'wrong_digits', 'not_saoma', 'share_failed', 'unexpected',
     ]
     for (const t of Object.values(words)) {
       const said = new Set()
@@ -282,6 +282,14 @@ describe('one sign-in', () => {
     assert.equal(it.step.ask.scene, OTHER)
   })
 
+  test('digits that lead nowhere are looked at again; a code that leads nowhere is scanned anew', async () => {
+    const { it } = flow({ scan: new Failure('no_such_ticket'), scanDigits: new Failure('no_such_ticket') })
+    await it.open({ digits: '12345678' })
+    assert.equal(it.step.failure.code, 'wrong_digits')
+    await it.open(arrival)
+    assert.equal(it.step.failure.code, 'no_such_ticket')
+  })
+
   test('robots and the Moments preview ask nothing', async () => {
     for (const [arrivals, is] of [[{ robot: true }, 'robot'], [{ browseOnly: true }, 'failed']]) {
       const { it, called } = flow({ scan: ASK }, arrivals)
@@ -318,9 +326,18 @@ describe('what the page shows', () => {
 
   test('on the phone itself, and for a device, what is told is true and is no warning', () => {
     const lines = (kind, ...why) => askLines({ ...ASK, kind, why }, t, '')
-    assert.deepEqual(lines('on_phone', 'page_says_phone').notes, ['The page says that it is open on this phone.'])
+    assert.deepEqual(lines('on_phone', 'page_says_phone').notes, ['The page says it is on this phone.'])
     assert.deepEqual(lines('device', 'device').notes, [], 'it stands above the address already')
     assert.deepEqual(askLines({ ...ASK, kind: 'on_phone', risk: 'raised', why: ['other_system'] }, t, '').warnings, [t.login.why.other_system])
+  })
+
+  test('no word of a page or a browser where a device waits, nor of a computer where there may be none', () => {
+    for (const t of Object.values(words)) {
+      const { hostLabel, only, rows } = askLines({ ...ASK, kind: 'device', browser: { name: 'Kodi', os: '', region: null, known: false, same_network: false } }, t, '')
+      assert.doesNotMatch([hostLabel, only, ...rows.flatMap(Object.values)].join(' '), /网页|浏览器|page|browser/i)
+      const { refusedHow, rememberHint, leave, deniedBody } = t.login
+      assert.doesNotMatch([refusedHow, rememberHint, leave, deniedBody].join(' '), /网页|电脑|(this|the|that) page|computer/i)
+    }
   })
 
   test('a device is never kept signed in, openid alone is nothing to tick', () => {

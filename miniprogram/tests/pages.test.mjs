@@ -39,6 +39,22 @@ const STATES = {
     await phone.open({ scene: server.ticket({ kind: 'device', scopes: ['openid'], browser: { name: null, os: null, region: null, known: null, same_network: null }, age: 200, person: { nickname: '小安', avatar: null } }).scene })
     await phone.sees(t.login.deviceCode)
   },
+  'login-device-done': async (phone, t, server) => {
+    await phone.open({ scene: server.ticket({ kind: 'device', why: ['device', 'first_time'] }).scene })
+    await phone.sees(t.login.ownDeviceOnly)
+    await phone.tap(t.login.approve)
+    await phone.sees(t.login.leave)
+  },
+  'login-on-phone': async (phone, t, server) => {
+    await phone.open({ scene: server.ticket({ kind: 'on_phone', why: ['first_time', 'page_says_phone'] }).scene })
+    await phone.sees(t.login.why.page_says_phone)
+  },
+  'login-wrong-digits': async (phone, t) => {
+    await phone.openHome()
+    await phone.page.getByLabel(t.home.digitsLabel).fill('1234 5678')
+    await phone.tap(t.home.digitsGo)
+    await phone.sees(t.failures.wrong_digits.say)
+  },
   'login-ask-owner': async (phone, t, server) => {
     const say = t.language === 'zh' ? '站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。' : 'The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.'
     await phone.open({ scene: server.ticket({ admission: 'ask', say }).scene })

@@ -53,7 +53,9 @@ export class LoginFlow {
         : await this.api.scan(arrival.ticket, arrival.entry)
       next = { is: 'asking', ask, until: this.now() + ask.expires_in * 1000 }
     } catch (thrown) {
-      const failure = failureOf(thrown)
+      let failure = failureOf(thrown)
+      // Who typed has no code to scan anew: they look at the digits again.
+      if ('digits' in arrival && failure.code === 'no_such_ticket') failure = new Refusal('wrong_digits')
       next = { is: 'failed', failure, again: ofTheNetwork(failure) || WORTH_ANOTHER_SCAN.has(failure.code) }
     }
     if (round === this.round) this.go(next)

@@ -31,6 +31,8 @@ export interface AskLines {
   siteHost: string
   host: string
   hostLabel: string
+  /** When a yes is right. */
+  only: string
   logo: string
   rows: { label: string; value: string }[]
   /** Reasons for doubt, shown before everything else where risk is raised. */
@@ -48,30 +50,29 @@ export interface AskLines {
   say: string
 }
 
-/** Plain facts that stand elsewhere on the page already. */
-const SHOWN = new Set(['new_browser', 'other_network', 'device'])
-
 /** What the login page shows. Signals warn and never reassure, so a good sign is a plain line like any other. */
 export function askLines(ask: Ask, t: Words, server: string): AskLines {
   const { browser } = ask
   const l = t.login
+  const device = ask.kind === 'device'
   const sentence = (why: string) => l.why[why] ?? fill(l.whyOther, { why })
   const doubtful = ask.risk === 'raised' || ask.ask === 'refuse'
   return {
     site: ask.site.name,
     siteHost: ask.site.host === ask.page.host ? '' : ask.site.host,
     host: ask.page.host,
-    hostLabel: ask.kind === 'device' ? l.deviceCode : l.addressBar,
+    hostLabel: device ? l.deviceCode : l.addressBar,
+    only: device ? l.ownDeviceOnly : l.ownPageOnly,
     logo: ask.site.logo ? server + ask.site.logo : '',
     rows: [
-      { label: l.browser, value: browserName(browser, t) },
-      ...(browser.known === null ? [] : [{ label: l.known, value: browser.known ? l.knownYes : l.knownNo }]),
-      { label: l.region, value: browser.region ?? l.unknownRegion },
-      { label: l.network, value: browser.same_network === null ? l.unknownNetwork : browser.same_network ? l.sameNetwork : l.otherNetwork },
+      { label: device ? l.device : l.browser, value: browserName(browser, t) },
+      ...(device || browser.known === null ? [] : [{ label: l.known, value: browser.known ? l.knownYes : l.knownNo }]),
+      { label: l.region, value: browser.region ?? l.unknown },
+      { label: l.network, value: browser.same_network === null ? l.unknown : browser.same_network ? l.sameNetwork : l.otherNetwork },
       { label: l.age, value: ago(ask.age, t) },
     ],
     warnings: doubtful ? ask.why.map(sentence) : [],
-    notes: doubtful ? [] : ask.why.filter((why) => !SHOWN.has(why)).map(sentence),
+    notes: doubtful ? [] : ask.why.filter((why) => !['new_browser', 'other_network', 'device'].includes(why)).map(sentence),
     raised: ask.risk === 'raised',
     refuse: ask.ask === 'refuse',
     match: ask.ask === 'match',
@@ -81,7 +82,7 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
       ...(ask.site.contact ? [fill(l.contact, { contact: ask.site.contact })] : []),
       ...(ask.site.privacy_url ? [fill(l.privacyPolicy, { url: ask.site.privacy_url })] : []),
     ],
-    canRemember: ask.kind !== 'device' && ask.risk === 'low' && ask.ask !== 'refuse',
+    canRemember: !device && ask.risk === 'low' && ask.ask !== 'refuse',
     person: ask.person?.nickname ?? '',
     say: ask.say ?? '',
   }
@@ -90,7 +91,7 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
 export function browserName(browser: Browser, t: Words): string {
   const { name, os } = browser
   if (name && os) return fill(t.login.on, { name, os })
-  return name ?? os ?? t.login.unknownBrowser
+  return name || os || t.login.unknownBrowser
 }
 
 export function ago(seconds: number, t: Words): string {

@@ -15,7 +15,6 @@ Page({
     sites: config.sites,
     what: config.sites.length > 0 ? t.home.what : t.home.anySite,
     steps: [t.home.step1, t.home.step2, t.home.step3],
-    version: config.version,
     filing: config.filing,
     digits: '',
     digitsWrong: false,

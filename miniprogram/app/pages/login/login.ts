@@ -86,7 +86,7 @@ Page({
         break
       case 'approved':
         show.resultTitle = t.login.done
-        show.result = fill(step.ask.kind === 'device' ? t.login.doneDevice : t.login.doneBody, { site: step.ask.site.name })
+        show.result = fill(t.login.doneBody, { site: step.ask.site.name })
         break
       case 'denied':
         show.resultTitle = t.login.denied
