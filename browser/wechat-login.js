@@ -42,7 +42,6 @@ img,::slotted(img){display:block;width:100%;height:100%}
 [part=cover]{position:absolute;inset:0;place-content:center;color:var(--t);background:var(--saoma-surface,var(--c))}
 [part=icon],[part=avatar]{width:2em;height:2em;border-radius:50%;font-size:28px;line-height:2;background:var(--l)}
 [part=match]{font-size:56px}
-[part=status]{margin:0}
 button,a{font:inherit;border:0;border-radius:99px;padding:10px 22px;color:#fff;background:var(--saoma-accent,#07803f);text-decoration:none}
 :host([data-state=scanned]) button{background:none;color:inherit;text-decoration:underline}`);
 
@@ -54,14 +53,14 @@ const make = (tag, props, ...kids) => {
 
 const login = (element, internals) => {
   let at, seen, hosted, stay, request, ticket, key, verifier;
-  let next, timer, wire, turn = 0; // next: what to do once looked at.
+  let next, timer, wire, once, turn = 0; // next: what to do once looked at.
   let renewals, tries, misses = 0, way = 0; // way: WebSocket, events, poll.
 
   const picture = make('img', { part: 'code' });
   const cover = make('div', { part: 'cover' });
   const box = make('div', { part: 'qr' }, make('slot', { name: 'code' }, picture), cover);
-  const status = make('p', { part: 'status', role: 'status', ariaLive: 'polite' });
-  const button = make('button', { part: 'refresh', type: 'button' });
+  const status = make('div', { part: 'status', role: 'status', ariaLive: 'polite' });
+  const button = make('button', { part: 'refresh' });
   const link = make('a', { part: 'handover', target: '_top' });
   const frame = make('div', { part: 'frame', tabIndex: -1 }, box, status, button, link, make('slot'));
   const root = element.attachShadow({ mode: 'open' });
@@ -75,14 +74,13 @@ const login = (element, internals) => {
   const fire = (name, detail) => element.dispatchEvent(new CustomEvent('saoma-' + name, { detail, bubbles: true, composed: true, cancelable: true }));
 
   const show = (now) => {
-    const words = WORDS[lang()];
+    const { alt, [now]: [text, act, type] } = WORDS[lang()];
     const { match, person } = now === 'scanned' ? seen : {};
-    const [text, act, type] = words[now];
     const held = root.activeElement === button;
     at = element.dataset.state = now;
-    image().alt = words.alt;
+    image().alt = alt;
     cover.replaceChildren(
-      person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : match ? '' : make('span', { part: 'icon' }, ICONS[now] ?? ''),
+      person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : make('span', { part: 'icon' }, match ? '' : ICONS[now] ?? ''),
       make('span', { part: 'name' }, person?.nickname ?? ''),
       make('span', { part: 'match' }, match ?? ''),
     );
@@ -91,8 +89,8 @@ const login = (element, internals) => {
     box.hidden = !link.hidden || (cover.hidden && !image().getAttribute('src'));
     button.hidden = !act || !link.hidden;
     button.textContent = link.textContent = act;
-    const sentence = match ? type.replace('#', match) : text;
-    if (status.textContent !== sentence) status.textContent = sentence;
+    const said = match ? type.replace('#', match) : text;
+    if (status.textContent !== said) status.textContent = said;
     if (held && button.hidden) frame.focus();
   };
 
@@ -108,7 +106,7 @@ const login = (element, internals) => {
     throw { ...json, status: answer.status, wait: answer.headers.get('retry-after') * 1e3 || 0 };
   };
 
-  // One thing at a time: the answer to an earlier one is ignored.
+  // Earlier answers are ignored.
   const cut = (what) => {
     clearTimeout(timer);
     wire?.close();
@@ -117,17 +115,19 @@ const login = (element, internals) => {
     return ++turn;
   };
   const step = (what, path, then, body) => {
+    if (once === turn) return; // Twice undoes itself.
     const mine = cut(what);
+    if (body && what !== claim) once = mine;
     ask(path, body).then((answer) => mine === turn && then(answer), (error) => mine === turn && trouble(error));
   };
   const stop = (now) => {
     cut();
     show(now);
   };
-  // Full jitter; while nobody looks, not at all.
+  // Not while nobody looks.
   const later = (what, least = 0) => {
     cut(what);
-    timer = setTimeout(() => document.hidden || what(), Math.max(least, Math.random() * Math.min(3e4, 500 * 2 ** tries++)));
+    timer = setTimeout(() => document.hidden || what(), least + Math.random() * Math.min(3e4, 500 * 2 ** tries++));
   };
 
   const open = () => {
@@ -140,10 +140,9 @@ const login = (element, internals) => {
   }, { key });
   const take = (fresh) => {
     const { code_url } = fresh;
-    ticket = fresh.ticket;
-    key = fresh.key;
+    ({ ticket, key } = fresh);
     if (hosted) element.setAttribute('ticket', ticket);
-    if (code_url !== undefined) image().setAttribute('src', code_url ? src() + code_url : '');
+    if (code_url !== undefined) image().src = code_url ? src() + code_url : '';
     seen = { state: 'waiting' };
     show('waiting');
     fire('ready', { ticket });
@@ -173,7 +172,7 @@ const login = (element, internals) => {
     wire.onerror = wire.onclose = lost;
   };
   const look = () => step(look, '/' + ticket, (now) => {
-    if (misses > 1) way++, misses = 0; // Cut off twice while the server answers.
+    if (misses > 1) way++, misses = 0; // Cut off twice.
     see(now);
     if (next === look) watch();
   });
@@ -221,7 +220,7 @@ const login = (element, internals) => {
       fire('error', { code, detail });
     }
   };
-  // An unknown ticket. A page just reloaded is not reloaded again.
+  // A page just reloaded is not reloaded again.
   const gone = () => {
     cut(gone);
     if (document.hidden) return;
@@ -245,9 +244,9 @@ const login = (element, internals) => {
   };
   const start = async () => {
     const mine = cut();
-    const on = (stay = new AbortController());
-    for (const name of ['visibilitychange', 'pageshow', 'online']) addEventListener(name, wake, on);
-    addEventListener('offline', () => next === look && show('offline'), on);
+    stay = new AbortController();
+    for (const name of ['visibilitychange', 'pageshow', 'online']) addEventListener(name, wake, stay);
+    addEventListener('offline', () => next === look && show('offline'), stay);
     renewals = tries = 0;
     if ((hosted = get('ticket'))) return take({ ticket: hosted });
 
@@ -258,11 +257,11 @@ const login = (element, internals) => {
     if (verifier) {
       const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(verifier));
       if (mine !== turn) return;
-      request.code_challenge = btoa(String.fromCharCode(...new Uint8Array(hash))).replace(/[+/=]/g, (sign) => ({ '+': '-', '/': '_' })[sign] ?? '');
+      request.code_challenge = btoa(String.fromCharCode(...new Uint8Array(hash))).replace(/\+/g, '-').replace(/\//g, '_').replace('=', '');
       request.state ??= crypto.randomUUID();
     }
     if (!/Mobi/.test(navigator.userAgent)) return open();
-    // On a phone the hosted page takes over.
+    // Phones: the hosted page.
     link.href = `${src()}/oauth2/authorize?${new URLSearchParams({ response_type: 'code', ...request })}`;
     link.onclick = () => {
       if (verifier) sessionStorage.setItem('saoma:' + request.state, verifier);

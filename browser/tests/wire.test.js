@@ -217,6 +217,39 @@ test('a renewal that comes too late finds the phone has scanned', async () => {
   await inState(page, 'scanned');
 });
 
+// A phone that is unlocked says all of this at once; what is called by then is answered only after.
+const wakesUpDuring = async (pattern, act) => {
+  let answer;
+  const woken = new Promise((done) => (answer = done));
+  await page.route(pattern, (route) => woken.then(() => route.continue()));
+  const first = page.waitForRequest(pattern);
+  await act();
+  await first;
+  await page.evaluate(() => {
+    dispatchEvent(new Event('online'));
+    dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }));
+  });
+  answer();
+  await inState(page, 'waiting');
+  await saoma.last.listening;
+};
+
+test('a page that wakes up renews once, whatever wakes it, and shows what it got', async () => {
+  await visit();
+  await saoma.last.listening;
+  await turnAway(page);
+  saoma.last.expire();
+  await inState(page, 'expired');
+  await wakesUpDuring(/renew$/, () => lookAgain(page));
+  assert.equal(saoma.count(/POST .*renew$/), 1);
+  assert.equal(saoma.count(/POST \/api\/tickets$/), 1);
+});
+
+test('a page that wakes up while it opens a ticket opens no second', async () => {
+  await wakesUpDuring(/api\/tickets$/, () => page.goto(site.origin));
+  assert.equal(saoma.count(/POST \/api\/tickets$/), 1);
+});
+
 test('auto-refresh="false" leaves the renewal to the person', async () => {
   await visit();
   await page.evaluate(() => document.querySelector('wechat-login').setAttribute('auto-refresh', 'false'));
