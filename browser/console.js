@@ -20,6 +20,7 @@ take();
 addEventListener('hashchange', take); // Pasted where the page is open already.
 
 for (const button of document.querySelectorAll('[data-copy]')) {
+  const label = button.textContent;
   button.hidden = false;
   button.addEventListener('click', async () => {
     const text = document.getElementById(button.dataset.copy);
@@ -29,7 +30,6 @@ for (const button of document.querySelectorAll('[data-copy]')) {
       getSelection().selectAllChildren(text); // Then at least it can be copied by hand.
       return;
     }
-    const label = button.textContent;
     button.textContent = button.dataset.done;
     setTimeout(() => (button.textContent = label), 2000);
   });

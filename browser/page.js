@@ -2,7 +2,9 @@
 
 const element = document.querySelector('wechat-login');
 const digits = document.querySelector('.digits');
-const page = document.querySelector('main');
+const [ask, shown, output, copy] = ['[data-ask]', '[data-shown]', 'output', '[data-copy]'].map((part) => digits?.querySelector(part));
+const label = copy?.textContent;
+const page = document.querySelector('.login');
 const save = document.querySelector('.save');
 const address = location.pathname + location.search;
 
@@ -51,30 +53,31 @@ async function takeUpAgain() {
 async function showDigits() {
   const ticket = element.getAttribute('ticket');
   const answer = await post(ticket, 'digits').catch(() => null);
-  if (!answer?.ok) {
-    digits.hidden = true; // The picture is still there.
-    return;
-  }
-  const made = await answer.json();
+  const made = answer?.ok && (await answer.json());
   if (ticket !== element.getAttribute('ticket')) return;
-  digits.dataset.now = '';
-  digits.querySelector('output').textContent = made.digits.replace(/^(\d{4})(\d{4})$/, '$1 $2');
-  digits.querySelector('[data-shown]').hidden = false;
-  const ask = digits.querySelector('[data-ask]');
-  if (ask) ask.hidden = true;
+  shown.hidden = !made; // Those of an earlier ticket lead nowhere.
+  if (made) {
+    digits.dataset.now = '';
+    // After it is shown: what is filled while it is hidden is not said aloud.
+    output.textContent = made.digits.replace(/^(\d{4})(\d{4})$/, '$1 $2');
+    if (ask?.matches(':focus')) copy.focus();
+  }
+  if (ask) ask.hidden = !shown.hidden;
 }
+// Digits that did not come are asked for again.
+const askAgain = () => {
+  if (!digits.hidden && 'now' in digits.dataset && shown.hidden && !document.hidden) showDigits();
+};
 
-async function copyDigits(button) {
-  const output = digits.querySelector('output');
+async function copyDigits() {
   try {
     await navigator.clipboard.writeText(output.textContent.replace(' ', ''));
   } catch {
     getSelection().selectAllChildren(output); // Then at least they can be copied by hand.
     return;
   }
-  const label = button.textContent;
-  button.textContent = button.dataset.done;
-  setTimeout(() => (button.textContent = label), 2000);
+  copy.textContent = copy.dataset.done;
+  setTimeout(() => (copy.textContent = label), 2000);
 }
 
 // What is only of use while nobody has scanned goes by the state, see page.css.
@@ -90,8 +93,11 @@ element.addEventListener('saoma-ready', ({ detail }) => {
 });
 for (const end of ['approved', 'denied']) element.addEventListener(`saoma-${end}`, () => kept.write(null));
 
-digits?.querySelector('[data-ask]')?.addEventListener('click', showDigits);
-digits?.querySelector('[data-copy]').addEventListener('click', (event) => copyDigits(event.currentTarget));
+if (digits) {
+  ask?.addEventListener('click', showDigits);
+  copy.addEventListener('click', copyDigits);
+  for (const name of ['online', 'visibilitychange']) addEventListener(name, askAgain);
+}
 // A no that no person said: the owner's word is missing, and the page says whose turn it is.
 element.addEventListener('saoma-denied', ({ detail }) => {
   page.dataset.denied = '';

@@ -380,6 +380,49 @@ test('on a phone the digits come first, can be copied, and are renewed with the 
   assert.equal(await page.locator('.save').getAttribute('href'), `/api/tickets/${saoma.last.id}/code`);
 });
 
+test('digits that did not come are asked for again when the net is back or the page is looked at', async () => {
+  await context.close();
+  await use(PHONE);
+  saoma.hasCode = false; // Nothing else is left.
+  saoma.fail(/POST .*digits$/, 503, 2);
+  await Promise.all([page.waitForResponse(/digits$/), visit()]);
+  await Promise.all([page.waitForResponse(/digits$/), page.evaluate(() => dispatchEvent(new Event('online')))]);
+  await turnAway(page);
+  await lookAgain(page);
+  await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  assert.equal(saoma.count(/digits$/), 3);
+});
+
+test('on a desktop a refusal leaves the button; the digits take its focus', async () => {
+  await visit();
+  saoma.fail(/POST .*digits$/, 429);
+  const ask = page.getByRole('button', { name: 'Cannot scan? Use digits' });
+  await ask.focus();
+  await Promise.all([page.waitForResponse(/digits$/), page.keyboard.press('Enter')]);
+  assert.ok(await ask.isVisible());
+  await page.evaluate(() => {
+    window.changes = [];
+    new MutationObserver((seen) => changes.push(...seen.map(({ type }) => type))).observe(document.querySelector('[data-shown]'), { subtree: true, childList: true, attributeFilter: ['hidden'] });
+  });
+  await page.keyboard.press('Enter');
+  await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Copy the digits');
+  assert.deepEqual(await page.evaluate(() => changes), ['attributes', 'childList'], 'shown first and filled then, or nobody hears it');
+});
+
+test('a second tap on the copy button within its two seconds does not keep its word for ever', async () => {
+  await context.close();
+  await use({ ...PHONE, permissions: ['clipboard-read', 'clipboard-write'] });
+  await page.clock.install();
+  await visit();
+  await page.locator('output').filter({ hasText: /\d/ }).waitFor();
+  await page.getByRole('button', { name: 'Copy the digits' }).tap();
+  await page.clock.runFor(1_500);
+  await page.getByRole('button', { name: 'Copied' }).tap();
+  await page.clock.runFor(5_000);
+  assert.equal(await page.locator('[data-copy]').textContent(), 'Copy the digits');
+});
+
 test('on a phone the person goes to WeChat and back: the page has slept, and is signed in when it is looked at', async () => {
   await context.close();
   await use(PHONE);
