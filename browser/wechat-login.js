@@ -78,7 +78,9 @@ const login = (element, internals) => {
     const { match, person } = now === 'scanned' ? seen : {};
     const held = root.activeElement === button;
     at = element.dataset.state = now;
-    image().alt = alt;
+    const img = image();
+    img.alt = alt;
+    img.onerror = () => setTimeout(() => show(at), pause());
     cover.replaceChildren(
       person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : make('span', { part: 'icon' }, match ? '' : ICONS[now] ?? ''),
       make('span', { part: 'name' }, person?.nickname ?? ''),
@@ -86,7 +88,8 @@ const login = (element, internals) => {
     );
     cover.hidden = now === 'waiting';
     link.hidden = now !== 'phone';
-    box.hidden = !link.hidden || (cover.hidden && !image().getAttribute('src'));
+    box.hidden = !link.hidden || (cover.hidden && !img.getAttribute('src'));
+    if (cover.hidden && !box.hidden && img.complete && !img.naturalWidth) img.src += ''; // It did not come.
     button.hidden = !act || !link.hidden;
     button.textContent = link.textContent = act;
     const said = match ? type.replace('#', match) : text;
@@ -124,10 +127,11 @@ const login = (element, internals) => {
     cut();
     show(now);
   };
+  const pause = () => Math.random() * Math.min(3e4, 500 * 2 ** tries++);
   // Not while nobody looks.
   const later = (what, least = 0) => {
     cut(what);
-    timer = setTimeout(() => document.hidden || what(), least + Math.random() * Math.min(3e4, 500 * 2 ** tries++));
+    timer = setTimeout(() => document.hidden || what(), least + pause());
   };
 
   const open = () => {

@@ -245,6 +245,13 @@ test('a reload keeps the ticket that a phone may be looking at, and lets the new
   assert.equal((await arrived()).code, first.code);
 });
 
+test('a picture that was lost before the script ran is asked for again', async () => {
+  saoma.fail(/GET .*code$/, 502);
+  await visit();
+  await page.waitForFunction(() => document.querySelector('wechat-login img').naturalWidth);
+  assert.match(await read(), /scene=/);
+});
+
 test('after a reload the same code is on the screen', async () => {
   await visit();
   const code = await read();

@@ -109,6 +109,22 @@ test('the socket is cut between scan and approval: nothing is missed', async () 
   assert.deepEqual((await heard(page)).map(({ name }) => name), ['ready', 'scanned', 'approved']);
 });
 
+test('a picture that did not come is asked for again by itself, and at once when the page wakes up', async () => {
+  const loaded = () => page.waitForFunction(() => document.querySelector('wechat-login').shadowRoot.querySelector('[part=code]').naturalWidth);
+  saoma.fail(/GET .*code$/, 502, 2);
+  await visit();
+  await loaded();
+  assert.equal(saoma.count(/GET .*code$/), 3);
+
+  await page.clock.install();
+  saoma.fail(/GET .*code$/, 502);
+  await page.reload();
+  await called(/GET .*code$/, 4);
+  await saoma.last.listening;
+  await page.evaluate(() => dispatchEvent(new Event('online')));
+  await loaded();
+});
+
 test('offline is shown at once, and all goes on when the net is back', async () => {
   await visit();
   const ticket = saoma.last;
