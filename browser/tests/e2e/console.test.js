@@ -113,9 +113,40 @@ test('the first owner: the printed link, a scan, the number, and the console is 
   await page.getByText('preferred_username').first().waitFor();
   assert.deepEqual(await seriousTroubles(page), []);
 
+  await page.goto(`${fresh.console}/console/sites`);
+  const handset = await browser.newContext({ ...PHONE, locale: 'en-GB', storageState: await context.storageState() });
+  t.after(() => handset.close());
+  const held = await handset.newPage();
+  await held.goto(`${fresh.console}/console/sites/blog/try`);
+  const digits = held.locator('.digits output').filter({ hasText: /\d/ });
+  await digits.waitFor();
+  assert.equal((await phone.type((await digits.textContent()).replace(' ', ''))).status, 200);
+  await inState(held, 'scanned');
+  assert.equal(await digits.isVisible(), false, 'once scanned they are of no use');
+
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('heading', { name: 'Sign in to the console' }).waitFor();
   assert.deepEqual(wrong, []);
+});
+
+test('magnified, the way out can be reached, and every field of a filter stands on the screen', async (t) => {
+  const context = await browser.newContext({ locale: 'en-GB' });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await comeIn(page, busy);
+  await page.setViewportSize({ width: 910, height: 413 });
+  await page.goto(`${busy.console}/console/settings`);
+  const out = page.getByRole('button', { name: 'Sign out' });
+  await out.scrollIntoViewIfNeeded();
+  const { y, height } = await out.boundingBox();
+  assert.ok(y >= 0 && y + height <= 413, `from ${y} on`);
+  await page.setViewportSize({ width: 320, height: 700 });
+  await page.goto(`${busy.console}/console/audit`);
+  for (const field of await page.locator('.filter :is(input, select)').all()) {
+    const { x, width } = await field.boundingBox();
+    assert.ok(x >= 0 && x + width <= 320, `${await field.getAttribute('id')} ends at ${x + width}`);
+    if (await field.getAttribute('type') === 'date') assert.ok(width >= 168, 'a date can be read');
+  }
 });
 
 test('by keyboard alone: to the content, through the parts, into a folded table', async (t) => {
