@@ -360,14 +360,16 @@ impl Settings {
     ) -> Result<Self, Faults> {
         let written = match file {
             Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                format!("cannot read {}: {error}; give the file with --config", path.display())
+                let path = path.display().to_string();
+                format!("cannot read {path:?}: {error}; give the file with --config")
             })?,
             None => String::new(),
         };
         let name =
             file.map_or_else(|| "the settings".to_owned(), |path| path.display().to_string());
-        let given: Table =
-            written.parse().map_err(|error| format!("{name} is not TOML: {error}"))?;
+        let given: Table = written
+            .parse()
+            .map_err(|error| format!("{name:?} is not TOML: {}", told(&error, &written)))?;
         let mut table = defaults();
         let mut faults = unknown_keys(&given);
         let mut sources: BTreeMap<String, Source> =
@@ -380,7 +382,7 @@ impl Settings {
         let in_force = InForce::of(&table, &sources);
         let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-                format!("{} is wrong: {}", error.path(), error.inner().to_string().trim_end())
+                format!("{} is wrong: {}", error.path(), without_value(error.inner().message()))
             })?;
         settings.in_force = in_force;
         let read =
@@ -464,6 +466,22 @@ impl Settings {
     /// Whether saoma ends TLS by itself.
     pub fn ends_tls(&self) -> bool {
         !self.tls.cert.is_empty() || self.acme.on
+    }
+}
+
+/// What is wrong with a text and where, without the line itself: it may hold a secret.
+fn told(error: &toml::de::Error, written: &str) -> String {
+    let before = error.span().and_then(|span| written.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
+}
+
+/// What a setting should have been, without what it is: that may be a secret.
+fn without_value(message: &str) -> String {
+    match message.rsplit_once(", expected ") {
+        Some((_, wanted)) => format!("expected {wanted}"),
+        None => message.to_owned(),
     }
 }
 

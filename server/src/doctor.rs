@@ -67,11 +67,18 @@ pub struct Finding {
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub todo: Option<Todo>,
+    /// Names in it that are somebody's alone: a report leaves them out.
+    #[serde(skip)]
+    pub names: Vec<String>,
 }
 
 impl Finding {
     fn ok(check: &'static str, said: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, said: said.into(), todo: None }
+        Self { check, verdict: Verdict::Ok, said: said.into(), todo: None, names: Vec::new() }
+    }
+
+    fn naming(self, names: impl IntoIterator<Item = String>) -> Self {
+        Self { names: names.into_iter().collect(), ..self }
     }
 
     fn skipped(check: &'static str, said: impl Into<String>) -> Self {
@@ -138,7 +145,7 @@ impl Doctor {
 
 impl Doctor {
     /// All sites: those of the settings, and those that commands registered.
-    async fn sites(&self) -> Vec<Site> {
+    pub async fn sites(&self) -> Vec<Site> {
         let mut sites = self.settings.sites.clone();
         // A database that does not answer is a finding of its own.
         if let Ok(Some(store)) = &self.store {
@@ -183,7 +190,7 @@ pub fn is_broken(found: &[Finding]) -> bool {
 /// The findings for people.
 pub fn text(found: &[Finding]) -> String {
     let mut text = String::new();
-    for Finding { check, verdict, said, todo } in found {
+    for Finding { check, verdict, said, todo, .. } in found {
         let mark = match verdict {
             Verdict::Ok => "ok     ",
             Verdict::Warning => "warning",

@@ -63,14 +63,16 @@ pub async fn run(given: &Given, loaded: impl Future<Output = Loaded>) -> Result<
             let (roots, dns) = (Roots::Machine, Dns::Machine);
             let doctor = Doctor { settings, world, store, roots, dns, hold };
             let scanned = match given.scan {
-                true => doctor.scan(&given.picture, std::io::stdout()).await?,
+                true => doctor.scan(&given.picture, Out).await?,
                 false => Vec::new(),
             };
             let found = match given.scan && !given.report {
                 true => Vec::new(),
                 false => during(&doctor.world, "looking", || None, doctor.examine()).await,
             };
-            (Some(doctor.settings), found, scanned)
+            // What the report must not name.
+            let sites = doctor.sites().await;
+            (Some(Settings { sites, ..doctor.settings }), found, scanned)
         }
     };
     let text = if given.report {

@@ -104,7 +104,7 @@ pub(super) fn overlay(
                         (secret.to_owned(), content.trim_end_matches(['\r', '\n']).to_owned())
                     }
                     Err(error) => {
-                        faults.push(format!("{name}: cannot read {text}: {error}"));
+                        faults.push(format!("{name}: cannot read {text:?}: {error}"));
                         continue;
                     }
                 },

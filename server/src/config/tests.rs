@@ -129,6 +129,18 @@ fn a_wrong_type_names_its_setting() {
 }
 
 #[test]
+fn secrets_stay_out_of_what_is_said_of_mistakes() {
+    let said = fault(&ENOUGH.replace("\"s\"", "hush-hush"), &[]);
+    assert!(said.contains("line 4, column 10: ") && said.contains("quoted"), "{said}");
+    assert!(!said.contains("hush"), "{said}");
+    let said = fault(&ENOUGH.replace("\"s\"", "998877"), &[]);
+    assert!(said.contains("wechat.secret is wrong: expected a string"), "{said}");
+    let said = fault(ENOUGH, &[("SAOMA_NEIGHBOURS__SECRETS", "shop:hush, expected hush")]);
+    assert!(said.contains("neighbours.secrets is wrong: expected a sequence"), "{said}");
+    assert!(!said.contains("hush"), "{said}");
+}
+
+#[test]
 fn secrets_stay_out_of_debug() {
     let settings = load(&ENOUGH.replace("\"s\"", "\"hush-hush\""), &[]).unwrap();
     assert!(!format!("{settings:?}").contains("hush-hush"));

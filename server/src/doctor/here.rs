@@ -57,7 +57,8 @@ async fn database(
                 "Set wechat.appid back, or give the other mini program a database of its own. People are found by AppID and openid; another AppID gives everybody another openid.",
                 "请改回 wechat.appid，或为另一个小程序使用单独的数据库。用户由 AppID 和 openid 识别，换 AppID 后每个人的 openid 都不同。",
             ),
-        ),
+        )
+        .naming(known),
     };
     vec![Finding::ok("store", format!("{name} answers")), appid]
 }

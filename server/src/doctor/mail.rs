@@ -46,7 +46,11 @@ pub(super) async fn look(settings: &Settings, sites: &[Site], dns: Dns) -> Vec<F
     let mut found = Vec::new();
     for domain in domains {
         let reached = reached(&resolver, &domain).await;
-        found.push(judge(&domain, settings.owns(&domain), reached));
+        let mut names = vec![domain.clone()];
+        if let Reached::Host(host) = &reached {
+            names.push(host.clone());
+        }
+        found.push(judge(&domain, settings.owns(&domain), reached).naming(names));
     }
     found
 }

@@ -170,7 +170,8 @@ impl Outside<'_> {
                                 "public_url 有误，或代理指向了另一台服务器。正在回答的那台 public_url = \"{issuer}\"。"
                             ),
                         ),
-                    ),
+                    )
+                    .naming([issuer.to_owned()]),
                     None => Finding::broken(
                         "public_url",
                         format!("at {url} something else answers (HTTP {})", status.as_u16()),
