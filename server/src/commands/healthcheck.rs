@@ -16,9 +16,9 @@ pub struct Health {
     answer: Result<(), String>,
 }
 
-/// Asks it.
+/// Asks it: where it listens, or, if that is for https alone, where operators reach it.
 pub async fn ask(settings: &Settings) -> Health {
-    let mut address = settings.listen;
+    let mut address = if settings.ends_tls() { settings.admin_listen } else { settings.listen };
     if address.ip().is_unspecified() {
         // It listens everywhere, and so here too.
         address.set_ip(match address.ip() {

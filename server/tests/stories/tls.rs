@@ -82,6 +82,10 @@ async fn a_page_and_its_socket_go_over_tls_and_a_new_certificate_needs_no_restar
     let _ = plain.read_to_end(&mut answer).await;
     assert!(!String::from_utf8_lossy(&answer).contains("HTTP/1.1 200"));
 
+    // Nor does the health check need it.
+    let healthy = saoma.saoma(&["healthcheck"]);
+    assert!(healthy.status.success(), "{healthy:?}");
+
     let second = writes_certificate(folder.path());
     until(|| saoma.log().contains("tls.certificate_renewed")).await;
     assert!(
