@@ -1,6 +1,11 @@
 //! `saoma import`.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Write as _,
+    iter,
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde::Deserialize;
@@ -11,7 +16,7 @@ use crate::{
     person::{Identity, Newcomer},
     site::{self, Sites},
     store::{Error, Import, Imported, SharedStore},
-    world::World,
+    world::{Timestamp, World},
 };
 
 /// How many rows go in one step: who signs in meanwhile waits for it.
@@ -63,14 +68,21 @@ pub async fn people(
         rows.iter().map(|row| row.ready(settings, &sites, world)).collect();
     let good: Vec<Import> = ready.iter().filter_map(|row| row.as_ref().ok()).cloned().collect();
     let work = async {
+        if given.dry_run {
+            return rehearse(store, &good, world.now()).await;
+        }
         let mut done = Vec::with_capacity(good.len());
         for rows in good.chunks(AT_ONCE) {
-            done.extend(store.import(rows.to_vec(), world.now(), given.dry_run).await?);
+            done.extend(store.import(rows.to_vec(), world.now(), false).await?);
         }
         Ok::<_, Error>(done)
     };
     let done = during(world, "importing", || None, work).await.map_err(|error| {
-        format!("{error}; what was taken by then stays, and the whole file can be imported again")
+        let stays = match given.dry_run {
+            true => "nothing was changed",
+            false => "what was taken by then stays, and the whole file can be imported again",
+        };
+        format!("{error}; {stays}")
     })?;
     let mut done = done.into_iter();
     let outcomes: Vec<Imported> = ready
@@ -78,6 +90,69 @@ pub async fn people(
         .map(|row| row.map_or_else(Imported::Refused, |_| done.next().unwrap_or(Imported::Known)))
         .collect();
     Ok(if given.json { as_json(&outcomes) } else { as_text(&outcomes, given.dry_run) })
+}
+
+/// What would become of each. A step leaves nothing behind for the next to see, so rows that have to do with each other go
+/// in one.
+async fn rehearse(
+    store: &SharedStore,
+    rows: &[Import],
+    now: Timestamp,
+) -> Result<Vec<Imported>, Error> {
+    let mut named = Vec::with_capacity(rows.len());
+    for row in rows {
+        named.push(names(store, row).await?);
+    }
+    let mut steps: Vec<Vec<usize>> = Vec::new();
+    for related in related(named) {
+        match steps.last_mut().filter(|step| step.len() + related.len() <= AT_ONCE) {
+            Some(step) => step.extend(related),
+            None => steps.push(related),
+        }
+    }
+    let mut done = BTreeMap::new();
+    for step in steps {
+        let some = step.iter().filter_map(|row| rows.get(*row)).cloned().collect();
+        done.extend(step.into_iter().zip(store.import(some, now, true).await?));
+    }
+    Ok(done.into_values().collect())
+}
+
+/// What a row speaks of: who somebody is and was, whom saoma knows by that, and what a site calls them.
+async fn names(store: &SharedStore, row: &Import) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for identity in iter::once(&row.identity).chain(&row.was) {
+        let Identity { appid, openid, unionid } = identity;
+        names.push(format!("identity {appid} {openid}"));
+        names.extend(unionid.iter().map(|unionid| format!("unionid {unionid}")));
+        let person = store.person_of(identity).await?;
+        names.extend(person.map(|person| format!("person {}", person.id)));
+    }
+    names.extend(row.sub.iter().map(|(group, sub)| format!("sub {group} {sub}")));
+    Ok(names)
+}
+
+/// The rows by their numbers: those that have a name in common, with those that have one in common with them, together and
+/// in their order.
+fn related(named: Vec<Vec<String>>) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut group_of: HashMap<String, usize> = HashMap::new();
+    for (row, names) in named.into_iter().enumerate() {
+        let met: BTreeSet<usize> =
+            names.iter().filter_map(|name| group_of.get(name).copied()).collect();
+        let group = met.first().copied().unwrap_or(row);
+        let mut rows = groups.remove(&group).unwrap_or_default();
+        // What knew nothing of each other until this row.
+        for other in met.iter().filter(|other| **other != group) {
+            rows.extend(groups.remove(other).unwrap_or_default());
+            group_of.values_mut().filter(|of| *of == other).for_each(|of| *of = group);
+        }
+        rows.push(row);
+        rows.sort_unstable();
+        groups.insert(group, rows);
+        group_of.extend(names.into_iter().map(|name| (name, group)));
+    }
+    groups.into_values().collect()
 }
 
 fn read(text: &str) -> Result<Vec<Row>, String> {
@@ -183,5 +258,15 @@ mod tests {
         assert_eq!(read(csv).unwrap(), read(json).unwrap());
         assert!(read("openid,name\no1,x\n").unwrap_err().contains("name"));
         assert!(read("[{\"openid\": 1}]").is_err());
+    }
+
+    #[test]
+    fn rows_that_have_to_do_with_each_other_go_together() {
+        let named = |names: [&str; 5]| {
+            names.map(|names| names.split(' ').map(ToOwned::to_owned).collect()).to_vec()
+        };
+        let groups = related(named(["ann", "bob", "ann carl", "dora", "eve bob carl"]));
+        assert_eq!(groups, [vec![0, 1, 2, 4], vec![3]]);
+        assert_eq!(related(named(["a", "b", "c", "d", "e"])).len(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! Backups made while people sign in, and put back.
+//! Backups made while people sign in, and put back; people brought along.
 
 use crate::{process::Process, support::reads_scene};
 
@@ -46,4 +46,24 @@ async fn a_backup_is_made_beside_a_running_server_and_brings_its_people_back() {
     saoma.starts_again().await;
     signs_in(&saoma, "ann").await;
     assert_eq!(people(&saoma), 1, "ann is who she was");
+}
+
+#[tokio::test]
+async fn a_dry_run_sees_what_rows_far_apart_say_against_each_other() {
+    let saoma = Process::starts("info").await;
+    let mut rows = "openid,site,sub\n".to_owned();
+    for n in 0..=200 {
+        // The last one wants what the first one has.
+        rows.push_str(&format!("o{n},shop,{}\n", n % 200));
+    }
+    let file = saoma.database().with_extension("csv");
+    std::fs::write(&file, rows).unwrap();
+    let imports = |how: &[&str]| {
+        let done = saoma.saoma(&[&["import", file.to_str().unwrap()][..], how].concat());
+        String::from_utf8(done.stdout).unwrap()
+    };
+    for said in [imports(&["--dry-run"]), imports(&[])] {
+        assert!(said.contains("row 201: refused: somebody else has this sub there"), "{said}");
+        assert!(said.contains("added: 200, linked: 0, named: 0, known already: 0, refused: 1"));
+    }
 }
