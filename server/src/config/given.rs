@@ -83,7 +83,7 @@ pub(super) fn overlay(
     env: impl Iterator<Item = (String, String)>,
     sources: &mut BTreeMap<String, Source>,
 ) -> Vec<String> {
-    let known = known_keys();
+    let known = paths(&defaults());
     let mut faults = Vec::new();
     for (name, text) in env {
         let Some(rest) =
@@ -92,6 +92,11 @@ pub(super) fn overlay(
             continue;
         };
         let path = rest.to_ascii_lowercase().replace("__", ".");
+        // A name cannot say of which site it would be.
+        if path.starts_with("site.") {
+            faults.push(format!("{name} sets nothing: sites stand in the file, or are registered with `saoma site add`; remove it"));
+            continue;
+        }
         let (path, text) =
             match path.strip_suffix("_file").filter(|path| known.iter().any(|key| key == path)) {
                 None => {

@@ -59,6 +59,18 @@ fn an_unknown_key_stops_the_start_and_names_the_nearest() {
 }
 
 #[test]
+fn sites_cannot_be_set_in_the_environment() {
+    let site = "[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uris = [\"https://a.example/cb\"]\n";
+    for file in [ENOUGH.to_owned(), format!("{ENOUGH}{site}")] {
+        for name in ["SAOMA_SITE__SECRET", "SAOMA_SITE__SECRET_FILE"] {
+            let said = fault(&file, &[(name, "/nowhere")]);
+            assert!(said.contains(&format!("{name} sets nothing")), "{said}");
+            assert!(said.contains("saoma site add"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn plain_http_is_for_this_machine_alone() {
     let at = |url| load(&ENOUGH.replace("https://login.example.com", url), &[]);
     for url in [
