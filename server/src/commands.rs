@@ -1,6 +1,8 @@
 //! What commands do beyond `serve` and `try`. Those that change a server write to the store, and running nodes see it within
 //! two seconds.
 
+use std::io::{self, ErrorKind, Write};
+
 pub mod backup;
 pub mod doctor;
 pub mod healthcheck;
@@ -13,6 +15,28 @@ pub mod sites;
 use std::path::{Path, PathBuf};
 
 use progress::during;
+
+/// Standard output. Who reads it may have seen enough and hung up, as `head` does: what is said then is said to nobody, and
+/// that is no failure.
+#[derive(Debug)]
+pub struct Out;
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_hung_up(io::stdout().write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_hung_up(io::stdout().flush(), ())
+    }
+}
+
+fn unless_hung_up<T>(said: io::Result<T>, to_nobody: T) -> io::Result<T> {
+    match said {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(to_nobody),
+        said => said,
+    }
+}
 
 /// A line for people, or why the command did nothing.
 pub type Said = Result<String, String>;

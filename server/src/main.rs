@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::ErrorKind,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use saoma::{
     app::SharedApp,
-    commands::{self, backup, doctor, healthcheck, import, keys, person, sites},
+    commands::{self, Out, backup, doctor, healthcheck, import, keys, person, sites},
     config::{self, Faults, Settings},
     console::access,
     http,
@@ -201,9 +201,9 @@ fn start_log(cli: &Cli) -> Result<(Log, Option<Settings>), String> {
     Ok((Log::start(&level, format, &traces)?, settings))
 }
 
-#[expect(clippy::print_stderr, reason = "a command says why it failed where people read it")]
 fn failed(why: &str) -> ExitCode {
-    eprintln!("saoma: {}", why.trim_end());
+    // The exit code says it where nobody reads.
+    let _ = writeln!(std::io::stderr(), "saoma: {}", why.trim_end());
     ExitCode::FAILURE
 }
 
@@ -213,9 +213,8 @@ fn note(text: &str) {
     eprintln!("saoma: {text}");
 }
 
-#[expect(clippy::print_stdout, reason = "a command prints what it was asked for")]
-fn say(text: &str) {
-    println!("{text}");
+fn say(text: &str) -> Result<(), String> {
+    writeln!(Out, "{text}").map_err(|error| format!("cannot write to standard output: {error}"))
 }
 
 async fn run(cli: Cli) -> Result<(), String> {
@@ -228,28 +227,22 @@ async fn run(cli: Cli) -> Result<(), String> {
             if json {
                 let row = |line: config::Line| serde_json::json!({ "name": line.name, "value": line.value, "source": line.source.to_string() });
                 let rows: serde_json::Value = lines.into_iter().map(row).collect();
-                say(&format!("{rows:#}"));
-                return Ok(());
+                return say(&format!("{rows:#}"));
             }
             let line =
                 |line: &config::Line| format!("{} = {}  # {}", line.name, line.value, line.source);
-            say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"));
-            Ok(())
+            say(&lines.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        Command::Config { check: false, .. } => {
-            say(config::DEFAULTS.trim_end());
-            Ok(())
-        }
+        Command::Config { check: false, .. } => say(config::DEFAULTS.trim_end()),
         Command::Config { check: true, .. } => {
             settings(cli.config.as_deref())?;
-            say("The settings can be used.");
-            Ok(())
+            say("The settings can be used.")
         }
         Command::Miniprogram(given) => {
             let mut settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
             let unread = add_registered(&mut settings).await;
             let next = miniprogram::write(&settings, &given.out, given.force, given.lang);
-            say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?);
+            say(&next.map_err(|faults| format!("the mini program cannot be written:\n{faults}"))?)?;
             if let Err(why) = unread {
                 note(&format!("its home page names the sites of the settings alone: {why}"));
             }
@@ -258,7 +251,7 @@ async fn run(cli: Cli) -> Result<(), String> {
         Command::Doctor(given) => {
             let examined = doctor::run(&given, beside(cli.config.as_deref())).await?;
             if let Some(text) = examined.text {
-                say(&text);
+                say(&text)?;
             }
             match examined.is_broken {
                 true => Err("something is broken; see above".to_owned()),
@@ -271,36 +264,30 @@ async fn run(cli: Cli) -> Result<(), String> {
                 sites::Command::Add(_) => opened_or_made(cli.config.as_deref()).await?,
                 _ => opened(cli.config.as_deref()).await?,
             };
-            say(sites::run(&settings, &store, &world, *command).await?.trim_end());
-            Ok(())
+            say(sites::run(&settings, &store, &world, *command).await?.trim_end())
         }
         Command::Person(command) => {
             let (settings, store, world) = opened(cli.config.as_deref()).await?;
-            say(person::run(&settings, &store, &world, *command).await?.trim_end());
-            Ok(())
+            say(person::run(&settings, &store, &world, *command).await?.trim_end())
         }
         Command::Keys(command) => {
             let (settings, store, world) = opened(cli.config.as_deref()).await?;
-            say(keys::run(&settings, &store, &world, command).await?.trim_end());
-            Ok(())
+            say(keys::run(&settings, &store, &world, command).await?.trim_end())
         }
         Command::Import(given) => {
             let (settings, store, world) = opened_or_made(cli.config.as_deref()).await?;
-            say(&import::people(&settings, &store, &world, &given).await?);
-            Ok(())
+            say(&import::people(&settings, &store, &world, &given).await?)
         }
         Command::Backup { file } => {
-            say(&backup::make(&settings(cli.config.as_deref())?, &World::real(), &file).await?);
-            Ok(())
+            say(&backup::make(&settings(cli.config.as_deref())?, &World::real(), &file).await?)
         }
         Command::Restore { file } => {
-            say(&backup::restore(&settings(cli.config.as_deref())?, &World::real(), &file).await?);
-            Ok(())
+            say(&backup::restore(&settings(cli.config.as_deref())?, &World::real(), &file).await?)
         }
         Command::Healthcheck { json } => {
             let health = healthcheck::ask(&settings(cli.config.as_deref())?).await;
             if json {
-                say(&health.json());
+                say(&health.json())?;
             }
             health.alive()
         }
@@ -308,8 +295,9 @@ async fn run(cli: Cli) -> Result<(), String> {
             .and_then(|()| clap_mangen::generate_to(Cli::command(), &out))
             .map_err(|error| format!("{}: {error}", out.display())),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "saoma", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "saoma", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
         }
         Command::Console(ConsoleCommand::Link) => {
             let (settings, store, world) = opened(cli.config.as_deref()).await?;
@@ -318,13 +306,11 @@ async fn run(cli: Cli) -> Result<(), String> {
             say(&format!(
                 "{link}\n\nIt opens the console once, within ten minutes, for an hour, and is noted in the audit log.{}",
                 from_elsewhere(&settings)
-            ));
-            Ok(())
+            ))
         }
         Command::Openapi { operators } => {
             let document = if operators { http::operators_document() } else { http::document() };
-            say(&format!("{document:#}"));
-            Ok(())
+            say(&format!("{document:#}"))
         }
     }
 }
@@ -478,7 +464,7 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
         say(&format!(
             "Nobody owns this server yet. Open this once, within a day, and scan:\n\n  {link}\n{}",
             from_elsewhere(settings)
-        ));
+        ))?;
     }
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
@@ -565,12 +551,12 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
             console.unwrap_or_default(),
             addresses.saoma,
             addresses.saoma
-        ));
+        ))?;
         return try_it::play(stage, &pretend, app, asked_to_stop())
             .await
             .map_err(|error| error.to_string());
     }
-    try_it::play_once(stage, &pretend, app, std::io::stdout()).await
+    try_it::play_once(stage, &pretend, app, Out).await
 }
 
 async fn pretend(args: PretendArgs) -> Result<(), String> {
@@ -585,7 +571,7 @@ async fn pretend(args: PretendArgs) -> Result<(), String> {
     say(&format!(
         "A pretend WeChat answers at http://{address} for AppID {}. Its controls: http://{address}/pretend/",
         args.appid
-    ));
+    ))?;
     http::serve(listener, pretend.router(), asked_to_stop()).await;
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::during;
+use super::{Out, during};
 use crate::{
     config::{Faults, Settings},
     doctor::{self, Dns, Doctor, Roots, plan, report},

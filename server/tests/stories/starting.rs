@@ -229,6 +229,18 @@ fn a_link_to_a_console_that_listens_everywhere_opens_on_this_machine() {
 }
 
 #[test]
+fn who_hangs_up_early_is_no_failure() {
+    for args in ["openapi", "config", "completions bash", "try --once"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
+        let ended = command.args(args.split(' ')).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && !said.contains("bug"), "{args}: {} {said}", ended.status);
+    }
+}
+
+#[test]
 fn try_takes_no_real_appid() {
     let ended = Command::new(env!("CARGO_BIN_EXE_saoma"))
         .args(["try", "--once"])
