@@ -71,6 +71,7 @@ impl Settings {
         if self.wechat.env_version != EnvVersion::Release && self.wechat.check_path {
             faults.push("wechat.check_path must be false where env_version is not \"release\": WeChat refuses codes for pages it has not published".to_owned());
         }
+        faults.extend(self.fault_of_version(self.wechat.env_version));
         let life = self.ticket.life;
         if !(Duration::from_secs(20)..=Duration::from_secs(600)).contains(&life) {
             faults.push("ticket.life must lie between 20s and 10m: longer invites phishing, shorter cannot be scanned".to_owned());
@@ -112,11 +113,19 @@ impl Settings {
         let mut ids = BTreeSet::new();
         for site in &self.sites {
             faults.extend(site.faults());
+            let fault = site.env_version.and_then(|version| self.fault_of_version(version));
+            faults.extend(fault.map(|fault| format!("site {:?}: {fault}", site.id)));
             if !ids.insert(&site.id) {
                 faults.push(format!("two sites have id = {:?}; give one another", site.id));
             }
         }
         faults
+    }
+
+    /// What is wrong with codes that are to open this version: interface C has no word for one (wechat-api.md section 2).
+    pub fn fault_of_version(&self, version: EnvVersion) -> Option<String> {
+        let unheard = self.wechat.code == CodeInterface::C && version != EnvVersion::Release;
+        unheard.then(|| "wechat.code = \"c\" opens the published version alone; write \"unlimited\" or \"a\" where env_version is not \"release\"".to_owned())
     }
 
     fn tls_faults(&self) -> Vec<String> {

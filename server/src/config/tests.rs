@@ -133,6 +133,17 @@ fn what_is_in_force_says_where_it_came_from_and_keeps_its_secrets() {
 }
 
 #[test]
+fn code_c_opens_the_published_version_alone() {
+    let c = format!("{ENOUGH}code = \"c\"\npool = 0\n");
+    let site = "[[site]]\nid = \"a\"\nname = \"A\"\nredirect_uris = [\"https://a.example/cb\"]\nenv_version = ";
+    assert!(load(&format!("{c}{site}\"release\"\n"), &[]).is_ok());
+    let said = fault(&format!("{c}check_path = false\nenv_version = \"trial\"\n"), &[]);
+    assert!(said.contains("published version alone; write \"unlimited\" or \"a\""), "{said}");
+    let said = fault(&format!("{c}{site}\"develop\"\n"), &[]);
+    assert!(said.contains("site \"a\": wechat.code = \"c\" opens"), "{said}");
+}
+
+#[test]
 fn a_wrong_type_names_its_setting() {
     let said = fault(&format!("{ENOUGH}pool = \"many\"\n"), &[]);
     assert!(said.contains("wechat.pool is wrong"), "{said}");

@@ -139,7 +139,7 @@ pub async fn add(
     draft.over(&mut site);
     let secret = (draft.kind != "public").then(|| Secret::new(&app.world));
     site.hashes = secret.iter().map(Secret::hashed).collect();
-    let mut faults = site.faults();
+    let mut faults = faults_of(app, &site);
     if site.redirect_uris.is_empty() {
         faults.push("redirect_uris: one at least; answers may go nowhere else".to_owned());
     }
@@ -202,7 +202,7 @@ pub async fn change(
 ) -> Result<Result<(), Faults>, Error> {
     let mut site = kept(app, id)?;
     draft.over(&mut site);
-    let faults = site.faults();
+    let faults = faults_of(app, &site);
     if !faults.is_empty() {
         return Ok(Err(faults));
     }
@@ -250,6 +250,11 @@ pub async fn remove(app: &App, operator: &Operator, id: &str) -> Result<(), Erro
 fn kept(app: &App, id: &str) -> Result<Site, Error> {
     let site = app.sites.get(id).filter(|_| !app.sites.is_settled(id) && !Sites::is_own(id));
     site.map(|site| site.as_ref().clone()).ok_or_else(|| Code::NotFound.into())
+}
+
+fn faults_of(app: &App, site: &Site) -> Faults {
+    let version = site.env_version.and_then(|version| app.settings.fault_of_version(version));
+    site.faults().into_iter().chain(version).collect()
 }
 
 async fn put(app: &App, operator: &Operator, site: &Site, what: &str) -> Result<(), Error> {

@@ -196,6 +196,18 @@ async fn drawn(
     match version {
         EnvVersion::Trial | EnvVersion::Develop => {
             let word = version.word();
+            if settings.wechat.code == CodeInterface::C {
+                return Finding::broken(
+                    "page",
+                    format!(
+                        "the {word} version is asked for, and wechat.code = \"c\" opens the published one alone"
+                    ),
+                    todo(
+                        "Set wechat.code = \"unlimited\", or the version of each site in the console back to the usual one.",
+                        "请设 wechat.code = \"unlimited\"，或在管理台把各站点的版本改回默认。",
+                    ),
+                );
+            }
             Finding::warning(
                 "page",
                 format!(

@@ -146,6 +146,9 @@ async fn a_page_that_is_not_published() {
         settings.wechat.check_path = false;
     });
     assert!(trial.warned("page").await.said.contains("members"));
+    // A site of the console's may ask for it after `code` was changed.
+    trial.with(|settings| settings.wechat.code = CodeInterface::C);
+    assert!(trial.broken("page").await.said.contains("opens the published one alone"));
 
     let mut misspelt = Patient::healthy().await;
     misspelt.with(|settings| settings.wechat.page = "/pages/login/login".to_owned());
