@@ -36,6 +36,7 @@ pub use records::{
     Arrival, Asker, Change, Changed, Consent, Decide, Decided, Listed, LiveToken, Login, LoginOf,
     Logout, Profile, Redemption, Revoke, Said, Search, Shadow, StoredKey, Token, TokenKind,
 };
+pub use sql::OTHER_VERSION;
 
 /// The store cannot be reached, or holds what it should not.
 #[derive(Debug, Clone, thiserror::Error)]

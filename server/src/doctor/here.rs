@@ -1,7 +1,10 @@
 //! This machine: the database, whose mini program its people are of, the tickets, the running server.
 
-use super::{Finding, todo};
-use crate::{config::Settings, store::SharedStore};
+use super::{Finding, Todo, todo};
+use crate::{
+    config::Settings,
+    store::{OTHER_VERSION, SharedStore},
+};
 
 pub(super) async fn look(
     settings: &Settings,
@@ -18,14 +21,8 @@ async fn database(
 ) -> Vec<Finding> {
     let name = &settings.store;
     let unusable = |why: String| {
-        Finding::broken(
-            "store",
-            format!("{name}: {why}"),
-            todo(
-                "See that the file and its folder belong to the user that saoma runs as, that the disk has room, and that `store` names the right file.",
-                "请确认该文件及其目录属于运行 saoma 的用户、磁盘有空间、`store` 指向正确的文件。",
-            ),
-        )
+        let todo = mend(name.scheme(), &why);
+        Finding::broken("store", format!("{name}: {why}"), todo)
     };
     let skipped = || Finding::skipped("store_appid", "needs the database");
     let store = match store {
@@ -61,6 +58,26 @@ async fn database(
         .naming(known),
     };
     vec![Finding::ok("store", format!("{name} answers")), appid]
+}
+
+/// What to do about a store that cannot be used.
+fn mend(scheme: &str, why: &str) -> Todo {
+    if why.contains(OTHER_VERSION) {
+        todo(
+            "Restart the server with this saoma, which brings an older database up to date; or run the doctor of the version that serves.",
+            "请用这个版本的 saoma 重启服务，启动时会升级旧数据库；或者使用正在运行的那个版本的 doctor。",
+        )
+    } else if scheme == "sqlite" {
+        todo(
+            "See that the file and its folder belong to the user that saoma runs as, that the disk has room, and that `store` names the right file.",
+            "请确认该文件及其目录属于运行 saoma 的用户、磁盘有空间、`store` 指向正确的文件。",
+        )
+    } else {
+        todo(
+            "See that PostgreSQL runs and lets this machine in, and that host, user, password and database in `store` are right.",
+            "请确认 PostgreSQL 正在运行并允许本机连接，`store` 中的主机、用户、密码和数据库正确。",
+        )
+    }
 }
 
 /// The tickets live in the server, which says itself how they are.

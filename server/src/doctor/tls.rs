@@ -149,6 +149,7 @@ impl Client {
     /// A failed handshake under the name of what is wrong.
     fn named(&self, error: &io::Error, host: &str) -> Finding {
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        let shown = self.verifier.shown();
         let broken = |said: String, todo: Todo| Finding::broken("tls", said, todo);
         let full_chain = || {
             todo(
@@ -169,23 +170,20 @@ impl Client {
                     format!("请为 {host} 申请证书，并确认代理为该域名使用它。"),
                 ),
             ),
+            // Whatever else is wrong with it: `openssl req -x509` makes authorities, which no server can be.
+            Some(Error::InvalidCertificate(_)) if is_self_signed(&shown) => broken(
+                "the certificate is signed by itself".to_owned(),
+                todo(
+                    "Get one that phones trust, for example from Let's Encrypt.",
+                    "请使用手机信任的证书，例如 Let's Encrypt。",
+                ),
+            ),
             Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-                let shown = self.verifier.shown();
-                if is_self_signed(&shown) {
-                    broken(
-                        "the certificate is signed by itself".to_owned(),
-                        todo(
-                            "Get one that phones trust, for example from Let's Encrypt.",
-                            "请使用手机信任的证书，例如 Let's Encrypt。",
-                        ),
-                    )
-                } else {
-                    let said = format!(
-                        "the server shows {} certificate(s), and phones know no issuer of the last: the chain is not whole",
-                        shown.len()
-                    );
-                    broken(said, full_chain())
-                }
+                let said = format!(
+                    "the server shows {} certificate(s), and phones know no issuer of the last: the chain is not whole",
+                    shown.len()
+                );
+                broken(said, full_chain())
             }
             Some(Error::InvalidCertificate(error)) => {
                 broken(format!("the certificate cannot be trusted: {error}"), full_chain())

@@ -85,13 +85,16 @@ pub(super) enum Held<'a> {
     Family(&'a [u8]),
 }
 
+/// What is said beside a server of a database that is not of this very saoma.
+pub const OTHER_VERSION: &str = "it is of another version than the server's last start";
+
 /// Whether a database that has taken so many steps of the schema is of this very saoma, which knows `known` of them.
 pub(super) fn is_of_this_version(taken: usize, known: usize) -> Result<(), Error> {
     if taken == known {
         return Ok(());
     }
     Err(Error(format!(
-        "the database has schema {taken}, this saoma knows {known}: it is of another version than the server's last start"
+        "the database has schema {taken}, this saoma knows {known}: {OTHER_VERSION}"
     )))
 }
 

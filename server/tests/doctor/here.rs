@@ -19,6 +19,30 @@ async fn a_database_that_cannot_be_opened() {
 }
 
 #[tokio::test]
+async fn what_to_do_about_a_database_is_said_by_what_it_is() {
+    let patient = Patient::healthy().await;
+    let mut doctor = patient.doctor();
+    let mut looked_at = async |store: &str, why: String| {
+        doctor.settings.store = store.to_owned().into();
+        doctor.store = Err(why);
+        let mut found = doctor.examine().await;
+        found.retain(|finding| finding.check == "store");
+        found.remove(0).todo.unwrap().en
+    };
+    let postgres = "postgres://saoma@db/saoma";
+    let todo = looked_at(postgres, "Connection refused".to_owned()).await;
+    assert!(todo.contains("PostgreSQL runs"), "{todo}");
+
+    let path = patient.folder().join("old.db");
+    std::fs::write(&path, "").unwrap();
+    let Err(error) = Sqlite::beside(&path) else { panic!("an empty file is no database of ours") };
+    for store in [postgres, "sqlite:old.db"] {
+        let todo = looked_at(store, error.to_string()).await;
+        assert!(todo.contains("Restart the server with this saoma"), "{todo}");
+    }
+}
+
+#[tokio::test]
 async fn no_database_yet_is_no_fault_and_none_is_made_by_looking() {
     let mut patient = Patient::healthy().await;
     let path = patient.folder().join("none.db");

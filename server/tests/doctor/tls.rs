@@ -117,12 +117,18 @@ async fn a_chain_without_its_middle() {
 
 #[tokio::test]
 async fn a_certificate_signed_by_itself() {
-    let key = KeyPair::generate().unwrap();
-    let own =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let root = Chain::of("localhost", |_| {}).root;
-    let patient = secured(vec![own.der().clone()], &key, BOTH, root).await;
-    assert!(patient.broken("tls").await.said.contains("signed by itself"));
+    // As `openssl req -x509` makes it, it is an authority too.
+    for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let own = params.self_signed(&key).unwrap();
+        let root = Chain::of("localhost", |_| {}).root;
+        let patient = secured(vec![own.der().clone()], &key, BOTH, root).await;
+        let found = patient.broken("tls").await;
+        assert!(found.said.contains("signed by itself"), "{}", found.said);
+        assert!(found.todo.unwrap().en.contains("that phones trust"));
+    }
 }
 
 #[tokio::test]
