@@ -539,7 +539,7 @@ async fn play(config: Option<&Path>, args: Try) -> Result<(), String> {
     let store = format!("sqlite:{}", folder.path().join("try.db").display());
     let settings =
         stage.settings(config, &[("SAOMA_STORE", &store)]).map_err(|faults| faults.to_string())?;
-    let pretend = stage.pretend();
+    let pretend = stage.pretend(&settings);
     let addresses = stage.addresses();
     let app = build(settings).await?;
     if !args.once {

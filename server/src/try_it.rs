@@ -54,7 +54,7 @@ impl Stage {
     }
 
     /// What saoma runs by on this stage: the settings of `file`, if there is one, with their sites beside the demo, but
-    /// for where saoma is reached and which WeChat it speaks to.
+    /// for where saoma is reached, which WeChat it speaks to, and what it would keep elsewhere.
     ///
     /// # Errors
     /// What is wrong with the file; a real AppID in it, too.
@@ -69,6 +69,11 @@ impl Stage {
             ("SAOMA_WECHAT__APPID".to_owned(), APPID.to_owned()),
             ("SAOMA_WECHAT__SECRET".to_owned(), SECRET.to_owned()),
             ("SAOMA_WECHAT__BASE_URL".to_owned(), url(&self.wechat)),
+            ("SAOMA_TICKETS".to_owned(), "memory".to_owned()),
+            ("SAOMA_CONSOLE__URL".to_owned(), String::new()),
+            ("SAOMA_TLS__CERT".to_owned(), String::new()),
+            ("SAOMA_TLS__KEY".to_owned(), String::new()),
+            ("SAOMA_ACME__ON".to_owned(), "false".to_owned()),
         ];
         let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let mut settings = Settings::load(file, own.into_iter().chain(more))?;
@@ -76,12 +81,14 @@ impl Stage {
         Ok(settings)
     }
 
-    /// The pretend WeChat of this stage. What its codes hold is the address of the phone's page.
-    pub fn pretend(&self) -> Pretend {
+    /// The pretend WeChat of this stage, where the mini program of these settings is published. What its codes hold is the
+    /// address of the phone's page.
+    pub fn pretend(&self, settings: &Settings) -> Pretend {
         let phone_url = format!("{}/phone?scene={{scene}}&path={{path}}", url(&self.wechat));
         Pretend::new(pretend::Settings {
             appid: APPID.to_owned(),
             secret: SECRET.to_owned(),
+            pages: vec![settings.wechat.page.clone()],
             phone_url: Some(phone_url),
             ..pretend::Settings::default()
         })

@@ -64,7 +64,7 @@ impl Play {
         let tickets: SharedTickets = Arc::new(Memory::new(waiting.clone()));
         let world = World::held(NOW, 7);
         let app = assemble(settings, world, store, tickets, waiting).await.unwrap();
-        let (pretend, at) = (stage.pretend(), stage.addresses());
+        let (pretend, at) = (stage.pretend(&app.settings), stage.addresses());
         let (stop, stopped) = oneshot::channel::<()>();
         let playing = app.clone();
         tokio::spawn(async move {

@@ -60,8 +60,8 @@ impl Provider {
     pub(crate) async fn with(sites: Vec<Site>) -> Self {
         let stage = Stage::open([0; 4]).await.unwrap();
         let addresses = stage.addresses();
-        let pretend = stage.pretend();
         let mut settings = stage.settings(None, &[]).unwrap();
+        let pretend = stage.pretend(&settings);
         settings.sites = sites;
         // One picture ahead will do, and nobody measures how small it is; a test is one very busy address.
         settings.wechat.pool = 1;

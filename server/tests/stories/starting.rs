@@ -8,7 +8,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use saoma::try_it::actors::Browser;
+use saoma::try_it::{Stage, actors::Browser};
 
 /// `saoma` with these arguments and settings, run to its end.
 fn saoma(args: &[&str], settings: &str) -> Output {
@@ -273,6 +273,21 @@ fn try_takes_the_sites_of_a_file_but_no_real_appid_from_it() {
         assert_eq!(ended.status.success(), word.is_empty(), "{said}");
         assert!(said.contains(word), "{word:?} is not said: {said}");
     }
+}
+
+#[tokio::test]
+async fn try_leaves_alone_what_a_file_says_of_other_machines() {
+    let settings = "tickets = \"redis://:hush@127.0.0.1:1\"\n[console]\nurl = \"https://console.example.com\"\n\
+                    [tls]\ncert = \"none.pem\"\nkey = \"none.pem\"\n[wechat]\npage = \"pages/scan/scan\"\n";
+    let ended = saoma(&["try", "--once"], settings);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saoma.toml");
+    std::fs::write(&file, settings).unwrap();
+    let stage = Stage::open([0; 4]).await.unwrap();
+    let taken = stage.settings(Some(&file), &[]).unwrap();
+    assert_eq!(taken.console.url, "", "the link to the console leads to this machine");
 }
 
 /// Ended when the test is over.
