@@ -9,7 +9,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -26,15 +26,32 @@ use crate::{
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct TokenForm {
+    #[serde(default, deserialize_with = "none_if_empty")]
     grant_type: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     code: Option<Secret>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     redirect_uri: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     code_verifier: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     refresh_token: Option<Secret>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     device_code: Option<Secret>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_secret: Option<Secret>,
+}
+
+/// A parameter without a value counts as left out (RFC 6749 section 3.2): many libraries send every field of their form.
+fn none_if_empty<'de, D: Deserializer<'de>, T: From<String>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((!text.is_empty()).then(|| T::from(text)))
 }
 
 type Sent<T> = Result<Form<T>, FormRejection>;
@@ -81,8 +98,11 @@ async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<T
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct DeviceForm {
+    #[serde(default, deserialize_with = "none_if_empty")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_secret: Option<Secret>,
 }
 
@@ -104,8 +124,11 @@ pub(super) async fn device(
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct OneToken {
+    #[serde(default, deserialize_with = "none_if_empty")]
     token: Option<Secret>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "none_if_empty")]
     client_secret: Option<Secret>,
 }
 
@@ -166,7 +189,7 @@ pub(super) async fn par(
         let pairs = posted(sent)
             .map_err(|error| OauthError::new("invalid_request", format!("{error:?}")))?;
         let value = |name: &str| {
-            let mut found = pairs.iter().filter(|(key, _)| key == name);
+            let mut found = pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
             found.next().map(|(_, value)| value.clone())
         };
         let secret = value("client_secret").map(Secret::from);
@@ -204,6 +227,7 @@ fn answer(answer: Result<impl Serialize, OauthError>) -> Response {
 
 #[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct BodyToken {
+    #[serde(default, deserialize_with = "none_if_empty")]
     access_token: Option<Secret>,
 }
 

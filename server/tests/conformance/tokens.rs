@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use saoma::site::{AccessToken, NameClaim};
+use saoma::{
+    secret::Secret,
+    site::{AccessToken, NameClaim, Pkce},
+};
 use serde_json::json;
 
 use crate::provider::{Provider, SECRET, Tokens, pkce, rp};
@@ -273,6 +276,61 @@ async fn a_request_may_be_pushed_ahead() {
     let nobody =
         provider.post("/oauth2/par", &[("client_id", "rp"), ("client_secret", "no")]).await;
     assert_eq!(nobody.problem(), "401 invalid_client");
+}
+
+/// RFC 6749 section 3.2. Many libraries send every field of their form, whether they have a value for it or not.
+#[tokio::test]
+async fn a_parameter_without_a_value_was_not_sent() {
+    let mut page = rp();
+    (page.id, page.secret, page.pkce) =
+        ("page".to_owned(), Secret::from(String::new()), Pkce::Required);
+    page.device = true;
+    let provider = Provider::with(vec![rp(), page]).await;
+    let (browser, phone) = (provider.browser(), provider.phone("ann"));
+    // A site without a secret sends none.
+    let (verifier, challenge) = pkce();
+    let params = [
+        ("client_id", "page"),
+        ("code_challenge", challenge.as_str()),
+        ("code_challenge_method", "S256"),
+    ];
+    let answered = provider.signs_in(&browser, &phone, &params, json!({})).await;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", answered.code()),
+        ("redirect_uri", "https://rp.example.com/callback"),
+        ("code_verifier", verifier),
+        ("client_id", "page"),
+        ("client_secret", ""),
+    ];
+    Tokens::of(provider.post("/oauth2/token", &form).await);
+    let form = [("client_id", "page"), ("client_secret", "")];
+    assert_eq!(provider.post("/oauth2/device_authorization", &form).await.status, 200);
+    // A site that sent no challenge has no verifier, and one whose secret stands in the header sends none beside it.
+    let answered = provider.signs_in(&browser, &phone, &[], json!({})).await;
+    let nothing = [("client_id", ""), ("client_secret", "")];
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", answered.code()),
+        ("redirect_uri", "https://rp.example.com/callback"),
+        ("code_verifier", ""),
+    ];
+    let tokens = provider.post_basic("/oauth2/token", &[&form[..], &nothing].concat()).await;
+    let tokens = Tokens::of(tokens);
+    let form = [("token", tokens.access.as_str())];
+    let looked = provider.post_basic("/oauth2/introspect", &[&form[..], &nothing].concat()).await;
+    assert_eq!(looked.body["active"], true);
+    let form = [
+        ("response_type", "code"),
+        ("redirect_uri", "https://rp.example.com/callback"),
+        ("scope", "openid"),
+    ];
+    let pushed = provider.post_basic("/oauth2/par", &[&form[..], &nothing].concat()).await;
+    assert_eq!(pushed.status, 201);
+    // Nor is an empty secret one.
+    let form = [("token", tokens.access.as_str()), ("client_id", "rp"), ("client_secret", "")];
+    let unproven = provider.post("/oauth2/introspect", &form).await;
+    assert_eq!(unproven.text("error_description"), "introspection needs a client_secret");
 }
 
 #[tokio::test]
