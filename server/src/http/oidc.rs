@@ -58,8 +58,13 @@ pub(super) async fn authorize_by_post(
     form: Result<Form<Pairs>, FormRejection>,
 ) -> Response {
     let kept = app.limits.of_address(What::Keep, caller.address, app.world.now());
-    let params = match kept.and_then(|()| posted(form)) {
+    let sent = match kept.and_then(|()| posted(form)) {
         Ok(pairs) => Params::read(pairs),
+        Err(error) => return error_page(caller.lang, &error),
+    };
+    let named = sent.get("request_uri").map(ToOwned::to_owned);
+    let params = match oidc::pushed(&app, sent).await {
+        Ok(params) => params,
         Err(error) => return error_page(caller.lang, &error),
     };
     match oidc::authorize(&app, &params) {
@@ -67,7 +72,12 @@ pub(super) async fn authorize_by_post(
         Err(Failure::Page(error)) => return error_page(caller.lang, &error),
         Err(Failure::Answer(answer)) => return pages::answered(&app, caller.lang.tag(), &answer),
     }
-    match oidc::push(&app, &params).await {
+    let kept = match named {
+        // One that was pushed before, or it would have been refused: it is kept already.
+        Some(request_uri) => Ok(request_uri),
+        None => oidc::push(&app, &params).await,
+    };
+    match kept {
         Ok(request_uri) => {
             let client_id = params.get("client_id").unwrap_or_default();
             let query = form_urlencoded::Serializer::new(String::new())

@@ -278,6 +278,29 @@ async fn a_request_may_be_pushed_ahead() {
     assert_eq!(nobody.problem(), "401 invalid_client");
 }
 
+#[tokio::test]
+async fn a_pushed_request_may_be_named_by_post_as_well() {
+    let mut another = rp();
+    another.id = "another".to_owned();
+    let provider = Provider::with(vec![rp(), another]).await;
+    let (browser, phone) = (provider.browser(), provider.phone("ann"));
+    let form = [
+        ("response_type", "code"),
+        ("redirect_uri", "https://rp.example.com/callback"),
+        ("scope", "openid"),
+    ];
+    let pushed = provider.post_basic("/oauth2/par", &form).await;
+    let names = |id| [("client_id", id), ("request_uri", pushed.text("request_uri"))];
+    let foreign = browser.submits("/oauth2/authorize", &names("another")).await.unwrap();
+    assert_eq!(foreign.status, StatusCode::BAD_REQUEST);
+    assert!(foreign.text().contains("request_over"));
+    let sent_on = browser.submits("/oauth2/authorize", &names("rp")).await.unwrap();
+    assert_eq!(sent_on.status, StatusCode::SEE_OTHER, "{}", sent_on.text());
+    let page = browser.opens(sent_on.header("location")).await.unwrap();
+    let answered = provider.scans_and_approves(&browser, &phone, &page, json!({})).await;
+    Tokens::of(provider.redeems(answered.code()).await);
+}
+
 /// RFC 6749 section 3.2. Many libraries send every field of their form, whether they have a value for it or not.
 #[tokio::test]
 async fn a_parameter_without_a_value_was_not_sent() {
