@@ -106,6 +106,11 @@ pub fn login_required(app: &App, request: &Request) -> Answer {
     Answer::to(app, request).error("login_required", "nobody is signed in here")
 }
 
+/// The answer to `prompt=none` where something is wrong here: no page may say so.
+pub fn unavailable(app: &App, request: &Request) -> Answer {
+    Answer::to(app, request).error("temporarily_unavailable", "try again shortly")
+}
+
 /// The answer to what a phone decided.
 pub fn answer(app: &App, claim: &Claim) -> Answer {
     let answer = Answer::to(app, &claim.request);

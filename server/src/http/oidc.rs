@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::{
     caller::{Asked, Caller, Pairs, posted},
     pages,
-    reply::{Lang, error_page},
+    reply::{Lang, error_page, log_cause},
 };
 use crate::{
     app::SharedApp,
@@ -43,9 +43,16 @@ pub(super) async fn authorize(
     };
     // The site knows the person's language better than the browser does (OIDC Core 3.1.2.1).
     caller.lang = authorize.lang.as_deref().and_then(Lang::among).unwrap_or(caller.lang);
-    match show(&app, &caller, cookies, authorize).await {
-        Ok(response) => response,
-        Err(error) => error_page(caller.lang, &error),
+    let silent = authorize.prompt == Prompt::None;
+    let unavailable = silent.then(|| oidc::unavailable(&app, &authorize.request));
+    match (show(&app, &caller, cookies, authorize).await, unavailable) {
+        (Ok(response), _) => response,
+        // No page, whatever is wrong: the site is told (OIDC Core 3.1.2.1).
+        (Err(error), Some(answer)) => {
+            log_cause(&error);
+            pages::answered(&app, caller.lang.tag(), &answer)
+        }
+        (Err(error), None) => error_page(caller.lang, &error),
     }
 }
 

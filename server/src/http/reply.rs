@@ -244,9 +244,7 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
         (Lang::Zh, true) => ("没有退出登录", row.zh),
         (Lang::En, true) => ("Not signed out", row.en),
     };
-    if let Some(cause) = &error.cause {
-        tracing::error!(name: "request.failed", code = row.code, cause, "a page could not be shown");
-    }
+    log_cause(error);
     let page =
         ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -261,6 +259,14 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
             .insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
     response
+}
+
+/// Writes down what happened inside where a page was asked for.
+pub(super) fn log_cause(error: &Error) {
+    if let Some(cause) = &error.cause {
+        let code = error.code.row().code;
+        tracing::error!(name: "request.failed", code, cause, "a page could not be shown");
+    }
 }
 
 /// A page of a template.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::Connection;
 use saoma::try_it::actors::{Browser, Reply};
 use serde_json::json;
 
@@ -123,22 +124,51 @@ async fn saomas_own_page_is_no_client() {
     }
 }
 
-#[tokio::test]
-async fn who_may_skip_the_scan_may_not_do_so_without_end() {
-    let play = Play::with(&[("SAOMA_LIMITS__TICKETS_PER_ADDRESS", "5")]).await;
+/// A browser in which Ann has signed in to the blog, and had it remembered.
+async fn remembered(play: &Play) -> Browser {
     let browser = play.browser("192.0.2.1");
-    let form = request("blog", &[]);
-    let page = browser.opens(&query(&form)).await.unwrap();
+    let page = browser.opens(&query(&request("blog", &[]))).await.unwrap();
     let phone = play.phone("ann", "192.0.2.1");
     let asked = phone.scans(&play.scene(&browser, &page.ticket).await, 1047).await.unwrap();
     phone.approves_with(&asked, &json!({ "remember": true })).await.unwrap();
     browser.calls(&page, "claim").await.unwrap().good().unwrap();
+    browser
+}
+
+#[tokio::test]
+async fn who_may_skip_the_scan_may_not_do_so_without_end() {
+    let play = Play::with(&[("SAOMA_LIMITS__TICKETS_PER_ADDRESS", "5")]).await;
+    let browser = remembered(&play).await;
+    let form = request("blog", &[]);
     for _ in 0..4 {
         assert_eq!(browser.get(&query(&form)).await.unwrap().status, 303);
     }
     let held = browser.get(&query(&form)).await.unwrap();
     assert_eq!(held.status, 429);
     assert!(held.header("retry-after").parse::<u64>().unwrap() > 0);
+}
+
+/// OIDC Core 3.1.2.1: with `prompt=none` no page may be shown, and none that says what is wrong either.
+#[tokio::test]
+async fn who_asks_for_no_page_is_shown_none_whatever_is_wrong() {
+    let play = Play::with(&[("SAOMA_LIMITS__TICKETS_PER_ADDRESS", "3")]).await;
+    let browser = remembered(&play).await;
+    let form = request("blog", &[("prompt", "none")]);
+    let answered = async || {
+        let reply = browser.get(&query(&form)).await.unwrap();
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        reply.header("location").to_owned()
+    };
+    assert!(answered().await.starts_with("https://blog.example.com/cb?code="));
+    let other = Connection::open(play.folder.path().join("saoma.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let away = answered().await;
+    other.execute_batch("ROLLBACK").unwrap();
+    let too_often = answered().await;
+    for told in [away, too_often] {
+        let error = "https://blog.example.com/cb?error=temporarily_unavailable&";
+        assert!(told.starts_with(error) && told.contains("&state=s&iss=http"), "{told}");
+    }
 }
 
 #[tokio::test]
