@@ -104,7 +104,7 @@ table! {
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
     RequestOver 400 "request_over" "Request over"
-        "这次登录请求已经过期。请回到站点重新开始。" "This request to sign in is over. Go back to the site and start again."
+        "这次请求已经过期。请回到站点重新开始。" "This request is over. Go back to the site and start again."
     HintRefused 400 "hint_refused" "Hint refused"
         "站点发来的 id_token_hint 无效。请回到站点重试。" "The site sent an id_token_hint that is not good. Go back to the site and try again."
     PostLogoutNotRegistered 400 "post_logout_not_registered" "Post-logout URI not registered"

@@ -10,12 +10,12 @@ use axum::{
 use axum_extra::extract::CookieJar;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{
     caller::{Asked, Caller, Pairs, no_session_cookie, posted},
     guard::page_policy,
-    reply::{Lang, error_page, html},
+    reply::{Lang, html, not_signed_out},
 };
 use crate::{
     app::SharedApp,
@@ -36,6 +36,11 @@ pub(super) struct Wish {
 }
 
 impl Wish {
+    /// The site knows the person's language better than the browser does.
+    fn lang(&self) -> Option<Lang> {
+        self.ui_locales.as_deref().and_then(Lang::among)
+    }
+
     fn leave(self) -> Leave {
         // A parameter without a value counts as left out (RFC 6749 section 3.1).
         let some = |value: Option<String>| value.filter(|value| !value.is_empty());
@@ -68,7 +73,7 @@ pub(super) async fn logout(
     let mut lang = caller.lang;
     let left = async {
         let Asked(wish) = asked?;
-        lang = wish.ui_locales.as_deref().and_then(Lang::among).unwrap_or(lang);
+        lang = wish.lang().unwrap_or(lang);
         let wish = match wish.kept.clone() {
             Some(name) => oidc::kept_wish(&app, &name).await?,
             None => wish.leave(),
@@ -83,7 +88,7 @@ pub(super) async fn logout(
             wish.client_id = site.as_ref().map(|site| site.id.clone());
             ask(&app, lang, wish, site.map_or_else(String::new, |site| site.name.clone()))
         }
-        Err(error) => error_page(lang, &error),
+        Err(error) => not_signed_out(lang, &error),
     }
 }
 
@@ -96,11 +101,14 @@ pub(super) async fn logout_by_post(
     let kept = async {
         app.limits.of_address(What::Keep, caller.address, app.world.now())?;
         let Form(wish) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
-        oidc::keep_wish(&app, &wish.leave()).await
+        let lang = wish.lang().map(|lang| ("ui_locales", lang.tag()));
+        let name = oidc::keep_wish(&app, &wish.leave()).await?;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        Ok::<_, Error>(query.append_pair("kept", &name).extend_pairs(lang).finish())
     };
     match kept.await {
-        Ok(name) => Redirect::to(&format!("/oauth2/logout?kept={name}")).into_response(),
-        Err(error) => error_page(caller.lang, &error),
+        Ok(query) => Redirect::to(&format!("/oauth2/logout?{query}")).into_response(),
+        Err(error) => not_signed_out(caller.lang, &error),
     }
 }
 
@@ -111,6 +119,7 @@ pub(super) async fn confirmed(
     cookies: CookieJar,
     form: Result<Form<Pairs>, FormRejection>,
 ) -> Response {
+    let mut lang = caller.lang;
     let left = async {
         if caller.origin.as_deref() != Some(app.settings.public_url.as_str()) {
             return Err(Code::OriginNotAllowed.into());
@@ -118,6 +127,7 @@ pub(super) async fn confirmed(
         let pairs = posted(form)?;
         let value =
             |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        lang = value("ui_locales").as_deref().and_then(Lang::among).unwrap_or(lang);
         let wish = Leave {
             hint: None,
             client_id: value("client_id"),
@@ -127,8 +137,8 @@ pub(super) async fn confirmed(
         oidc::left(&app, &wish, caller.session.as_ref()).await
     };
     match left.await {
-        Ok(next) => gone(&app, caller.lang, cookies, next),
-        Err(error) => error_page(caller.lang, &error),
+        Ok(next) => gone(&app, lang, cookies, next),
+        Err(error) => not_signed_out(lang, &error),
     }
 }
 
@@ -161,6 +171,7 @@ fn ask(app: &SharedApp, lang: Lang, wish: Leave, site: String) -> Response {
         ("client_id", wish.client_id),
         ("post_logout_redirect_uri", wish.redirect_uri),
         ("state", wish.state),
+        ("ui_locales", Some(lang.tag().to_owned())),
     ];
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let server_name = app.settings.host();

@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     caller::{Caller, Piece, browser_cookie, no_session_cookie},
     guard::page_policy,
-    reply::{Lang, error_page, html},
+    reply::{Lang, error_page, html, not_signed_out},
 };
 use crate::{
     app::{App, SharedApp},
@@ -321,7 +321,7 @@ pub(super) async fn sign_out(
     };
     match ended.await {
         Ok(()) => (cookies.add(no_session_cookie(&app)), Redirect::to("/")).into_response(),
-        Err(error) => error_page(caller.lang, &error),
+        Err(error) => not_signed_out(caller.lang, &error),
     }
 }
 
@@ -338,7 +338,7 @@ pub(super) async fn end_login(
     };
     match ended.await {
         Ok(()) => Redirect::to("/").into_response(),
-        Err(error) => error_page(caller.lang, &error),
+        Err(error) => not_signed_out(caller.lang, &error),
     }
 }
 

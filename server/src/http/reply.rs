@@ -236,13 +236,19 @@ struct ErrorPage<'a> {
 
 /// An error as a page, for people whose browser stands at saoma's own address.
 pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
+    titled(lang, "无法登录", "Cannot sign in", error)
+}
+
+/// The same, for who wanted to sign out.
+pub(super) fn not_signed_out(lang: Lang, error: &Error) -> Response {
+    titled(lang, "没有退出登录", "Not signed out", error)
+}
+
+fn titled(lang: Lang, zh: &str, en: &str, error: &Error) -> Response {
     let row = error.code.row();
-    let leaves = matches!(error.code, Code::HintRefused | Code::PostLogoutNotRegistered);
-    let (title, detail) = match (lang, leaves) {
-        (Lang::Zh, false) => ("无法登录", row.zh),
-        (Lang::En, false) => ("Cannot sign in", row.en),
-        (Lang::Zh, true) => ("没有退出登录", row.zh),
-        (Lang::En, true) => ("Not signed out", row.en),
+    let (title, detail) = match lang {
+        Lang::Zh => (zh, row.zh),
+        Lang::En => (en, row.en),
     };
     log_cause(error);
     let page =

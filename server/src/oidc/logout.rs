@@ -59,12 +59,12 @@ pub async fn keep_wish(app: &App, wish: &Leave) -> Result<String, Error> {
     keep(app, wish, WISH_LIFE).await.map(|name| name.reveal().to_owned())
 }
 
-/// The wish that was kept; it is there once.
+/// The wish that was kept. It stays there: the page that asks may be loaded again, and to sign out twice harms nobody.
 ///
 /// # Errors
 /// [`Code::RequestOver`].
 pub async fn kept_wish(app: &App, name: &str) -> Result<Leave, Error> {
-    let kept = app.tickets.take(Hashed::of(name), app.world.now()).await?;
+    let kept = app.tickets.kept(Hashed::of(name), app.world.now()).await?;
     let wish = kept.and_then(|json| serde_json::from_slice(&json).ok());
     wish.ok_or_else(|| Code::RequestOver.into())
 }

@@ -1,5 +1,7 @@
 //! The modules of `oidcc-rp-initiated-logout-certification-test-plan`, each under its own name.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use saoma::try_it::actors::{Browser, Reply};
 use serde_json::json;
@@ -100,7 +102,44 @@ async fn a_wish_by_post_stands_in_no_url() {
     );
     assert_eq!(went_to(&session.browser.get(&next).await.unwrap()), GOODBYE);
     assert!(!session.lives().await);
+    // After two minutes it is gone.
+    session.provider.time_passes(Duration::from_secs(120));
     assert_eq!(session.browser.get(&next).await.unwrap().status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_page_that_asks_after_a_wish_by_post_can_be_loaded_again_and_speaks_the_sites_language() {
+    let session = Session::begins().await;
+    let form =
+        [("client_id", "rp"), ("post_logout_redirect_uri", GOODBYE), ("ui_locales", "fr zh-CN")];
+    let kept = session.browser.submits("/oauth2/logout", &form).await.unwrap();
+    let page = session.browser.get(went_to(&kept)).await.unwrap();
+    // The browser asks for English; the site knows better.
+    assert!(page.text().contains("Relying party 请你退出"), "{}", page.text());
+    let again = session.browser.get(went_to(&kept)).await.unwrap();
+    assert_eq!(again.text(), page.text());
+    assert!(session.lives().await);
+    assert_eq!(went_to(&session.presses(&again).await), GOODBYE);
+    assert!(!session.lives().await);
+}
+
+#[tokio::test]
+async fn whatever_stands_in_the_way_of_signing_out_the_page_says_that_nobody_was() {
+    let session = Session::begins().await;
+    for (name, value, code) in [
+        ("client_id", "unknown", "unknown_site"),
+        ("kept", "made-up", "request_over"),
+        ("id_token_hint", "nonsense", "hint_refused"),
+    ] {
+        let told = session.leaves(&[(name, value)]).await;
+        assert_eq!(told.status, StatusCode::BAD_REQUEST, "{code}");
+        assert!(told.text().contains("<h1>Not signed out</h1>"), "{code}");
+        assert!(told.text().contains(code), "{code}");
+    }
+    let form = [("client_id", "unknown"), ("ui_locales", "en")];
+    let told = session.browser.submits("/oauth2/logout/confirm", &form).await.unwrap();
+    assert!(told.text().contains("<h1>Not signed out</h1>"));
+    assert!(session.lives().await);
 }
 
 #[tokio::test]
@@ -193,7 +232,7 @@ async fn oidcc_rp_initiated_logout_no_params() {
     assert_eq!(foreign.unwrap().status, StatusCode::FORBIDDEN);
     assert!(session.lives().await);
     let left = session.presses(&page).await;
-    assert!(left.text().contains("已退出登录"));
+    assert!(left.text().contains("Signed out"), "in the language of the page that asked");
     assert!(!session.lives().await);
 }
 
@@ -220,7 +259,7 @@ async fn oidcc_rp_initiated_logout_only_state() {
     let session = Session::begins().await;
     let page = session.leaves(&[("state", "s")]).await;
     assert!(session.lives().await);
-    assert!(session.presses(&page).await.text().contains("已退出登录"));
+    assert!(session.presses(&page).await.text().contains("Signed out"));
     assert!(!session.lives().await);
 }
 

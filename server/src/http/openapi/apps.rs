@@ -102,7 +102,7 @@ pub(super) fn oidc(book: &mut Book) {
         .shows_errors(&[InvalidRequest]);
     book.post("/oauth2/logout/confirm", "The person has pressed the button")
         .origin()
-        .form_of(&["client_id", "post_logout_redirect_uri", "state"])
+        .form_of(&["client_id", "post_logout_redirect_uri", "state", "ui_locales"])
         .shows("The page that says it is done")
         .leads("To post_logout_redirect_uri")
         .shows_errors(&[
