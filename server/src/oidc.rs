@@ -101,9 +101,13 @@ impl Answer {
     }
 }
 
+/// Somebody may well be signed in, but not with all that was asked for, or not as lately, or as somebody else.
+const NOTHING_REMEMBERED: &str =
+    "no sign-in that this browser remembers answers this request; ask without prompt=none";
+
 /// The answer that no page could be shown for `prompt=none`.
 pub fn login_required(app: &App, request: &Request) -> Answer {
-    Answer::to(app, request).error("login_required", "nobody is signed in here")
+    Answer::to(app, request).error("login_required", NOTHING_REMEMBERED)
 }
 
 /// The answer to `prompt=none` where something is wrong here: no page may say so.
@@ -166,6 +170,11 @@ impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
         if error.code == Code::TooManyRequests {
             return Self::new("too_many_requests", "that was too often; see Retry-After");
+        }
+        let row = error.code.row();
+        if row.status < 500 {
+            let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            return Self::new("invalid_request", format!("{}{hint}", row.en));
         }
         tracing::error!(name: "oauth.failed", cause = ?error, "a site could not be answered");
         Self::new("temporarily_unavailable", "try again shortly")

@@ -186,8 +186,7 @@ pub(super) async fn par(
     sent: Sent<Pairs>,
 ) -> Response {
     let pushed = async {
-        let pairs = posted(sent)
-            .map_err(|error| OauthError::new("invalid_request", format!("{error:?}")))?;
+        let pairs = posted(sent)?;
         let value = |name: &str| {
             let mut found = pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
             found.next().map(|(_, value)| value.clone())
@@ -204,9 +203,7 @@ pub(super) async fn par(
         let params = Params::read(params);
         match oidc::authorize(&app, &params) {
             Ok(_) => {}
-            Err(Failure::Page(error)) => {
-                return Err(OauthError::new("invalid_request", format!("{error:?}")));
-            }
+            Err(Failure::Page(error)) => return Err(error.into()),
             Err(Failure::Answer(answer)) => return Err(answer.to_error()),
         }
         let request_uri = oidc::push(&app, &params).await?;

@@ -221,7 +221,13 @@ async fn a_remembered_browser_of_another_person_is_not_who_the_hint_means() {
     provider.signs_in(&browser, &bob, &[], json!({ "remember": true })).await.code();
     provider.is_answered(&browser, &[("prompt", "none")]).await.code();
     let params = [("prompt", "none"), ("id_token_hint", hint.as_str())];
-    assert_eq!(provider.is_answered(&browser, &params).await.error(), "login_required");
+    let answered = provider.is_answered(&browser, &params).await;
+    assert_eq!(answered.error(), "login_required");
+    // Bob is signed in here: that nobody is would be no help to who writes the site.
+    assert_eq!(
+        answered.params["error_description"],
+        "no sign-in that this browser remembers answers this request; ask without prompt=none"
+    );
 }
 
 #[tokio::test]
@@ -276,6 +282,31 @@ async fn a_request_may_be_pushed_ahead() {
     let nobody =
         provider.post("/oauth2/par", &[("client_id", "rp"), ("client_secret", "no")]).await;
     assert_eq!(nobody.problem(), "401 invalid_client");
+}
+
+#[tokio::test]
+async fn a_site_is_told_what_is_wrong_with_a_request_it_pushes_and_what_to_do() {
+    let provider = Provider::starts().await;
+    let long = "x".repeat(17 * 1024);
+    for (wrong, told) in [
+        (
+            ("redirect_uri", "https://evil.example"),
+            "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris.",
+        ),
+        (
+            ("state", &long),
+            "The request is not of the right form. (state and nonce may have 2048 bytes at most)",
+        ),
+        (("login_hint", &long), "The request is not of the right form. (the request is too long)"),
+    ] {
+        let mut form = vec![("response_type", "code"), ("scope", "openid"), wrong];
+        if wrong.0 != "redirect_uri" {
+            form.push(("redirect_uri", "https://rp.example.com/callback"));
+        }
+        let refused = provider.post_basic("/oauth2/par", &form).await;
+        assert_eq!(refused.problem(), "400 invalid_request", "{}", wrong.0);
+        assert_eq!(refused.text("error_description"), told);
+    }
 }
 
 #[tokio::test]
