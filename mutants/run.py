@@ -79,10 +79,10 @@ def put_to_sleep(mutants):
 
 def build(suites):
     wanted = [word for suite in suites for word in (["--lib"] if suite == "lib" else ["--test", suite])]
-    # The copy shares what `./dev test` has built of other people's crates: so the same packages and features.
     command = ["cargo", "test", "--workspace", "--all-features", "--no-run", "--message-format=json", *wanted]
-    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-    flags = {"CARGO_TARGET_DIR": target, "RUSTFLAGS": "", "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
+    # A target of its own: cargo names what it builds by places below the workspace, so in the tree's it would take the
+    # copy for the tree itself, and later changes of the tree for none.
+    flags = {"CARGO_TARGET_DIR": str(TREE.parent / "build"), "RUSTFLAGS": "", "CARGO_PROFILE_DEV_DEBUG": "line-tables-only"}
     built = subprocess.run(command, cwd=TREE, env={**os.environ, **flags}, stdout=subprocess.PIPE, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
     if built.returncode:
