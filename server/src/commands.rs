@@ -1,8 +1,6 @@
 //! What commands do beyond `serve` and `try`. Those that change a server write to the store, and running nodes see it within
 //! two seconds.
 
-use std::io::{self, ErrorKind, Write};
-
 pub mod backup;
 pub mod doctor;
 pub mod healthcheck;
@@ -12,7 +10,10 @@ pub mod person;
 mod progress;
 pub mod sites;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
 
 use progress::during;
 

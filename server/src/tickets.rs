@@ -173,9 +173,6 @@ pub trait Tickets: Send + Sync + 'static {
     /// What is kept under this name.
     async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;
 
-    /// The same, taken away: of many who ask one gets it.
-    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;
-
     /// Says "look again" to whichever node holds the page of this ticket.
     async fn nudge(&self, id: Hashed) -> Result<(), Error>;
 

@@ -1,13 +1,10 @@
 //! Whether a server that runs by these settings is alive.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::config::Settings;
+use crate::{config::Settings, console::access::here};
 
 /// What a server answered, and where it was asked.
 #[derive(Debug)]
@@ -18,15 +15,8 @@ pub struct Health {
 
 /// Asks it: where it listens, or, if that is for https alone, where operators reach it.
 pub async fn ask(settings: &Settings) -> Health {
-    let mut address = if settings.ends_tls() { settings.admin_listen } else { settings.listen };
-    if address.ip().is_unspecified() {
-        // It listens everywhere, and so here too.
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    let url = format!("http://{address}/healthz");
+    let address = if settings.ends_tls() { settings.admin_listen } else { settings.listen };
+    let url = format!("http://{}/healthz", here(address));
     let answer = get(&url).await;
     Health { url, answer }
 }

@@ -388,7 +388,7 @@ impl Tickets for Memory {
     async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
         let mut held = self.held();
         // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
-        while held.kept.len() >= MOST_KEPT || held.keeping.len() >= 2 * MOST_KEPT {
+        while held.kept.len() >= MOST_KEPT {
             let Some(oldest) = held.keeping.pop_front() else { break };
             held.kept.remove(&oldest);
         }
@@ -401,11 +401,6 @@ impl Tickets for Memory {
         let held = self.held();
         let kept = held.kept.get(&name).filter(|(until, _)| *until > now);
         Ok(kept.map(|(_, value)| value.clone()))
-    }
-
-    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
-        let taken = self.held().kept.remove(&name).filter(|(until, _)| *until > now);
-        Ok(taken.map(|(_, value)| value))
     }
 
     async fn nudge(&self, id: Hashed) -> Result<(), Error> {
@@ -466,14 +461,11 @@ mod tests {
         let name = |n: u32| Hashed::of(n.to_be_bytes());
         for n in 0..20_000 {
             memory.keep(name(n), Bytes::from_static(b"kept"), until).await.unwrap();
-            if n % 3 == 0 {
-                memory.take(name(n), now).await.unwrap().unwrap();
-            }
         }
         assert_eq!(memory.kept(name(1), now).await.unwrap(), None, "the oldest made room");
         assert_eq!(memory.kept(name(19_999), now).await.unwrap().unwrap(), "kept");
         assert!(memory.held().kept.len() <= MOST_KEPT);
-        assert!(memory.held().keeping.len() <= 2 * MOST_KEPT);
+        assert!(memory.held().keeping.len() <= MOST_KEPT);
         memory.purge(until).await.unwrap();
         assert!(memory.held().keeping.is_empty());
     }

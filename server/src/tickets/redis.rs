@@ -66,7 +66,6 @@ struct Scripts {
     take: Script,
     count: Script,
     claim: Script,
-    take_kept: Script,
 }
 
 impl From<redis::RedisError> for Error {
@@ -101,7 +100,6 @@ impl Redis {
                 take: Script::new(include_str!("redis/take.lua")),
                 count: Script::new(include_str!("redis/count.lua")),
                 claim: Script::new(include_str!("redis/claim.lua")),
-                take_kept: Script::new(include_str!("redis/take_kept.lua")),
             },
         };
         clock::follow(&redis.link, world).await?;
@@ -338,13 +336,6 @@ impl Tickets for Redis {
 
     async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
         let packed: Option<Vec<u8>> = self.ask(cmd("GET").arg(kept_key(name))).await?;
-        Ok(packed.and_then(|packed| unpacked(&packed, now)))
-    }
-
-    async fn take(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
-        let packed: Option<Vec<u8>> =
-            self.run(&self.scripts.take_kept, &kept_key(name), &[]).await?;
-        self.ask::<()>(cmd("ZREM").arg(KEEPING).arg(name.as_bytes())).await?;
         Ok(packed.and_then(|packed| unpacked(&packed, now)))
     }
 

@@ -307,13 +307,14 @@ pub(super) async fn end(
             "INSERT INTO logouts (login, site, sub, ended, next)
              SELECT id, site, sub, ended, ended FROM logins WHERE id {them} ORDER BY id"
         ),
-        format!(
-            "INSERT INTO audit (at, what, person, site, detail)
-             SELECT ended, 'login.ended', person, site, {detail} FROM logins WHERE id {them} ORDER BY id"
-        ),
     ] {
         db.send(&sql, values![&ids]).await?;
     }
+    let note = format!(
+        "INSERT INTO audit (at, what, person, site, detail)
+         SELECT ended, ?2, person, site, {detail} FROM logins WHERE id {them} ORDER BY id"
+    );
+    db.send(&note, values![&ids, "login.ended"]).await?;
     Ok(ended)
 }
 
