@@ -44,7 +44,7 @@ struct Held {
     claims: HashMap<Hashed, Timestamp>,
     counters: HashMap<String, Counter>,
     kept: HashMap<Hashed, (Timestamp, Bytes)>,
-    /// The names of what is kept, the oldest first; some of them are gone already.
+    /// The names of what is kept, the oldest first.
     keeping: VecDeque<Hashed>,
     /// When to look at a ticket again for forgetting it. Lives are alike, so the queue is nearly in order; who comes up
     /// early goes to the back.

@@ -35,6 +35,8 @@ async fn a_crowd_that_waits_is_there_again_to_the_last() {
         tickets.put(Ticket { id, scene, ..one.clone() }, None).await.unwrap();
     }
     let saoma = saoma.restarts_after(1).await;
+    // Who answers has taken them up.
+    assert_eq!(saoma.browser().get("/healthz").await.unwrap().status, 200);
     assert_eq!(saoma.app.tickets.how_many().await.unwrap(), CROWD);
     drop(saoma);
 }
