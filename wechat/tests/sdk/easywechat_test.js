@@ -2,7 +2,6 @@
 'use strict';
 const assert = require('node:assert');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const test = require('node:test');
 const { MiniApp } = require('node-easywechat');
@@ -14,7 +13,7 @@ function application(config = {}) {
     app_id,
     secret,
     http: { baseURL: `${url}/` },
-    file_cache: { path: fs.mkdtempSync(path.join(os.tmpdir(), 'easywechat-')) },
+    file_cache: { path: fs.mkdtempSync(path.join(__dirname, '..', 'easywechat-')) },
     ...config,
   });
 }

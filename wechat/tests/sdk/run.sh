@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 work="$root/target/sdk"
 mkdir -p "$work"
-rm -f "$work/url" "$work"/*.jpg "$work"/*.png
+rm -rf "$work/url" "$work"/*.jpg "$work"/*.png "$work"/easywechat-*
 
 export WECHAT_APPID=wx1234567890abcdef WECHAT_SECRET=fedcba0987654321fedcba0987654321
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
