@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::Path,
@@ -359,10 +359,7 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
         let written = match file {
-            Some(path) => std::fs::read_to_string(path).map_err(|error| {
-                let path = path.display().to_string();
-                format!("cannot read {path:?}: {error}; give the file with --config")
-            })?,
+            Some(path) => std::fs::read_to_string(path).map_err(|error| unread(path, &error))?,
             None => String::new(),
         };
         let name =
@@ -466,6 +463,20 @@ impl Settings {
     /// Whether saoma ends TLS by itself.
     pub fn ends_tls(&self) -> bool {
         !self.tls.cert.is_empty() || self.acme.on
+    }
+}
+
+/// Why a file of settings is not read. One that may not be is not one that is not there: then every setting would seem to be
+/// missing.
+fn unread(path: &Path, error: &io::Error) -> String {
+    let path = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            format!(
+                "cannot read {path}: permission denied; run this with sudo, or as the user saoma"
+            )
+        }
+        _ => format!("cannot read {path:?}: {error}; give the file with --config"),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The command line; the only file that names concrete backends.
 
 use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -315,36 +314,22 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
 }
 
-/// The file that was named; or saoma.toml here, or a package's. One that may not be read is not one that is not there: then
-/// every setting would seem to be missing.
-fn settings_file(named: Option<&Path>) -> Result<Option<&Path>, Faults> {
+/// The file that was named; or saoma.toml here, or a package's. The package's folder is shut to strangers, who are told so
+/// when it is read.
+fn settings_file(named: Option<&Path>) -> Option<&Path> {
     let (here, package) = (Path::new("saoma.toml"), Path::new("/etc/saoma/saoma.toml"));
-    // The package's folder is shut to strangers, who are told so. This one may be anybody's that a command was run in.
     let usual = || {
         let there = package.try_exists().unwrap_or(true);
         if here.exists() { Some(here) } else { there.then_some(package) }
     };
-    match named.or_else(usual) {
-        Some(path) if is_forbidden(path) => Err(Faults::from(format!(
-            "cannot read {}: permission denied; run this with sudo, or as the user saoma",
-            path.display()
-        ))),
-        file => Ok(file),
-    }
-}
-
-/// Whether this user may not read the file. Only a plain one is opened: another might not open a second time.
-fn is_forbidden(path: &Path) -> bool {
-    let tried = fs::metadata(path)
-        .and_then(|file| if file.is_file() { File::open(path).map(drop) } else { Ok(()) });
-    tried.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    named.or_else(usual)
 }
 
 fn load(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Faults> {
-    Settings::load(settings_file(file)?, env)
+    Settings::load(settings_file(file), env)
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings, String> {

@@ -188,7 +188,8 @@ pub async fn run_behind(
     operators: Option<TcpListener>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    // Not before all that can refuse a start has had its say: what is taken up is written down at the stop of a server that ran.
+    // Not before all that can refuse a start has had its say: what is taken up is written down at the stop of a server that
+    // ran.
     take_up(&app.store, &app.tickets).await?;
     app.tickets.purge(app.world.now()).await?;
     let (stopping, stopped) = tokio::sync::watch::channel(false);

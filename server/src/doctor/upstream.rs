@@ -196,7 +196,7 @@ async fn drawn(
     match version {
         EnvVersion::Trial | EnvVersion::Develop => {
             let word = version.word();
-            if settings.wechat.code == CodeInterface::C {
+            if settings.fault_of_version(version).is_some() {
                 return Finding::broken(
                     "page",
                     format!(

@@ -297,9 +297,7 @@ impl<'a> Talk<'a> {
     async fn prepared(&self, turn: &mut Vec<Answer<'a>>, sql: &str) -> Result<Statement, Error> {
         let prepared = self.client.prepare_cached(&dollars(sql)).await;
         if prepared.is_err() {
-            for answer in std::mem::take(turn) {
-                answer.await?;
-            }
+            hear(std::mem::take(turn)).await?;
         }
         Ok(prepared?)
     }
@@ -314,15 +312,20 @@ impl<'a> Talk<'a> {
         let before = async {
             let before = std::mem::take(&mut *turn);
             drop(turn);
-            for answer in before {
-                answer.await?;
-            }
-            Ok::<_, tokio_postgres::Error>(())
+            hear(before).await
         };
         let (answer, before) = join(asking, before).await;
         before?;
         Ok(answer?)
     }
+}
+
+/// Waits for these answers; the first error is the one that counts.
+async fn hear(answers: Vec<Answer<'_>>) -> Result<(), tokio_postgres::Error> {
+    for answer in answers {
+        answer.await?;
+    }
+    Ok(())
 }
 
 /// Sends what a future sends at its first poll, and keeps it until its answer is heard.

@@ -1,4 +1,4 @@
-//! What a person may see, take back and end; and what becomes of it with age.
+//! What a person may see, take back and end.
 
 use super::{
     Db, Row, logins,

@@ -1,7 +1,11 @@
 //! What grows old: addresses are taken out of it, and what is over is forgotten. Some rows at a time, found by who only reads:
 //! taps wait for those that are written, and a year's worth is not given up because it cannot be done at once.
 
-use super::{Db, Dialect, rows::all, rows::json, values};
+use super::{
+    Db, Dialect,
+    rows::{all, json},
+    values,
+};
 use crate::{store::Error, world::Timestamp};
 
 /// How many rows at a time.

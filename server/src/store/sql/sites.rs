@@ -35,25 +35,25 @@ pub(super) async fn put(db: &dyn Db, site: &Site) -> Result<(), Error> {
     changed(db).await
 }
 
-/// Ends some of the logins of a site that is to go; whether there may be more.
-pub(super) async fn end_some(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool, Error> {
+/// Removes a site with its logins; whether it was there. None: it has so many that some have been ended, and it still stands.
+pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<Option<bool>, Error> {
     if db.rows("SELECT id FROM sites WHERE id = ?1", values![id]).await?.is_empty() {
-        return Ok(false);
+        return Ok(Some(false));
     }
     let some = "l.id IN (SELECT o.id FROM logins o WHERE o.site = ?1 AND o.ended IS NULL ORDER BY o.id LIMIT ?2)";
     let ended = logins::end(db, some, values![id, SHEAF], now).await?;
-    Ok(u32::try_from(ended.len()) == Ok(SHEAF))
-}
-
-pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<bool, Error> {
+    if u32::try_from(ended.len()) == Ok(SHEAF) {
+        return Ok(None);
+    }
     let removed = db.execute("DELETE FROM sites WHERE id = ?1", values![id]).await? > 0;
     if removed {
         // Who registers the same id again starts with a clean door.
         db.send("DELETE FROM admissions WHERE site = ?1", values![id]).await?;
+        // Who signed in meanwhile.
         logins::end(db, "l.site = ?1", values![id], now).await?;
         changed(db).await?;
     }
-    Ok(removed)
+    Ok(Some(removed))
 }
 
 pub(super) async fn take_logouts(

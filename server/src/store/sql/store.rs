@@ -222,11 +222,10 @@ impl<D: Database> Store for D {
         // Nobody's tap waits for all of its logins, and one try that runs out of time is not all for nothing.
         loop {
             let id = id.clone();
-            if !self.write(with!(db => sites::end_some(db, &id, now))).await? {
-                break;
+            if let Some(was_there) = self.write(with!(db => sites::remove(db, &id, now))).await? {
+                return Ok(was_there);
             }
         }
-        self.write(with!(db => sites::remove(db, &id, now))).await
     }
 
     async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error> {
