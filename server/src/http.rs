@@ -169,12 +169,17 @@ pub fn to_https(public_url: &str) -> Router {
 
 /// What operators reach, on a listener of its own.
 pub fn operators(app: SharedApp) -> Router {
-    Router::new()
-        .route("/openapi.json", get(openapi::for_operators))
-        .route("/healthz", get(admin::healthz))
+    // Machines call this host by whatever name they reach it: what tells them from a stranger's page is what browsers send.
+    let machines = Router::new()
         .route("/readyz", get(admin::readyz))
         .route("/metrics", get(admin::metrics))
         .route("/neighbours/token", get(neighbours::token).post(neighbours::token))
+        .layer(from_fn(guard::no_page));
+
+    Router::new()
+        .route("/openapi.json", get(openapi::for_operators))
+        .route("/healthz", get(admin::healthz))
+        .merge(machines)
         .merge(operators_console(&app))
         .fallback(reply::not_found)
         .layer(from_fn_with_state(app.clone(), guard::operators))

@@ -183,6 +183,15 @@ pub(super) async fn operators(
     safely(&app, lang, next.run(request)).await
 }
 
+/// Refuses what a page asks for; a person who types the address is answered as a machine is.
+pub(super) async fn no_page(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let from = headers.get("sec-fetch-site");
+    let is_page =
+        headers.contains_key(header::ORIGIN) || from.is_some_and(|from| from.as_bytes() != b"none");
+    if is_page { Error::from(Code::NotFromHere).into_response() } else { next.run(request).await }
+}
+
 /// An answer as everybody may have it, with what no page may do without.
 async fn safely(app: &App, lang: Lang, answering: impl Future<Output = Response>) -> Response {
     let mut response = reply::spoken(lang, answering).await;

@@ -366,12 +366,15 @@ async fn a_name_that_was_made_to_point_here_is_refused() {
             saoma.http.get(format!("{}/console/sign-in", console.url)).header("host", host);
         request.send().await.unwrap()
     };
-    for host in
-        ["evil.example", "127.0.0.1.evil.example", "console.example.com.evil.example", "a@b"]
-    {
-        assert_ne!(asks(host).await.status(), 200, "{host}");
+    for host in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "console.example.com.evil.example",
+        "a@b",
+        "rebound.example:8081",
+    ] {
+        assert_eq!(asks(host).await.status(), 421, "{host}");
     }
-    assert_eq!(asks("rebound.example:8081").await.status(), 421);
     for host in ["127.0.0.1:8081", "[::1]:8081", "localhost:8081", "192.0.2.7"] {
         assert_eq!(asks(host).await.status(), 200, "{host}");
     }
@@ -379,6 +382,32 @@ async fn a_name_that_was_made_to_point_here_is_refused() {
     let cookie = secure.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
     for word in ["__Host-saoma-console=", "Secure", "HttpOnly", "SameSite=Strict"] {
         assert!(cookie.contains(word), "{cookie}");
+    }
+}
+
+#[tokio::test]
+async fn machines_call_the_operators_listener_by_any_name_and_pages_by_none() {
+    let settings = [("SAOMA_NEIGHBOURS__SECRETS", "[\"crm:0123456789abcdef0123456789abcdef\"]")];
+    let saoma = Saoma::starts_with(&settings).await;
+    let console = Console::of(&saoma).await;
+    for (path, status) in [("/readyz", 200), ("/metrics", 200), ("/neighbours/token", 401)] {
+        let asks = async |headers: &[(&str, &str)]| {
+            let request = saoma.http.get(format!("{}{path}", console.url));
+            let request = headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value));
+            request.send().await.unwrap().status()
+        };
+        assert_eq!(asks(&[("host", "saoma:8081")]).await, status, "{path}: Prometheus asks");
+        assert_eq!(asks(&[("sec-fetch-site", "none")]).await, status, "{path}: it is typed");
+        for page in [
+            ("origin", "https://evil.example"),
+            ("origin", console.url.as_str()),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-origin"),
+        ] {
+            assert_eq!(asks(&[("host", "evil.example"), page]).await, 403, "{path} {page:?}");
+        }
     }
 }
 

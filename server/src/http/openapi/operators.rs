@@ -16,17 +16,16 @@ pub(super) fn monitors(book: &mut Book) {
 
 pub(super) fn neighbours(book: &mut Book) {
     book.chapter("neighbours", "For other services on this machine.");
-    book.get("/metrics", "Everything that is counted, for Prometheus").gives(
-        200,
-        "Prometheus's text format",
-        &["application/openmetrics-text"],
-    );
+    book.get("/metrics", "Everything that is counted, for Prometheus")
+        .gives(200, "Prometheus's text format", &["application/openmetrics-text"])
+        .refuses(&[NotFromHere]);
     let given = "The access_token and how long it is good for, as WeChat says it";
     book.get("/neighbours/token", "WeChat's access_token, for a neighbour with a secret")
         .gives(200, given, &["application/json"])
-        .refuses(&[Unauthorized, NotFound, WechatUnreachable]);
+        .refuses(&[Unauthorized, NotFromHere, NotFound, WechatUnreachable]);
     book.post("/neighbours/token", "The same").gives(200, given, &["application/json"]).refuses(&[
         Unauthorized,
+        NotFromHere,
         NotFound,
         WechatUnreachable,
     ]);
