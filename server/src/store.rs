@@ -33,8 +33,9 @@ pub mod sqlite;
 pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};
 pub use import::{Import, Imported};
 pub use records::{
-    Arrival, Asker, Change, Changed, Consent, Decide, Decided, Listed, LiveToken, Login, LoginOf,
-    Logout, Profile, Redemption, Revoke, Said, Search, Shadow, StoredKey, Token, TokenKind,
+    Arrival, Asker, BrowserSession, Change, Changed, Consent, Decide, Decided, Listed, LiveToken,
+    Login, LoginOf, Logout, Profile, Redemption, Revoke, Said, Search, Shadow, StoredKey, Token,
+    TokenKind,
 };
 pub use sql::OTHER_VERSION;
 
@@ -119,7 +120,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<Login>, Error>;
 
     /// The living logins that a browser's session holds: what it may skip the scan for. Empty: not signed in.
-    async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
+    async fn session(&self, session: BrowserSession, now: Timestamp) -> Result<Vec<Login>, Error>;
 
     /// The living logins of a person at a site that ends with a browser's session, the latest first: those that vouch for
     /// nothing, too.
@@ -127,7 +128,11 @@ pub trait Store: Send + Sync + 'static {
     -> Result<Vec<Login>, Error>;
 
     /// Ends a browser's session and the logins it holds.
-    async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error>;
+    async fn end_session(
+        &self,
+        session: BrowserSession,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error>;
 
     /// Keeps a token with which the mini program's own pages may ask about their person.
     async fn open_phone(
@@ -293,10 +298,12 @@ pub trait Store: Send + Sync + 'static {
     async fn open_console(&self, session: ConsoleSession) -> Result<(), Error>;
 
     /// Whose session this is, if it lives: its time is not over, it was used since `idle_since`, and its person is an owner,
-    /// not blocked, and has not ended its login.
+    /// not blocked, has not ended its login, and made it in the browser of this cookie. One that came from a link is drawn at
+    /// random, and good wherever it is.
     async fn operator(
         &self,
         session: Hashed,
+        cookie: Option<Hashed>,
         now: Timestamp,
         idle_since: Timestamp,
     ) -> Result<Option<Operator>, Error>;

@@ -216,7 +216,7 @@ pub async fn enter(
         note(app, "console.refused", Some(&person.id), address, json!({})).await?;
         return Ok(None);
     }
-    let again = operator(app, &session).await?.is_some();
+    let again = operator(app, &session, Some(cookie)).await?.is_some();
     app.store.open_console(kept).await?;
     if !again {
         let detail = json!({ "by": person.id, "how": "scan" });
@@ -225,14 +225,18 @@ pub async fn enter(
     Ok(Some(session))
 }
 
-/// Whose session this is, if it lives.
+/// Whose session this is in the browser of this cookie, if it lives.
 ///
 /// # Errors
 /// What the store says.
-pub async fn operator(app: &App, session: &Secret) -> Result<Option<Operator>, Error> {
+pub async fn operator(
+    app: &App,
+    session: &Secret,
+    cookie: Option<Hashed>,
+) -> Result<Option<Operator>, Error> {
     let now = app.world.now();
     let idle_since = now.before(app.settings.console.idle);
-    let found = app.store.operator(session.hashed(), now, idle_since).await?;
+    let found = app.store.operator(session.hashed(), cookie, now, idle_since).await?;
     if let Some(operator) = &found
         && now.since(operator.session.seen) >= NOTED
     {

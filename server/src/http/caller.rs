@@ -24,9 +24,11 @@ use woothee::parser::Parser;
 use super::{reply::Lang, serve::Late};
 use crate::{
     app::{App, SharedApp},
+    console::access,
     error::{Code, Error},
     login::System,
     secret::{Hashed, Secret},
+    store::{BrowserSession, Login, Operator},
     ticket::{Browser, Presented},
 };
 
@@ -130,6 +132,30 @@ impl Caller {
     /// What proves that a ticket is this caller's.
     pub(super) fn presents(&self, key: Option<&Secret>) -> Presented {
         Presented { key: key.map(Secret::hashed), cookie: self.cookie.as_ref().map(Secret::hashed) }
+    }
+
+    /// The session that the browser shows, if it shows all that belongs to it.
+    pub(super) fn browser_session(&self) -> Option<BrowserSession> {
+        let (session, cookie) = self.session.as_ref().zip(self.cookie.as_ref())?;
+        Some(BrowserSession { hash: session.hashed(), cookie: cookie.hashed() })
+    }
+
+    /// The logins that this session holds.
+    pub(super) async fn logins(&self, app: &App) -> Result<Vec<Login>, Error> {
+        match self.browser_session() {
+            Some(session) => Ok(app.store.session(session, app.world.now()).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The operator whose session of the console this is.
+    pub(super) async fn operator(&self, app: &App) -> Result<Option<Operator>, Error> {
+        match &self.session {
+            Some(session) => {
+                access::operator(app, session, self.cookie.as_ref().map(Secret::hashed)).await
+            }
+            None => Ok(None),
+        }
     }
 
     /// The bearer token's hash.
@@ -259,7 +285,8 @@ fn cookie(app: &App, name: &'static str, value: &str, seconds: i64) -> Cookie<'s
         .build()
 }
 
-/// The cookie by which a browser owns its tickets and is known again: 400 days, the longest that browsers keep one.
+/// The cookie by which a browser owns its tickets and is known again: 400 days, the longest that browsers keep one. Given
+/// anew with every code, so that no session outlives it.
 pub(super) fn browser_cookie(app: &App, value: &Secret) -> Cookie<'static> {
     cookie(app, CookieNames::of(app).browser, value.reveal(), 400 * 24 * 3600)
 }

@@ -252,11 +252,8 @@ impl FromRequestParts<SharedApp> for Desk {
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Response> {
         let Ok(caller) = Caller::from_request_parts(parts, app).await;
         let cookies = CookieJar::from_headers(&parts.headers);
-        let operator = match &caller.session {
-            Some(session) => access::operator(app, session).await,
-            None => Ok(None),
-        };
-        let Some(operator) = operator.map_err(Error::into_response)? else {
+        let operator = caller.operator(app).await.map_err(Error::into_response)?;
+        let Some(operator) = operator else {
             let is_page = parts.method == Method::GET;
             return Err(if is_page {
                 Redirect::to("/console/sign-in").into_response()

@@ -78,7 +78,7 @@ pub(super) async fn logout(
             Some(name) => oidc::kept_wish(&app, &name).await?,
             None => wish.leave(),
         };
-        let leaving = oidc::leave(&app, &wish, caller.session.as_ref()).await?;
+        let leaving = oidc::leave(&app, &wish, caller.browser_session()).await?;
         Ok::<_, Error>((wish, leaving))
     };
     match left.await {
@@ -134,7 +134,7 @@ pub(super) async fn confirmed(
             redirect_uri: value("post_logout_redirect_uri"),
             state: value("state"),
         };
-        oidc::left(&app, &wish, caller.session.as_ref()).await
+        oidc::left(&app, &wish, caller.browser_session()).await
     };
     match left.await {
         Ok(next) => gone(&app, lang, cookies, next),

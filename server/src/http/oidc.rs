@@ -105,10 +105,7 @@ async fn show(
     authorize: Authorize,
 ) -> Result<Response, Error> {
     let now = app.world.now();
-    let logins = match &caller.session {
-        Some(session) => app.store.session(session.hashed(), now).await?,
-        None => Vec::new(),
-    };
+    let logins = caller.logins(app).await?;
     if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie)
     {
         // It costs as much as a ticket: a durable write, and a code.

@@ -107,15 +107,10 @@ pub(super) async fn offer(app: &App, lang: Lang, gives: &Gives) -> Result<String
     })
 }
 
-/// The cookie by which this browser is known, given to it if it has none.
+/// The cookie by which this browser is known, a fresh one if it has none.
 pub(super) fn known_by(app: &App, caller: &Caller, cookies: CookieJar) -> (CookieJar, Secret) {
-    match &caller.cookie {
-        Some(cookie) => (cookies, cookie.clone()),
-        None => {
-            let fresh = Secret::new(&app.world);
-            (cookies.add(browser_cookie(app, &fresh)), fresh)
-        }
-    }
+    let cookie = caller.cookie.clone().unwrap_or_else(|| Secret::new(&app.world));
+    (cookies.add(browser_cookie(app, &cookie)), cookie)
 }
 
 /// Opens a ticket for the hosted page.
@@ -234,9 +229,7 @@ struct HomeLogin {
 
 /// The person who is signed in to saoma itself in this browser.
 async fn signed_in(app: &SharedApp, caller: &Caller) -> Result<Option<Login>, Error> {
-    let Some(session) = &caller.session else { return Ok(None) };
-    let logins = app.store.session(session.hashed(), app.world.now()).await?;
-    Ok(logins.into_iter().find(|login| login.site == site::SELF))
+    Ok(caller.logins(app).await?.into_iter().find(|login| login.site == site::SELF))
 }
 
 pub(super) async fn home(State(app): State<SharedApp>, caller: Caller) -> Response {
@@ -314,8 +307,8 @@ pub(super) async fn sign_out(
 ) -> Response {
     let ended = async {
         check_own(&app, &caller)?;
-        if let Some(session) = &caller.session {
-            app.store.end_session(session.hashed(), app.world.now()).await?;
+        if let Some(session) = caller.browser_session() {
+            app.store.end_session(session, app.world.now()).await?;
         }
         Ok::<_, Error>(())
     };

@@ -12,9 +12,9 @@ use crate::{
     app::App,
     error::{Code, Error},
     keys,
-    secret::{Hashed, Secret},
+    secret::Hashed,
     site::Site,
-    store::{Login, Logout},
+    store::{BrowserSession, Login, Logout},
 };
 
 /// How long a site may take to read a logout token (Back-Channel Logout section 2.4 recommends two minutes at most).
@@ -85,10 +85,14 @@ pub enum Leaving {
 ///
 /// # Errors
 /// [`Code::HintRefused`], [`Code::UnknownSite`], [`Code::PostLogoutNotRegistered`]; then nothing is ended.
-pub async fn leave(app: &App, wish: &Leave, session: Option<&Secret>) -> Result<Leaving, Error> {
+pub async fn leave(
+    app: &App,
+    wish: &Leave,
+    session: Option<BrowserSession>,
+) -> Result<Leaving, Error> {
     let (hint, site) = checked(app, wish)?;
     let logins = match session {
-        Some(session) => app.store.session(session.hashed(), app.world.now()).await?,
+        Some(session) => app.store.session(session, app.world.now()).await?,
         None => Vec::new(),
     };
     let meant = hint.as_ref().is_some_and(|hint| is_meant(app, hint, &logins));
@@ -96,7 +100,7 @@ pub async fn leave(app: &App, wish: &Leave, session: Option<&Secret>) -> Result<
         return Ok(Leaving::Ask { site });
     }
     if let Some(session) = session {
-        app.store.end_session(session.hashed(), app.world.now()).await?;
+        app.store.end_session(session, app.world.now()).await?;
     }
     // A browser that was not to be remembered has no session, and its sign-in ends all the same.
     if let Some(Hint { site, sub, sid: Some(sid) }) = &hint
@@ -115,11 +119,11 @@ pub async fn leave(app: &App, wish: &Leave, session: Option<&Secret>) -> Result<
 pub async fn left(
     app: &App,
     wish: &Leave,
-    session: Option<&Secret>,
+    session: Option<BrowserSession>,
 ) -> Result<Option<String>, Error> {
     checked(app, wish)?;
     if let Some(session) = session {
-        app.store.end_session(session.hashed(), app.world.now()).await?;
+        app.store.end_session(session, app.world.now()).await?;
     }
     Ok(next_address(wish))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 
 use super::{
-    Arrival, Decide, Decided, Login, LoginOf, Profile, Shadow, Store, StoredKey, Token, TokenKind,
-    untold,
+    Arrival, BrowserSession, Decide, Decided, Login, LoginOf, Profile, Shadow, Store, StoredKey,
+    Token, TokenKind, untold,
 };
 use crate::{
     audit,
@@ -147,8 +147,17 @@ fn remembered(name: &str, identity: &Identity, session: &str, old: Option<&str>)
     approval
 }
 
+fn browser_session(name: &str, cookie: &str) -> BrowserSession {
+    BrowserSession { hash: Hashed::of(name), cookie: Hashed::of(cookie) }
+}
+
 async fn held(store: &impl Store, session: &str, now: Timestamp) -> Vec<String> {
-    let logins = store.session(Hashed::of(session), now).await.unwrap();
+    held_in(store, session, "cookie", now).await
+}
+
+/// The same in another browser.
+async fn held_in(store: &impl Store, name: &str, cookie: &str, now: Timestamp) -> Vec<String> {
+    let logins = store.session(browser_session(name, cookie), now).await.unwrap();
     let mut names: Vec<String> = logins.into_iter().map(|login| login.id).collect();
     names.sort();
     names

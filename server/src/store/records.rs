@@ -14,6 +14,16 @@ use crate::{
     world::Timestamp,
 };
 
+/// A browser's session, as the browser shows it. What its own cookie is made from lies in the store, so that it counts only
+/// beside the cookie by which the browser is known, which does not: a copy of the store opens no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrowserSession {
+    /// The hash of the session's cookie.
+    pub hash: Hashed,
+    /// The hash of the browser's.
+    pub cookie: Hashed,
+}
+
 /// A decision to be written, with all the names that would be needed if it is the first.
 #[derive(Debug, Clone)]
 pub struct Decide {

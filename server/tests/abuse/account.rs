@@ -6,6 +6,7 @@ use reqwest::Method;
 use rusqlite::{Connection, types::ValueRef};
 use saoma::{
     commands::person,
+    secret::Hashed,
     store::{Change, Search},
     try_it::actors::{Phone, Reply},
 };
@@ -219,6 +220,33 @@ async fn consent_is_kept_by_kind_and_taken_back_by_site() {
     // Asked and given again, it stands again.
     play.signs_in(&browser, &phone, "blog").await;
     assert_eq!(asks(&phone, &token, "consents").await["consents"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_copy_of_the_database_opens_no_session() {
+    let play = Play::new().await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    let (page, scene) = play.page(&browser).await;
+    let asked = phone.scans(&scene, 1047).await.unwrap();
+    phone.approves_with(&asked, &json!({ "remember": true, "scopes": ["profile"] })).await.unwrap();
+    let claimed = browser.calls(&page, "claim").await.unwrap();
+    let db = Connection::open(play.folder.path().join("saoma.db")).unwrap();
+    let ticket = db.query_row("SELECT ticket FROM decisions", [], |row| row.get(0)).unwrap();
+    // The key to it is in the database, too.
+    let session = play.app.keys.derive("session", Hashed::from_bytes(ticket));
+    let session = format!("saoma-session={}", session.reveal());
+    assert!(claimed.header("set-cookie").starts_with(&session), "it is the very cookie");
+
+    let begins = browser.get(&format!("{}/sign-in", play.at.demo)).await.unwrap();
+    let url = format!("{}&prompt=none", begins.header("location"));
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let http = http.build().unwrap();
+    for cookies in [session.clone(), format!("{session}; saoma=made-up")] {
+        let told = Reply::of(http.get(&url).header("cookie", &cookies)).await.unwrap();
+        assert!(told.header("location").contains("error=login_required"), "{cookies}");
+    }
+    let own = browser.get(&url).await.unwrap();
+    assert!(own.header("location").contains("code="), "{}", own.header("location"));
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use reqwest::{Method, header};
 use saoma::{
     console::access,
-    http, site,
+    http,
+    secret::Hashed,
+    site,
     store::{Lines, Opens, Search},
     try_it::actors::{Browser, Page, Phone, Reply},
 };
@@ -409,6 +411,27 @@ async fn machines_call_the_operators_listener_by_any_name_and_pages_by_none() {
             assert_eq!(asks(&[("host", "evil.example"), page]).await, 403, "{path} {page:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_database_opens_no_console() {
+    let saoma = Saoma::starts().await;
+    let console = Console::of(&saoma).await;
+    console.claims("ann").await;
+    let browser = console.browser();
+    let page = browser.opens("/console/sign-in").await.unwrap();
+    console.approves(&browser, &page, &saoma.phone("ann")).await;
+    let claimed = browser.calls(&page, "claim").await.unwrap();
+    // What it is made from is in the database.
+    let session = saoma.app.keys.derive("console", Hashed::of(&page.ticket));
+    let session = format!("saoma-console-session={}", session.reveal());
+    assert!(claimed.header("set-cookie").starts_with(&session));
+    for cookies in [session.clone(), format!("{session}; saoma-console=made-up")] {
+        let request = saoma.http.get(format!("{}/console/keys", console.url));
+        let reply = Reply::of(request.header("cookie", &cookies)).await.unwrap();
+        assert_eq!(reply.header("location"), "/console/sign-in", "{cookies}");
+    }
+    assert_eq!(browser.get("/console/keys").await.unwrap().status, 200);
 }
 
 #[tokio::test]

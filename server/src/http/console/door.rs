@@ -57,19 +57,14 @@ pub(super) fn at(caller: &Caller) -> Result<&AtConsole, Error> {
     caller.at.as_ref().ok_or_else(|| Code::WrongHost.into())
 }
 
-/// The browser's cookie, fresh if it has none, and the jar that gives it.
+/// The browser's cookie, a fresh one if it has none, and the jar that gives it.
 pub(super) fn known(
     app: &SharedApp,
     caller: &Caller,
     cookies: CookieJar,
 ) -> Result<(CookieJar, Secret), Error> {
-    Ok(match &caller.cookie {
-        Some(cookie) => (cookies, cookie.clone()),
-        None => {
-            let fresh = Secret::new(&app.world);
-            (cookies.add(at(caller)?.browser_cookie(&fresh)), fresh)
-        }
-    })
+    let cookie = caller.cookie.clone().unwrap_or_else(|| Secret::new(&app.world));
+    Ok((cookies.add(at(caller)?.browser_cookie(&cookie)), cookie))
 }
 
 /// The page with the code.
@@ -79,9 +74,7 @@ pub(in crate::http) async fn sign_in(
     cookies: CookieJar,
     Asked(asked): Asked<Why>,
 ) -> Result<Response, Error> {
-    if let Some(session) = &caller.session
-        && access::operator(&app, session).await?.is_some()
-    {
+    if caller.operator(&app).await?.is_some() {
         return Ok(Redirect::to("/console").into_response());
     }
     let (cookies, cookie) = known(&app, &caller, cookies)?;

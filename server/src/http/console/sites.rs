@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::SharedApp,
     console::{
-        access, overview, plot,
+        overview, plot,
         sites::{self, Draft, Faults},
     },
     error::{Code, Error},
@@ -278,8 +278,7 @@ pub(super) async fn take_tried(
     ticket: &str,
     claim: &Claim,
 ) -> Result<String, Error> {
-    let session = caller.session.as_ref().ok_or(Code::Unauthorized)?;
-    let operator = access::operator(app, session).await?.ok_or(Code::Unauthorized)?;
+    let operator = caller.operator(app).await?.ok_or(Code::Unauthorized)?;
     let site = app.sites.get(&claim.request.site).ok_or(Code::UnknownSite)?;
     let told = match &claim.outcome {
         Outcome::Code(code) => {

@@ -82,9 +82,11 @@ async fn a_session_lives_as_long_as_its_time_its_use_and_its_person(store: impl 
         store.open_console(session.clone()).await.unwrap();
         session
     };
-    let who = async |name: &str, now: Timestamp| {
-        store.operator(Hashed::of(name), now, now.before(10 * MINUTE)).await.unwrap()
+    let who_in = async |cookie: Option<&str>, name: &str, now: Timestamp| {
+        let (session, cookie) = (Hashed::of(name), cookie.map(Hashed::of));
+        store.operator(session, cookie, now, now.before(10 * MINUTE)).await.unwrap()
     };
+    let who = async |name: &str, now: Timestamp| who_in(Some("cookie"), name, now).await;
     let session = begin("session", &login.id).await;
     begin("session", &login.id).await;
     assert_eq!(who("session", NOW).await, None, "ann is no owner");
@@ -92,6 +94,13 @@ async fn a_session_lives_as_long_as_its_time_its_use_and_its_person(store: impl 
     let found = who("session", NOW).await.unwrap();
     assert_eq!((found.session, found.person.unwrap().id), (session, login.person.clone()));
     assert_eq!(who("other", NOW).await, None);
+    for elsewhere in [Some("another"), None] {
+        assert_eq!(
+            who_in(elsewhere, "session", NOW).await,
+            None,
+            "it is of the browser it began in"
+        );
+    }
 
     assert_eq!(who("session", NOW + 10 * MINUTE).await, None, "nobody has used it");
     store.operator_seen(Hashed::of("session"), NOW + 55 * MINUTE).await.unwrap();
@@ -117,10 +126,10 @@ async fn a_session_of_a_link_is_nobodys(store: impl Store) {
     let (hash, until) = (Hashed::of("session"), NOW + MINUTE);
     let session = ConsoleSession { hash, login: None, made: NOW, seen: NOW, until };
     store.open_console(session.clone()).await.unwrap();
-    let found = store.operator(hash, NOW, NOW.before(MINUTE)).await.unwrap().unwrap();
+    let found = store.operator(hash, None, NOW, NOW.before(MINUTE)).await.unwrap().unwrap();
     assert_eq!((found.session, found.person), (session, None));
     store.close_console(hash, NOW).await.unwrap();
-    assert_eq!(store.operator(hash, NOW, NOW.before(MINUTE)).await.unwrap(), None);
+    assert_eq!(store.operator(hash, None, NOW, NOW.before(MINUTE)).await.unwrap(), None);
 }
 
 async fn counts_are_added_and_added_up(store: impl Store) {

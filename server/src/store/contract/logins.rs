@@ -1,7 +1,8 @@
 //! Logins, the sessions that hold them together, and the browsers and phones they were made with.
 
 use super::{
-    MINUTE, NOW, approval, arrival, code, held, identity, is_live, remembered, sign_in, token,
+    MINUTE, NOW, approval, arrival, browser_session, code, held, held_in, identity, is_live,
+    remembered, sign_in, token,
 };
 use crate::{
     person::Identity,
@@ -12,6 +13,7 @@ use crate::{
 
 pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_session_carries_over_for_the_same_person_alone(fresh().await).await;
+    a_session_counts_in_its_own_browser_alone(fresh().await).await;
     what_vouches_for_nothing_ends_with_its_session(fresh().await).await;
     a_login_that_goes_on_is_the_same_login(fresh().await).await;
     a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
@@ -34,6 +36,21 @@ async fn a_session_carries_over_for_the_same_person_alone(store: impl Store) {
     assert!(held(&store, "second", NOW + 60 * MINUTE).await.is_empty());
 }
 
+async fn a_session_counts_in_its_own_browser_alone(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    sign_in(&store, remembered("1", &ann, "first", None)).await;
+    assert!(held_in(&store, "first", "another", NOW).await.is_empty());
+    // Nor does another browser that shows it take over what it holds, with the person's yes for something else.
+    let mut elsewhere = remembered("2", &ann, "second", Some("first"));
+    let (cookie, session) = (Hashed::of("another"), Some(Hashed::of("first")));
+    elsewhere.decision.owner = Owner::Browser { cookie, session, at: None };
+    sign_in(&store, elsewhere).await;
+    assert_eq!(held_in(&store, "second", "another", NOW).await, ["login of 2"]);
+    assert_eq!(held(&store, "first", NOW).await, ["login of 1"]);
+    assert!(store.end_session(browser_session("first", "another"), NOW).await.unwrap().is_empty());
+    assert_eq!(store.end_session(browser_session("first", "cookie"), NOW).await.unwrap().len(), 1);
+}
+
 async fn what_vouches_for_nothing_ends_with_its_session(store: impl Store) {
     let ann = identity("wx1", "ann", None);
     let vouches = sign_in(&store, remembered("1", &ann, "session", None)).await;
@@ -50,7 +67,7 @@ async fn what_vouches_for_nothing_ends_with_its_session(store: impl Store) {
 
     sign_in(&store, remembered("3", &ann, "next", Some("session"))).await;
     assert_eq!(held(&store, "next", NOW).await, ["login of 1", "login of 3"], "it came along");
-    let ended = store.end_session(Hashed::of("next"), NOW).await.unwrap();
+    let ended = store.end_session(browser_session("next", "cookie"), NOW).await.unwrap();
     assert!(ended.iter().any(|login| login.id == skipped.id), "and ends with the others");
 }
 
@@ -100,11 +117,14 @@ async fn a_session_ends_with_all_its_logins(store: impl Store) {
     sign_in(&store, remembered("2", &ann, "session", None)).await;
     let other = sign_in(&store, remembered("3", &ann, "other", None)).await;
     store.redeem(code("1"), vec![token("1", &one.id)], NOW).await.unwrap();
-    assert_eq!(store.end_session(Hashed::of("session"), NOW).await.unwrap().len(), 2);
+    assert_eq!(
+        store.end_session(browser_session("session", "cookie"), NOW).await.unwrap().len(),
+        2
+    );
     assert!(!is_live(&store, "1").await);
     assert!(held(&store, "session", NOW).await.is_empty());
     assert_eq!(store.logins(&one.person).await.unwrap(), [other]);
-    assert!(store.end_session(Hashed::of("session"), NOW).await.unwrap().is_empty());
+    assert!(store.end_session(browser_session("session", "cookie"), NOW).await.unwrap().is_empty());
 }
 
 async fn who_is_known_with_which_browser_and_where(store: impl Store) {

@@ -98,6 +98,7 @@ pub(super) async fn open(db: &dyn Db, session: &ConsoleSession) -> Result<(), Er
 pub(super) async fn operator(
     db: &dyn Db,
     session: Hashed,
+    cookie: Option<Hashed>,
     now: Timestamp,
     idle_since: Timestamp,
 ) -> Result<Option<Operator>, Error> {
@@ -105,10 +106,10 @@ pub(super) async fn operator(
         "SELECT s.hash, s.login, s.made, s.seen, s.until, {PERSON}
          FROM console_sessions s LEFT JOIN logins l ON l.id = s.login LEFT JOIN persons p ON p.id = l.person
          WHERE s.hash = ?1 AND s.until > ?2 AND s.seen > ?3 AND (s.login IS NULL OR
-             (l.id IS NOT NULL AND l.ended IS NULL AND NOT p.blocked AND {}))",
+             (l.cookie = ?5 AND l.ended IS NULL AND NOT p.blocked AND {}))",
         is_owner(db.dialect(), "?4")
     );
-    one(db, &sql, values![session, now, idle_since, OWNER], |row| {
+    one(db, &sql, values![session, now, idle_since, OWNER, cookie], |row| {
         let session = console_session(row)?;
         let person = if session.login.is_some() { Some(person(row)?) } else { None };
         Ok(Operator { session, person })

@@ -15,7 +15,8 @@ use crate::{
     person::Identity,
     secret::Hashed,
     store::{
-        Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke, Token, TokenKind,
+        BrowserSession, Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke,
+        Token, TokenKind,
     },
     ticket::{Denied, Ticket, Verdict},
     tickets::{Parked, Picture},
@@ -94,7 +95,7 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         admissions::give(db, link, &person, identity, now).await?;
     }
     let sub = people::sub(db, decide, &person).await?;
-    if let (Some((new, until)), crate::ticket::Owner::Browser { session: Some(old), .. }) =
+    if let (Some((new, until)), crate::ticket::Owner::Browser { cookie, session: Some(old), .. }) =
         (session, &decision.owner)
     {
         // The same person again: what other sites this browser may enter goes along; somebody else's does not. What vouches
@@ -102,8 +103,8 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         db.send(
             "UPDATE logins SET session = ?1,
                  session_until = CASE WHEN session_until > ?5 THEN ?2 ELSE session_until END
-             WHERE session = ?3 AND person = ?4 AND ended IS NULL",
-            values![*new, *until, *old, &person, now],
+             WHERE session = ?3 AND cookie = ?6 AND person = ?4 AND ended IS NULL",
+            values![*new, *until, *old, &person, now, *cookie],
         )
         .await?;
     }
@@ -255,14 +256,15 @@ pub(super) async fn of_person(db: &dyn Db, person: &str) -> Result<Vec<Login>, E
 
 pub(super) async fn of_session(
     db: &dyn Db,
-    session: Hashed,
+    session: BrowserSession,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
     let sql = format!(
         "SELECT {LOGIN} FROM logins l JOIN persons p ON p.id = l.person
-         WHERE l.session = ?1 AND l.session_until > ?2 AND l.ended IS NULL AND NOT p.blocked ORDER BY l.since DESC"
+         WHERE l.session = ?1 AND l.cookie = ?2 AND l.session_until > ?3 AND l.ended IS NULL AND NOT p.blocked
+         ORDER BY l.since DESC"
     );
-    all(db, &sql, values![session, now], login).await
+    all(db, &sql, values![session.hash, session.cookie, now], login).await
 }
 
 pub(super) async fn skipped(

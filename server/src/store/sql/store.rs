@@ -16,9 +16,10 @@ use crate::{
     secret::Hashed,
     site::Site,
     store::{
-        Arrival, Asker, AtCommit, Change, Changed, Consent, ConsoleLink, ConsoleSession, Counted,
-        Decide, Decided, Error, Import, Imported, Lines, Listed, LiveToken, Login, Logout, Opens,
-        Operator, Profile, Redemption, Revoke, Said, Search, Shadow, Store, StoredKey, Token,
+        Arrival, Asker, AtCommit, BrowserSession, Change, Changed, Consent, ConsoleLink,
+        ConsoleSession, Counted, Decide, Decided, Error, Import, Imported, Lines, Listed,
+        LiveToken, Login, Logout, Opens, Operator, Profile, Redemption, Revoke, Said, Search,
+        Shadow, Store, StoredKey, Token,
     },
     tickets::Parked,
     world::Timestamp,
@@ -129,7 +130,7 @@ impl<D: Database> Store for D {
         Ok(ended.into_iter().next())
     }
 
-    async fn session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
+    async fn session(&self, session: BrowserSession, now: Timestamp) -> Result<Vec<Login>, Error> {
         self.look(with!(db => logins::of_session(db, session, now))).await
     }
 
@@ -143,8 +144,14 @@ impl<D: Database> Store for D {
         self.look(with!(db => logins::skipped(db, session, &person, &site))).await
     }
 
-    async fn end_session(&self, session: Hashed, now: Timestamp) -> Result<Vec<Login>, Error> {
-        self.write(with!(db => logins::end(db, "l.session = ?1", values![session], now))).await
+    async fn end_session(
+        &self,
+        session: BrowserSession,
+        now: Timestamp,
+    ) -> Result<Vec<Login>, Error> {
+        let BrowserSession { hash, cookie } = session;
+        let which = "l.session = ?1 AND l.cookie = ?2";
+        self.write(with!(db => logins::end(db, which, values![hash, cookie], now))).await
     }
 
     async fn open_phone(
@@ -395,10 +402,11 @@ impl<D: Database> Store for D {
     async fn operator(
         &self,
         session: Hashed,
+        cookie: Option<Hashed>,
         now: Timestamp,
         idle_since: Timestamp,
     ) -> Result<Option<Operator>, Error> {
-        self.read(with!(db => console::operator(db, session, now, idle_since))).await
+        self.read(with!(db => console::operator(db, session, cookie, now, idle_since))).await
     }
 
     async fn operator_seen(&self, session: Hashed, now: Timestamp) -> Result<(), Error> {

@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(store.link(hash, NOW).await.unwrap(), None);
         assert!(!store.console_link_stands(hash, Opens::Ownership, NOW).await.unwrap());
         let before = NOW.before(Duration::from_secs(60));
-        assert!(store.operator(hash, NOW, before).await.unwrap().is_none());
+        assert!(store.operator(hash, None, NOW, before).await.unwrap().is_none());
     }
 
     #[test]
