@@ -167,6 +167,7 @@ pub struct Limits {
     pub watches_per_address: NonZeroU32,
     pub scans_per_address: NonZeroU32,
     pub scans_per_person: NonZeroU32,
+    pub skips_per_person: NonZeroU32,
     pub digits_per_address: NonZeroU32,
     pub tokens_per_address: NonZeroU32,
     pub tokens_per_site: NonZeroU32,

@@ -56,6 +56,7 @@ pub struct Limits {
     scans: Rate<Network>,
     person_scans: Rate<Hashed>,
     accounts: Rate<Hashed>,
+    skips: Rate<String>,
     kept: Rate<Network>,
     digits: Rate<Network>,
     tokens: Rate<Network>,
@@ -86,6 +87,7 @@ impl Limits {
             scans: Rate::of(settings.scans_per_address),
             person_scans: Rate::of(settings.scans_per_person),
             accounts: Rate::of(settings.scans_per_person),
+            skips: Rate::of(settings.skips_per_person),
             kept: Rate::of(settings.tickets_per_address),
             digits: Rate::of(settings.digits_per_address),
             tokens: Rate::of(settings.tokens_per_address),
@@ -142,12 +144,21 @@ impl Limits {
         self.held("scans_per_person", self.person_scans.take(name(identity), now))
     }
 
-    /// Counts what a person does in the mini program's own pages that costs: opening them, and changing what they show.
+    /// Counts what a person does in the mini program's own pages that costs: opening them, changing what they show, and
+    /// taking along what is kept.
     ///
     /// # Errors
     /// As [`Self::of_address`].
     pub fn of_account(&self, identity: &Identity, now: Timestamp) -> Result<(), Error> {
         self.held("scans_per_person", self.accounts.take(name(identity), now))
+    }
+
+    /// Counts a sign-in that skips the scan against its person: each is written down, as one with a scan is.
+    ///
+    /// # Errors
+    /// As [`Self::of_address`].
+    pub fn of_skips(&self, person: &str, now: Timestamp) -> Result<(), Error> {
+        self.held("skips_per_person", self.skips.take(person.to_owned(), now))
     }
 
     /// Counts a call against a site that has proved its secret. A public one proves nothing, so that anybody could use up
@@ -197,7 +208,8 @@ impl Limits {
             &self.kept,
         ];
         of_addresses.into_iter().for_each(|rate| rate.forget(now));
-        [&self.site_tickets, &self.site_tokens].into_iter().for_each(|rate| rate.forget(now));
+        let of_names = [&self.site_tickets, &self.site_tokens, &self.skips];
+        of_names.into_iter().for_each(|rate| rate.forget(now));
         [&self.person_scans, &self.accounts].into_iter().for_each(|rate| rate.forget(now));
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::{StatusCode, request::Parts},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{
-    caller::{Caller, Piece, Sent, SentIfAny, js_code},
+    caller::{Asked, Caller, Piece, Sent, SentIfAny, js_code},
     reply::{ShownBrowser, ShownSite, site_shown},
 };
 use crate::{
@@ -23,7 +27,7 @@ use crate::{
     owner,
     person::{Identity, Person},
     picture, site,
-    store::{Consent, Login, Profile, Said},
+    store::{Consent, Lines, Login, Profile, Said},
     ticket::Face,
     world::Timestamp,
 };
@@ -60,19 +64,39 @@ pub(super) async fn session(
     Ok(Json(Session { token, expires_in, person: face, asks }))
 }
 
-/// The person whose mini program this is; none if they have approved nothing yet.
-async fn holder(app: &App, caller: &Caller) -> Result<Option<Person>, Error> {
-    let identity = identity(app, caller).await?;
-    match app.store.person_of(&identity).await? {
-        Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
-        found => Ok(found),
+/// Who holds the phone that calls: asked before a body is read, so that strangers have none of theirs kept.
+pub(super) struct Holder {
+    /// Who WeChat said it is when these pages were opened.
+    identity: Identity,
+    /// None if they have approved nothing yet.
+    person: Option<Person>,
+}
+
+impl FromRequestParts<SharedApp> for Holder {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        let Ok(caller) = Caller::from_request_parts(parts, app).await;
+        let found = app.store.phone(caller.token()?, app.world.now()).await?;
+        let identity = found.ok_or(Code::Unauthorized)?;
+        match app.store.person_of(&identity).await? {
+            Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
+            person => Ok(Self { identity, person }),
+        }
     }
 }
 
-/// Who WeChat said it is when these pages were opened.
-async fn identity(app: &App, caller: &Caller) -> Result<Identity, Error> {
-    let found = app.store.phone(caller.token()?, app.world.now()).await?;
-    found.ok_or_else(|| Code::Unauthorized.into())
+/// The same where it costs: so often a minute and no oftener.
+pub(super) struct Measured(Holder);
+
+impl FromRequestParts<SharedApp> for Measured {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Error> {
+        let holder = Holder::from_request_parts(parts, app).await?;
+        app.limits.of_account(&holder.identity, app.world.now())?;
+        Ok(Self(holder))
+    }
 }
 
 /// Where a person is signed in.
@@ -92,20 +116,24 @@ struct OneLogin {
 
 pub(super) async fn logins(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Holder { person, .. }: Holder,
 ) -> Result<Json<Logins>, Error> {
-    let found = match holder(&app, &caller).await? {
-        Some(person) => app.store.logins(&person.id).await?,
+    let logins = match person {
+        Some(person) => logins_of(&app, &person).await?,
         None => Vec::new(),
     };
+    Ok(Json(Logins { logins }))
+}
+
+async fn logins_of(app: &App, person: &Person) -> Result<Vec<OneLogin>, Error> {
     let shown = |login: Login| OneLogin {
-        site: site_shown(&app, &login.site, false),
+        site: site_shown(app, &login.site, false),
         id: login.id,
         browser: login.browser.into(),
         since: login.since.seconds(),
         last_seen: login.last_seen.seconds(),
     };
-    Ok(Json(Logins { logins: found.into_iter().map(shown).collect() }))
+    Ok(app.store.logins(&person.id).await?.into_iter().map(shown).collect())
 }
 
 #[derive(Deserialize, Default, JsonSchema)]
@@ -117,11 +145,11 @@ pub(super) struct Ending {
 
 pub(super) async fn end_login(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Holder { person, .. }: Holder,
     Piece(id): Piece,
     SentIfAny(ending): SentIfAny<Ending>,
 ) -> Result<StatusCode, Error> {
-    let person = holder(&app, &caller).await?.ok_or(Code::NotFound)?;
+    let person = person.ok_or(Code::NotFound)?;
     let now = app.world.now();
     let ended = if ending.not_me {
         app.store.end_browser(&person.id, &id, now).await?
@@ -170,9 +198,9 @@ struct OneAttempt {
 
 pub(super) async fn attempts(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Holder { person, .. }: Holder,
 ) -> Result<Json<Attempts>, Error> {
-    let lines = match holder(&app, &caller).await? {
+    let lines = match person {
         Some(person) => app.store.audit_of(&person.id, ATTEMPTS).await?,
         None => Vec::new(),
     };
@@ -203,9 +231,9 @@ struct OneConsent {
 
 pub(super) async fn consents(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Holder { person, .. }: Holder,
 ) -> Result<Json<Consents>, Error> {
-    let given = match holder(&app, &caller).await? {
+    let given = match person {
         Some(person) => app.store.consents(&person.id).await?,
         None => Vec::new(),
     };
@@ -226,10 +254,10 @@ pub(super) async fn consents(
 
 pub(super) async fn withdraw(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Holder { person, .. }: Holder,
     Piece(site): Piece,
 ) -> Result<StatusCode, Error> {
-    if let Some(person) = holder(&app, &caller).await? {
+    if let Some(person) = person {
         app.store.withdraw(&person.id, &site, app.world.now()).await?;
     }
     Ok(StatusCode::NO_CONTENT)
@@ -244,12 +272,10 @@ pub(super) struct NewProfile {
 
 pub(super) async fn set_profile(
     State(app): State<SharedApp>,
-    caller: Caller,
+    Measured(Holder { identity, person }): Measured,
     Sent(sent): Sent<NewProfile>,
 ) -> Result<Json<Face>, Error> {
-    let person = holder(&app, &caller).await?.ok_or(Code::NotFound)?;
-    let identity = identity(&app, &caller).await?;
-    app.limits.of_account(&identity, app.world.now())?;
+    let person = person.ok_or(Code::NotFound)?;
     let avatar = match sent.avatar {
         Some(text) => Some(drawn_anew(text).await?),
         None => None,
@@ -307,7 +333,11 @@ struct KeptMore {
     consents: Vec<KeptConsent>,
     groups: Vec<String>,
     admissions: Vec<KeptAdmission>,
+    /// The latest lines of the audit log.
     log: Vec<KeptLine>,
+    /// Where there are earlier lines: what to ask with, to be given those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_before: Option<i64>,
 }
 
 /// Who the person is to a group of sites.
@@ -345,17 +375,39 @@ struct KeptLine {
     detail: Value,
 }
 
-/// All that is kept of a person, in one answer they can take along (GDPR 15 and 20, PIPL 45).
-pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<Json<Kept>, Error> {
-    let identity = identity(&app, &caller).await?;
-    let Some(person) = holder(&app, &caller).await? else {
+/// So many lines of the audit log at once.
+const KEPT_LINES: usize = 1000;
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Part {
+    /// What an answer before gave: its log goes on from there.
+    log_before: Option<i64>,
+}
+
+/// All that is kept of a person, in an answer they can take along (GDPR 15 and 20, PIPL 45).
+pub(super) async fn me(
+    State(app): State<SharedApp>,
+    Measured(Holder { identity, person }): Measured,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Kept>, Error> {
+    let Some(person) = person else {
         let identities = vec![identity];
         return Ok(Json(Kept { person: None, identities, logins: Vec::new(), more: None }));
     };
     let identities = app.store.identities(&person.id).await?;
     let subs = app.store.subs(&person.id).await?.into_iter();
     let given = app.store.consents(&person.id).await?.into_iter();
-    let lines = app.store.audit_of(&person.id, u32::MAX).await?.into_iter();
+    // One more than is told says that there are more.
+    let most = u32::try_from(KEPT_LINES + 1).unwrap_or(u32::MAX);
+    let asked = Lines {
+        person: Some(person.id.clone()),
+        before: part.log_before,
+        most,
+        ..Lines::default()
+    };
+    let mut lines = app.store.audit_lines(&asked).await?;
+    let goes_on = lines.len() > KEPT_LINES;
+    lines.truncate(KEPT_LINES);
     let consent = |one: Consent| KeptConsent {
         site: one.site,
         kind: one.kind,
@@ -380,9 +432,10 @@ pub(super) async fn me(State(app): State<SharedApp>, caller: Caller) -> Result<J
         consents: given.map(consent).collect(),
         groups: person.groups.clone(),
         admissions: said.map(admission).collect(),
-        log: lines.map(line).collect(),
+        log_before: lines.last().map(|(id, _)| *id).filter(|_| goes_on),
+        log: lines.into_iter().map(line).collect(),
     };
-    let Json(Logins { logins }) = logins(State(app), caller).await?;
+    let logins = logins_of(&app, &person).await?;
     Ok(Json(Kept { person: Some(face_of(&person)), identities, logins, more: Some(more) }))
 }
 

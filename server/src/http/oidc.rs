@@ -106,8 +106,16 @@ async fn show(
 ) -> Result<Response, Error> {
     let now = app.world.now();
     let logins = caller.logins(app).await?;
-    if let (Some(login), Some(cookie)) = (oidc::may_skip(app, &authorize, &logins), &caller.cookie)
-    {
+    let skips = oidc::may_skip(app, &authorize, &logins).zip(caller.cookie.as_ref());
+    let held = skips.map(|(login, _)| app.limits.of_skips(&login.person, now));
+    let skips = match (held, authorize.prompt) {
+        // No page may be shown, and that nobody is signed in would be wrong: the site is to try again.
+        (Some(Err(error)), Prompt::None) => return Err(error),
+        // Who skips too often can scan.
+        (Some(Err(_)), _) => None,
+        _ => skips,
+    };
+    if let Some((login, cookie)) = skips {
         // It costs as much as a ticket: a durable write, and a code.
         app.limits.of_address(What::Ticket, caller.address, now)?;
         let (site, request, browser) =

@@ -223,6 +223,39 @@ async fn consent_is_kept_by_kind_and_taken_back_by_site() {
 }
 
 #[tokio::test]
+async fn what_is_kept_is_taken_along_in_pieces_and_in_measure() {
+    let play = Play::with(&[("SAOMA_LIMITS__SCANS_PER_PERSON", "4")]).await;
+    let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));
+    play.signs_in(&browser, &phone, "blog").await;
+    let token = play.session(&phone).await;
+    let whole = asks(&phone, &token, "me").await;
+    assert_eq!(whole.get("log_before"), None);
+    let person = play.app.store.people(&Search { most: 1, ..Search::default() }).await.unwrap();
+    let line = |n: usize| saoma::audit::Entry {
+        at: play.app.world.now(),
+        what: format!("line.{n}"),
+        person: Some(person[0].person.id.clone()),
+        site: None,
+        address: None,
+        detail: json!({}),
+    };
+    let written = (0..1500).map(|n| play.app.store.audit(line(n)));
+    futures_util::future::try_join_all(written).await.unwrap();
+
+    let first = asks(&phone, &token, "me").await;
+    let rest = asks(&phone, &token, &format!("me?log_before={}", first["log_before"])).await;
+    assert_eq!(rest.get("log_before"), None);
+    let log = |part: &Value| part["log"].as_array().unwrap().clone();
+    assert_eq!(log(&first).len(), 1000, "the latest of them");
+    let all: std::collections::BTreeSet<_> =
+        [log(&first), log(&rest)].concat().iter().map(|line| line["what"].to_string()).collect();
+    assert!((0..1500).all(|n| all.contains(&format!("\"line.{n}\""))), "none is left out");
+    assert!(log(&rest).ends_with(&log(&whole)));
+    let again = phone.calls(Method::GET, "me", Some(&token), &json!({})).await.unwrap();
+    crate::stage::is_held_back(&again);
+}
+
+#[tokio::test]
 async fn a_copy_of_the_database_opens_no_session() {
     let play = Play::new().await;
     let (browser, phone) = (play.browser("192.0.2.1"), play.phone("ann", "192.0.2.1"));

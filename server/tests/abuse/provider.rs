@@ -148,6 +148,24 @@ async fn who_may_skip_the_scan_may_not_do_so_without_end() {
     assert!(held.header("retry-after").parse::<u64>().unwrap() > 0);
 }
 
+#[tokio::test]
+async fn who_skips_the_scan_too_often_is_shown_a_code_and_a_silent_page_is_told_to_wait() {
+    let play = Play::with(&[("SAOMA_LIMITS__SKIPS_PER_PERSON", "3")]).await;
+    let mut browser = remembered(&play).await;
+    let (form, silent) = (request("blog", &[]), request("blog", &[("prompt", "none")]));
+    for host in 1..=3 {
+        // From as many addresses as they like: it is counted against the person.
+        browser.moves_to(&format!("192.0.2.{host}"));
+        assert_eq!(browser.get(&query(&form)).await.unwrap().status, 303);
+    }
+    assert!(browser.opens(&query(&form)).await.is_ok());
+    let told = browser.get(&query(&silent)).await.unwrap();
+    assert!(told.header("location").contains("error=temporarily_unavailable"), "{}", told.text());
+    play.app.world.advance(std::time::Duration::from_secs(20));
+    let told = browser.get(&query(&silent)).await.unwrap();
+    assert!(told.header("location").contains("code="), "{}", told.text());
+}
+
 /// OIDC Core 3.1.2.1: with `prompt=none` no page may be shown, and none that says what is wrong either.
 #[tokio::test]
 async fn who_asks_for_no_page_is_shown_none_whatever_is_wrong() {

@@ -81,6 +81,18 @@ async fn a_body_that_drips_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_stranger_is_answered_before_their_picture_comes() {
+    // With all the time that there is by default: nobody waits for it.
+    let play = Play::new().await;
+    let mut stranger = connect(&play).await;
+    let head = "PUT /api/phone/profile HTTP/1.1\r\nHost: saoma\r\nContent-Type: application/json\r\nContent-Length: 500000\r\n\r\n{";
+    stranger.write_all(head.as_bytes()).await.unwrap();
+    let mut said = [0; 12];
+    stranger.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, *b"HTTP/1.1 401");
+}
+
+#[tokio::test]
 async fn giant_heads_and_bodies_are_refused() {
     let play = Play::new().await;
     let mut giant = connect(&play).await;

@@ -16,7 +16,8 @@ struct Victim {
 
 impl Victim {
     async fn new() -> Self {
-        let saoma = Saoma::starts().await;
+        // What it is that is wrong is to be said, however often.
+        let saoma = Saoma::starts_with(&[("SAOMA_LIMITS__SCANS_PER_PERSON", "1000")]).await;
         let (blog, phone) = (saoma.site("blog"), saoma.phone("ann"));
         let (_, asked) = saoma.scans(&saoma.browser(), &blog, &phone).await;
         let element = blog.embeds().await;

@@ -198,9 +198,12 @@ pub(super) fn account(book: &mut Book) {
         .refuses(&holds)
         .refuses(&[NotFound]);
     book.get("/api/phone/me", "All that is kept of the person")
+        .says("The log comes a thousand lines at a time, the latest first.")
         .needs(&["phone"])
+        .query::<account::Part>()
         .answers::<account::Kept>(200, &[])
-        .refuses(&holds);
+        .refuses(&holds)
+        .refuses(&[InvalidRequest]);
     book.call("delete", "/api/phone/me", "Forget the person")
         .needs(&["phone"])
         .body::<account::Fresh>()
