@@ -48,21 +48,21 @@ pub enum What {
 pub struct Limits {
     off: bool,
     hits: Hits,
-    requests: Rate<Network>,
-    tickets: Rate<Network>,
+    requests: ByAddress,
+    tickets: ByAddress,
     site_tickets: Rate<String>,
     tickets_held: usize,
-    watches: Rate<Network>,
-    scans: Rate<Network>,
+    watches: ByAddress,
+    scans: ByAddress,
     person_scans: Rate<Hashed>,
     accounts: Rate<Hashed>,
     skips: Rate<String>,
-    kept: Rate<Network>,
-    digits: Rate<Network>,
-    tokens: Rate<Network>,
-    console: Rate<Network>,
+    kept: ByAddress,
+    digits: ByAddress,
+    tokens: ByAddress,
+    console: ByAddress,
     site_tokens: Rate<String>,
-    wrong_secrets: Rate<Network>,
+    wrong_secrets: ByAddress,
     /// Open connections.
     pub sockets: Arc<Places>,
     /// Pages that wait.
@@ -79,21 +79,21 @@ impl Limits {
         };
         Self {
             off: settings.off,
-            requests: Rate::of(settings.requests_per_address),
-            tickets: Rate::of(settings.tickets_per_address),
+            requests: ByAddress::of(settings.requests_per_address),
+            tickets: ByAddress::and_household(settings.tickets_per_address),
             site_tickets: Rate::of(settings.tickets_per_site),
             tickets_held: settings.tickets_held,
-            watches: Rate::of(settings.watches_per_address),
-            scans: Rate::of(settings.scans_per_address),
+            watches: ByAddress::of(settings.watches_per_address),
+            scans: ByAddress::of(settings.scans_per_address),
             person_scans: Rate::of(settings.scans_per_person),
             accounts: Rate::of(settings.scans_per_person),
             skips: Rate::of(settings.skips_per_person),
-            kept: Rate::of(settings.tickets_per_address),
-            digits: Rate::of(settings.digits_per_address),
-            tokens: Rate::of(settings.tokens_per_address),
-            console: Rate::of(settings.console_per_address),
+            kept: ByAddress::and_household(settings.tickets_per_address),
+            digits: ByAddress::and_household(settings.digits_per_address),
+            tokens: ByAddress::of(settings.tokens_per_address),
+            console: ByAddress::of(settings.console_per_address),
             site_tokens: Rate::of(settings.tokens_per_site),
-            wrong_secrets: Rate::of(settings.wrong_secrets_per_address),
+            wrong_secrets: ByAddress::and_household(settings.wrong_secrets_per_address),
             sockets: places(),
             waiting: places(),
             hits,
@@ -120,7 +120,7 @@ impl Limits {
             What::Console => ("console_per_address", &self.console),
             What::Keep => ("tickets_per_address", &self.kept),
         };
-        self.held(name, rate.take(network(address), now))
+        self.held(name, rate.take(address, now))
     }
 
     /// Counts a ticket against the site it is for, while there is room for `held` and one more.
@@ -175,13 +175,13 @@ impl Limits {
     /// # Errors
     /// As [`Self::of_address`].
     pub fn may_guess(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
-        self.held("wrong_secrets_per_address", self.wrong_secrets.look(&network(address), now))
+        self.held("wrong_secrets_per_address", self.wrong_secrets.look(address, now))
     }
 
     /// Counts a refused secret against the address that presented it.
     pub fn guessed_wrong(&self, address: IpAddr, now: Timestamp) {
         // What is over is told to the next guess.
-        let _ = self.wrong_secrets.take(network(address), now);
+        let _ = self.wrong_secrets.take(address, now);
     }
 
     fn held(&self, limit: &'static str, taken: Result<(), Duration>) -> Result<(), Error> {
@@ -219,8 +219,8 @@ fn name(identity: &Identity) -> Hashed {
     Hashed::of(format!("{}:{}", identity.appid, identity.openid))
 }
 
-/// What counts as one address, in as little room as it needs: an IPv4 address, or a /64 of IPv6, since a household or a
-/// rented machine has all of it.
+/// What counts as one address, in as little room as it needs: an IPv4 address, or a /64 of IPv6, since a phone or a rented
+/// machine has all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Network(NonZeroU32, u32);
 
@@ -231,6 +231,53 @@ fn network(address: IpAddr) -> Network {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments().map(u32::from);
             Network(NonZeroU32::new(a << 16 | b).unwrap_or(NonZeroU32::MIN), c << 16 | d)
+        }
+    }
+}
+
+/// The /56 of an IPv6 address, which many a household has; an IPv4 address stands for one as it is.
+fn household(address: IpAddr) -> Option<Network> {
+    let Network(first, second) = network(address);
+    address.to_canonical().is_ipv6().then_some(Network(first, second & !0xff))
+}
+
+/// So many a minute for each address. Where one by itself can be in the way of everybody, its household counts too.
+struct ByAddress {
+    each: Rate<Network>,
+    /// Of a household four times as many: providers give single /64 to strangers, too, who then share a /56.
+    household: Option<Rate<Network>>,
+}
+
+impl ByAddress {
+    fn of(a_minute: NonZeroU32) -> Self {
+        Self { each: Rate::of(a_minute), household: None }
+    }
+
+    fn and_household(a_minute: NonZeroU32) -> Self {
+        let four = NonZeroU32::MIN.saturating_add(3);
+        let household = Some(Rate::of(a_minute.saturating_mul(four)));
+        Self { household, ..Self::of(a_minute) }
+    }
+
+    fn household(&self, address: IpAddr) -> Option<(&Rate<Network>, Network)> {
+        self.household.as_ref().zip(household(address))
+    }
+
+    fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        // What an address is refused is not taken from its household.
+        self.each.take(network(address), now)?;
+        self.household(address).map_or(Ok(()), |(rate, household)| rate.take(household, now))
+    }
+
+    fn look(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
+        self.each.look(&network(address), now)?;
+        self.household(address).map_or(Ok(()), |(rate, household)| rate.look(&household, now))
+    }
+
+    fn forget(&self, now: Timestamp) {
+        self.each.forget(now);
+        if let Some(household) = &self.household {
+            household.forget(now);
         }
     }
 }
@@ -460,6 +507,26 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::3"), of("2001:db8:1:3::3"));
         assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
         assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+    }
+
+    #[test]
+    fn a_household_has_four_addresses_worth_and_no_more() {
+        let rate = ByAddress::and_household(NonZeroU32::new(6).unwrap());
+        let taken = |address: &str| {
+            let address = address.parse().unwrap();
+            (0..100).take_while(|_| rate.take(address, START).is_ok()).count()
+        };
+        assert_eq!(taken("2001:db8:1:200::1"), 6);
+        assert_eq!(taken("2001:db8:1:200::2"), 0, "and what it is refused is not the household's");
+        assert_eq!(["2001:db8:1:201::", "2001:db8:1:2ff::", "2001:db8:1:27a::"].map(taken), [6; 3]);
+        assert_eq!(taken("2001:db8:1:202::"), 0, "the household has had its share");
+        assert!(rate.look("2001:db8:1:203::".parse().unwrap(), START).is_err());
+        assert_eq!(taken("2001:db8:1:300::"), 6, "the next one has its own");
+        assert_eq!(["192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"].map(taken), [6; 3]);
+        let households = rate.household.as_ref().unwrap();
+        assert_eq!(households.full().len(), 2, "of IPv4 none is remembered");
+        rate.forget(START + MINUTE);
+        assert_eq!((rate.each.full().len(), households.full().len()), (0, 0));
     }
 
     #[test]

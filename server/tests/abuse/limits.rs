@@ -54,6 +54,21 @@ async fn a_whole_64_of_ipv6_is_one_address() {
 }
 
 #[tokio::test]
+async fn who_has_a_whole_56_of_ipv6_leaves_the_site_to_others() {
+    let play = Play::with(&[("SAOMA_LIMITS__TICKETS_PER_ADDRESS", "2")]).await;
+    let mut browser = play.browser("2001:db8::1");
+    let mut opened = 0;
+    for network in 0..20 {
+        browser.moves_to(&format!("2001:db8:0:1{network:02x}::1"));
+        let reply = play.opens(&browser, "blog").await;
+        if reply.status.is_success() { opened += 1 } else { is_held_back(&reply) }
+    }
+    assert_eq!(opened, 8, "four times what an address may");
+    browser.moves_to("2001:db8:0:200::1");
+    play.ticket(&browser, "blog").await;
+}
+
+#[tokio::test]
 async fn a_flood_at_one_site_leaves_the_others_theirs() {
     let play = Play::with(&[("SAOMA_LIMITS__TICKETS_PER_SITE", "3")]).await;
     let mut elsewhere = play.browser("192.0.2.9");
