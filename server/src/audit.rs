@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -93,8 +94,23 @@ pub struct Attempt {
     pub browser: Value,
     /// When.
     pub at: Timestamp,
-    /// approved, denied, wrong_match, not_admitted, owner_asked, refused or expired.
-    pub outcome: &'static str,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of an attempt to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+#[expect(missing_docs, reason = "the words of the protocol, which explains them")]
+pub enum Outcome {
+    Approved,
+    Denied,
+    WrongMatch,
+    NotAdmitted,
+    OwnerAsked,
+    Refused,
+    Expired,
 }
 
 /// The attempts that these lines tell of, the latest first as the lines are. One that still waits for its decision is none
@@ -104,14 +120,16 @@ pub fn attempts(lines: &[(i64, Entry)], life: Duration, now: Timestamp) -> Vec<A
     let mut found = Vec::new();
     for (id, entry) in lines {
         let outcome = match entry.what.as_str() {
-            "ticket.approved" => "approved",
-            "ticket.denied" => "denied",
-            "ticket.wrong_match" => "wrong_match",
-            "ticket.not_admitted" => "not_admitted",
-            "ticket.owner_asked" => "owner_asked",
+            "ticket.approved" => Outcome::Approved,
+            "ticket.denied" => Outcome::Denied,
+            "ticket.wrong_match" => Outcome::WrongMatch,
+            "ticket.not_admitted" => Outcome::NotAdmitted,
+            "ticket.owner_asked" => Outcome::OwnerAsked,
             "ticket.scanned" if now.since(entry.at) < life => continue,
-            "ticket.scanned" if entry.detail.get("ask") == Some(&json!("refuse")) => "refused",
-            "ticket.scanned" => "expired",
+            "ticket.scanned" if entry.detail.get("ask") == Some(&json!("refuse")) => {
+                Outcome::Refused
+            }
+            "ticket.scanned" => Outcome::Expired,
             _ => continue,
         };
         let ticket = entry.detail.get("ticket").and_then(Value::as_str).unwrap_or_default();
@@ -140,6 +158,8 @@ mod tests {
     #[test]
     fn each_ticket_is_one_attempt_with_what_came_of_it() {
         let lines = [
+            line(11, 995, "ticket.owner_asked", "asks", "tap"),
+            line(10, 994, "ticket.not_admitted", "closed", "tap"),
             line(9, 990, "ticket.scanned", "open", "tap"),
             line(8, 800, "login.ended", "", ""),
             line(7, 700, "ticket.approved", "yes", "tap"),
@@ -155,7 +175,15 @@ mod tests {
         let told: Vec<_> = told.iter().map(|attempt| (attempt.id, attempt.outcome)).collect();
         assert_eq!(
             told,
-            [(7, "approved"), (5, "wrong_match"), (3, "refused"), (2, "expired"), (1, "denied")]
+            [
+                (11, Outcome::OwnerAsked),
+                (10, Outcome::NotAdmitted),
+                (7, Outcome::Approved),
+                (5, Outcome::WrongMatch),
+                (3, Outcome::Refused),
+                (2, Outcome::Expired),
+                (1, Outcome::Denied)
+            ]
         );
     }
 }

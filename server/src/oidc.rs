@@ -3,8 +3,7 @@
 //! Here is what its parts share: what goes back to a site, what an error is called, how a site proves who it is, and what
 //! everybody may read about this provider.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use url::Url;
@@ -16,7 +15,7 @@ use crate::{
     keys,
     login::{Claim, Outcome},
     secret::Secret,
-    site::{Site, Sites},
+    site::{FORWARD_CALLBACK, Site, Sites},
     ticket::Denied,
 };
 
@@ -79,18 +78,6 @@ impl Answer {
         self.with("error_description", description).with("error", error)
     }
 
-    /// The same as the error that a site's own server is told.
-    pub fn to_error(&self) -> OauthError {
-        let value = |name: &str| self.params.iter().find(|(key, _)| key == name);
-        let error = match value("error").map(|(_, value)| value.as_str()) {
-            Some("invalid_scope") => "invalid_scope",
-            Some("unsupported_response_type") => "unsupported_response_type",
-            _ => "invalid_request",
-        };
-        let description = value("error_description").map(|(_, value)| value.clone());
-        OauthError::new(error, description.unwrap_or_default())
-    }
-
     /// The redirect address with the answer in its query, beside whatever the site had put there itself.
     pub fn redirect_to(&self) -> String {
         let Ok(mut url) = Url::parse(&self.redirect_uri) else {
@@ -120,17 +107,30 @@ pub fn answer(app: &App, claim: &Claim) -> Answer {
     let answer = Answer::to(app, &claim.request);
     match &claim.outcome {
         Outcome::Code(code) => answer.with("code", code.reveal()),
-        Outcome::Denied(why) => answer.error("access_denied", described(*why)),
+        Outcome::Denied(why) => {
+            let told = answer.error("access_denied", described(*why));
+            // There the answer comes back to saoma, which says why on a page of its own.
+            let is_own = claim.request.redirect_uri.ends_with(FORWARD_CALLBACK);
+            if is_own { told.with("reason", reason(*why)) } else { told }
+        }
         Outcome::OtherPerson => {
             answer.error("login_required", "another person than the one of id_token_hint approved")
         }
     }
 }
 
-/// The no that a site was told of in these words.
-pub fn denied(description: &str) -> Option<Denied> {
+/// The no that came back as this reason.
+pub fn denied(word: &str) -> Option<Denied> {
     let all = [Denied::ByPerson, Denied::NotAdmitted, Denied::OwnerAsked];
-    all.into_iter().find(|why| described(*why) == description)
+    all.into_iter().find(|why| reason(*why) == word)
+}
+
+fn reason(why: Denied) -> &'static str {
+    match why {
+        Denied::ByPerson | Denied::WrongMatch => "denied",
+        Denied::NotAdmitted => "not_admitted",
+        Denied::OwnerAsked => "owner_asked",
+    }
 }
 
 /// What a site is told of a no.
@@ -151,12 +151,19 @@ pub struct OauthError {
     pub error: &'static str,
     /// What is wrong, for who writes the application.
     pub description: String,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl OauthError {
     /// An error by OAuth's word.
     pub fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self { error, description: description.into() }
+        Self { error, description: description.into(), retry_after: None }
+    }
+
+    /// An error of the request's form.
+    fn invalid(description: impl Into<String>) -> Self {
+        Self::new("invalid_request", description)
     }
 }
 
@@ -168,16 +175,19 @@ impl From<RedeemError> for OauthError {
 
 impl From<Error> for OauthError {
     fn from(error: Error) -> Self {
+        let retry_after = error.retry_after;
         if error.code == Code::TooManyRequests {
-            return Self::new("too_many_requests", "that was too often; see Retry-After");
+            let why = "that was too often; see Retry-After";
+            return Self { retry_after, ..Self::new("too_many_requests", why) };
         }
         let row = error.code.row();
         if row.status < 500 {
             let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
-            return Self::new("invalid_request", format!("{}{hint}", row.en));
+            return Self::invalid(format!("{}{hint}", row.en));
         }
         tracing::error!(name: "oauth.failed", cause = ?error, "a site could not be answered");
-        Self::new("temporarily_unavailable", "try again shortly")
+        let retry_after = retry_after.or(Some(Duration::from_secs(5)));
+        Self { retry_after, ..Self::new("temporarily_unavailable", "try again shortly") }
     }
 }
 

@@ -192,8 +192,7 @@ struct OneAttempt {
     /// As the audit log keeps it: name, os, region.
     browser: Value,
     at: i64,
-    #[schemars(extend("enum" = ["approved", "denied", "wrong_match", "refused", "expired"]))]
-    outcome: &'static str,
+    outcome: audit::Outcome,
 }
 
 pub(super) async fn attempts(

@@ -205,8 +205,8 @@ pub(super) async fn start(
 pub(super) struct Back {
     state: Option<String>,
     code: Option<Secret>,
-    error: Option<String>,
-    error_description: Option<String>,
+    /// Why there is no code.
+    reason: Option<String>,
     iss: Option<String>,
 }
 
@@ -239,9 +239,7 @@ pub(super) async fn callback(
         return failed(None);
     }
     let Some(code) = back.code else {
-        let denied = back.error.as_deref() == Some("access_denied");
-        let why = back.error_description.filter(|_| denied);
-        return failed(why.and_then(|why| oidc::denied(&why)));
+        return failed(back.reason.as_deref().and_then(oidc::denied));
     };
     match oidc::hand_over(&app, &asked.site, origin, code, verifier.to_owned()).await {
         Ok(token) => {

@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::{
     caller,
     reply::{self, Lang, Refused},
+    token,
 };
 use crate::{
     app::{App, SharedApp},
@@ -94,24 +95,12 @@ pub(super) async fn limit_sites(
     let held = held.and_then(|()| if guesses { limits.may_guess(address, now) } else { Ok(()) });
     if let Err(error) = held {
         hint_at_proxies(&app, &request);
-        return in_oauths_words(&error);
+        return token::refused(&error.into());
     }
     let response = next.run(request).await;
     if guesses && response.status() == StatusCode::UNAUTHORIZED {
         limits.guessed_wrong(address, app.world.now());
     }
-    response
-}
-
-/// "Too often" in the form of RFC 6749 section 5.2.
-fn in_oauths_words(error: &Error) -> Response {
-    let body = serde_json::json!({
-        "error": error.code.row().code, "error_description": "that was too often; see Retry-After",
-    });
-    let after = error.retry_after.unwrap_or_default().as_secs().max(1).to_string();
-    let headers = [(header::RETRY_AFTER, after), (header::CACHE_CONTROL, "no-store".to_owned())];
-    let mut response = (StatusCode::TOO_MANY_REQUESTS, headers, axum::Json(body)).into_response();
-    response.extensions_mut().insert(Refused(error.code.row().code));
     response
 }
 

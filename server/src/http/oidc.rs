@@ -39,7 +39,9 @@ pub(super) async fn authorize(
     let authorize = match oidc::authorize(&app, &params) {
         Ok(authorize) => authorize,
         Err(Failure::Page(error)) => return error_page(caller.lang, &error),
-        Err(Failure::Answer(answer)) => return pages::answered(&app, caller.lang.tag(), &answer),
+        Err(Failure::Refused(_, answer)) => {
+            return pages::answered(&app, caller.lang.tag(), &answer);
+        }
     };
     // The site knows the person's language better than the browser does (OIDC Core 3.1.2.1).
     caller.lang = authorize.lang.as_deref().and_then(Lang::among).unwrap_or(caller.lang);
@@ -77,7 +79,9 @@ pub(super) async fn authorize_by_post(
     match oidc::authorize(&app, &params) {
         Ok(_) => {}
         Err(Failure::Page(error)) => return error_page(caller.lang, &error),
-        Err(Failure::Answer(answer)) => return pages::answered(&app, caller.lang.tag(), &answer),
+        Err(Failure::Refused(_, answer)) => {
+            return pages::answered(&app, caller.lang.tag(), &answer);
+        }
     }
     let kept = match named {
         // One that was pushed before, or it would have been refused: it is kept already.

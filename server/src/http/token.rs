@@ -204,7 +204,7 @@ pub(super) async fn par(
         match oidc::authorize(&app, &params) {
             Ok(_) => {}
             Err(Failure::Page(error)) => return Err(error.into()),
-            Err(Failure::Answer(answer)) => return Err(answer.to_error()),
+            Err(Failure::Refused(error, _)) => return Err(error),
         }
         let request_uri = oidc::push(&app, &params).await?;
         Ok(Pushed { request_uri, expires_in: oidc::PUSHED_LIFE.as_secs() })
@@ -303,7 +303,7 @@ fn form_decoded(text: &str) -> String {
 }
 
 /// An OAuth error as JSON (RFC 6749 section 5.2).
-fn refused(error: &OauthError) -> Response {
+pub(super) fn refused(error: &OauthError) -> Response {
     let status = match error.error {
         "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
         "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
@@ -324,8 +324,9 @@ fn refused(error: &OauthError) -> Response {
     if let Some(challenge) = challenge {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
-    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    if let Some(after) = error.retry_after {
+        let seconds = HeaderValue::from(after.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
 }

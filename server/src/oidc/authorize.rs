@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::{Answer, OauthError};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -151,8 +151,8 @@ pub enum Prompt {
 pub enum Failure {
     /// The redirect address cannot be trusted: the person is told on saoma's own page (RFC 6749 section 4.1.2.1).
     Page(Error),
-    /// The site is told.
-    Answer(Answer),
+    /// The site is told: its own server of the error, a browser that came with the request by an answer.
+    Refused(OauthError, Answer),
 }
 
 /// Refuses what would be kept at length.
@@ -178,7 +178,7 @@ pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
     let mode = match params.get("response_mode") {
         None | Some("query") => Ok(ResponseMode::Query),
         Some("form_post") => Ok(ResponseMode::FormPost),
-        Some(_) => Err(Refused::invalid("response_mode must be query or form_post")),
+        Some(_) => Err(OauthError::invalid("response_mode must be query or form_post")),
     };
     let answer_mode = mode.as_ref().copied().unwrap_or_default();
     let checked = mode.and_then(|mode| check(app, &site, params, redirect_uri.clone(), mode));
@@ -189,24 +189,9 @@ pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
         })
         .map_err(|refused| {
             let answer = Answer::new(app, redirect_uri, answer_mode, params.get("state"));
-            Failure::Answer(answer.error(refused.error, &refused.description))
+            let answer = answer.error(refused.error, &refused.description);
+            Failure::Refused(refused, answer)
         })
-}
-
-/// What a site is told of a request that cannot go on.
-struct Refused {
-    error: &'static str,
-    description: String,
-}
-
-impl Refused {
-    fn new(error: &'static str, description: impl Into<String>) -> Self {
-        Self { error, description: description.into() }
-    }
-
-    fn invalid(description: impl Into<String>) -> Self {
-        Self::new("invalid_request", description)
-    }
 }
 
 fn check(
@@ -215,38 +200,38 @@ fn check(
     params: &Params,
     redirect_uri: String,
     response_mode: ResponseMode,
-) -> Result<(Request, Prompt, Option<Duration>), Refused> {
+) -> Result<(Request, Prompt, Option<Duration>), OauthError> {
     if let Some(name) = params.twice.first() {
-        return Err(Refused::invalid(format!("{name} came twice")));
+        return Err(OauthError::invalid(format!("{name} came twice")));
     }
     // Never fetched: what stands there could be anybody's address (threats.md row 48).
     if params.get("request").is_some() {
         let why = "request objects are not supported";
-        return Err(Refused::new("request_not_supported", why));
+        return Err(OauthError::new("request_not_supported", why));
     }
     if params.get("request_uri").is_some() {
         let why = "request_uri is not supported, but for one that /oauth2/par gave";
-        return Err(Refused::new("request_uri_not_supported", why));
+        return Err(OauthError::new("request_uri_not_supported", why));
     }
     match params.get("response_type") {
         Some("code") => {}
         Some(_) => {
-            return Err(Refused::new("unsupported_response_type", "response_type must be code"));
+            return Err(OauthError::new("unsupported_response_type", "response_type must be code"));
         }
-        None => return Err(Refused::invalid("response_type is missing")),
+        None => return Err(OauthError::invalid("response_type is missing")),
     }
     let scopes = Scopes::parse(params.get("scope").unwrap_or_default());
     if !scopes.has(Scope::Openid) {
-        return Err(Refused::new("invalid_scope", "scope must contain openid"));
+        return Err(OauthError::new("invalid_scope", "scope must contain openid"));
     }
-    check_lengths(&[params.get("nonce")]).map_err(Refused::invalid)?;
+    check_lengths(&[params.get("nonce")]).map_err(OauthError::invalid)?;
     let (challenge, method) = (params.get("code_challenge"), params.get("code_challenge_method"));
     let code_challenge = grant::check_pkce(site, false, challenge, method)
-        .map_err(|error| Refused::invalid(error.to_string()))?;
+        .map_err(|error| OauthError::invalid(error.to_string()))?;
     let max_age = match params.get("max_age").map(str::parse) {
         None => None,
         Some(Ok(seconds)) => Some(Duration::from_secs(seconds)),
-        Some(Err(_)) => return Err(Refused::invalid("max_age must be a number of seconds")),
+        Some(Err(_)) => return Err(OauthError::invalid("max_age must be a number of seconds")),
     };
     let prompt = match prompt(params.get("prompt").unwrap_or_default())? {
         // OIDC Core 3.1.2.1: no sign-in is young enough.
@@ -256,7 +241,7 @@ fn check(
     let expects = match params.get("id_token_hint") {
         None => None,
         Some(hint) => Some(hinted(app, site, hint).ok_or_else(|| {
-            Refused::invalid("id_token_hint is no id_token that was made here for this client")
+            OauthError::invalid("id_token_hint is no id_token that was made here for this client")
         })?),
     };
     let request = Request {
@@ -273,12 +258,14 @@ fn check(
     Ok((request, prompt, max_age))
 }
 
-fn prompt(words: &str) -> Result<Prompt, Refused> {
+fn prompt(words: &str) -> Result<Prompt, OauthError> {
     let words: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
     let scans = ["login", "consent", "select_account"];
     match words.as_slice() {
         ["none"] => Ok(Prompt::None),
-        words if words.contains(&"none") => Err(Refused::invalid("prompt=none goes with no other")),
+        words if words.contains(&"none") => {
+            Err(OauthError::invalid("prompt=none goes with no other"))
+        }
         words if words.iter().any(|word| scans.contains(word)) => Ok(Prompt::Scan),
         _ => Ok(Prompt::Ordinary),
     }

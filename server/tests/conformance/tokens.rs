@@ -310,6 +310,32 @@ async fn a_site_is_told_what_is_wrong_with_a_request_it_pushes_and_what_to_do() 
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_request_has_the_same_word_pushed_ahead_and_in_a_browser() {
+    let provider = Provider::starts().await;
+    for (name, value, word) in [
+        ("request", "e30.e30.", "request_not_supported"),
+        ("request_uri", "https://rp.example.com/request", "request_uri_not_supported"),
+        ("response_type", "token", "unsupported_response_type"),
+        ("scope", "profile", "invalid_scope"),
+        ("max_age", "soon", "invalid_request"),
+    ] {
+        let mut form = vec![
+            ("client_id", "rp"),
+            ("redirect_uri", "https://rp.example.com/callback"),
+            ("response_type", "code"),
+            ("scope", "openid"),
+        ];
+        form.retain(|(own, _)| *own != name);
+        form.push((name, value));
+        let refused = provider.post_basic("/oauth2/par", &form).await;
+        assert_eq!(refused.problem(), format!("400 {word}"), "{name}");
+        let asked = provider.browser().submits("/oauth2/authorize", &form).await.unwrap();
+        let location = asked.header("location");
+        assert!(location.contains(&format!("error={word}&")), "{name}: {location}");
+    }
+}
+
+#[tokio::test]
 async fn a_pushed_request_may_be_named_by_post_as_well() {
     let mut another = rp();
     another.id = "another".to_owned();

@@ -403,6 +403,22 @@ async fn who_says_no_is_told_so_on_the_applications_own_host() {
 }
 
 #[tokio::test]
+async fn who_is_not_let_in_is_told_why_on_the_applications_own_host() {
+    let saoma = starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let person = saoma.knows(&phone).await;
+    saoma.changes(&person, saoma::store::Change::Refuse("intranet".to_owned())).await;
+    let mut intranet = Host::at(&saoma, "https://intranet.example.com");
+    let page = browser.opens(&intranet.begins("/").await).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    assert_eq!(phone.approves(&asked).await.unwrap_err(), "403 not_admitted");
+    let back = intranet.goes_to(&goes_next(&browser, &page).await).await;
+    assert_eq!(back.status, 403);
+    let why = saoma::error::Code::NotAdmitted.row().en;
+    assert!(back.text().contains(why), "{}", back.text());
+}
+
+#[tokio::test]
 async fn the_cookies_are_of_one_host_and_out_of_reach_of_scripts() {
     let saoma = starts().await;
     let https = Host::at(&saoma, "https://intranet.example.com");

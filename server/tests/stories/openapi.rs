@@ -374,6 +374,11 @@ async fn embedded_pages_and_phones_are_answered_as_it_says() {
     let other = nobody.calls(Method::POST, "session", None, &body).await.unwrap().json();
     let me = nobody.calls(Method::GET, "me", other["token"].as_str(), &json!({})).await.unwrap();
     holds(&document, "get /api/phone/me", &me);
+    // With an attempt that a site's owner let come to nothing.
+    for site in ["family", "study"] {
+        let (_, asked) = saoma.scans(&saoma.browser(), &saoma.site(site), &phone).await;
+        phone.approves(&asked).await.unwrap_err();
+    }
     for (method, path, template, body) in [
         (Method::PUT, "profile", "/api/phone/profile", json!({ "nickname": "Ann" })),
         (Method::PUT, "profile", "/api/phone/profile", json!({ "nickname": 7 })),
