@@ -33,7 +33,8 @@ impl Background {
         parts.spawn(async move { hearing.tickets.attend(&hearing.world).await }.map(Ok));
         parts.spawn(async move { fetching.codes.keep_full(&fetching.world).await }.map(Ok));
         parts.spawn(hold_token(app.clone()).map(Ok));
-        parts.spawn(forget(app.clone()).map(Ok));
+        parts.spawn(purge(app.clone()).map(Ok));
+        parts.spawn(age(app.clone()).map(Ok));
         parts.spawn(look_again(app.clone()).map(Ok));
         parts.spawn(tell(app.clone()).map(Ok));
         Self(parts)
@@ -109,9 +110,8 @@ async fn tell(app: SharedApp) {
     }
 }
 
-async fn forget(app: SharedApp) {
-    let keep = &app.settings.retention;
-    let (mut prune, mut age) = (app.world.now(), app.world.now());
+/// Lets go of what lives in memory or for minutes, and writes down what was counted.
+async fn purge(app: SharedApp) {
     loop {
         app.world.sleep_until(app.world.now() + Duration::from_secs(5)).await;
         let now = app.world.now();
@@ -125,11 +125,20 @@ async fn forget(app: SharedApp) {
         if let Err(error) = app.metrics.sign_ins.flush(&app.store).await {
             tracing::warn!(name: "counts.flush", %error, "what was counted waits in memory");
         }
-        if now >= prune {
-            prune = now + Duration::from_secs(300);
-            if let Err(error) = app.store.prune(now).await {
-                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
-            }
+    }
+}
+
+/// Forgets what is over or too old in the store. Years of old rows may take it long, and hold up nothing else.
+async fn age(app: SharedApp) {
+    let keep = &app.settings.retention;
+    let mut age = app.world.now();
+    let mut next = age + Duration::from_secs(5);
+    loop {
+        app.world.sleep_until(next).await;
+        let now = app.world.now();
+        next = now + Duration::from_secs(300);
+        if let Err(error) = app.store.prune(now).await {
+            tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
         }
         if now >= age {
             age = now + Duration::from_secs(3600);

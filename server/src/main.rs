@@ -16,7 +16,7 @@ use saoma::{
     http,
     log::{Format, Log},
     metrics, miniprogram, reload,
-    run::{self, assemble},
+    run::{self, Doors, assemble},
     signals::{Hangups, asked_to_stop, tell_systemd},
     store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory, redis::Redis},
@@ -460,8 +460,8 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
     };
     let (tls, keeping) = tls::of(&app)?;
     let redirecting = redirect(&app).await?;
-    let running = run::run_behind(app.clone(), tls, public, router, Some(operators), stop);
-    tell_systemd("READY=1");
+    let doors = Doors { public, router, tls, operators: Some(operators) };
+    let running = run::run(app.clone(), doors, || tell_systemd("READY=1"), stop);
     tokio::select! {
         ended = running => ended.map_err(|error| error.to_string()),
         () = reload_at(hangups, &app, cli, log) => Ok(()),

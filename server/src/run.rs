@@ -161,37 +161,35 @@ fn client_of(
     }
 }
 
-/// Takes up the tickets that waited when the last server stopped, serves `public`, usually [`http::public`], until `stop` is
-/// done, then writes down what still waits.
-///
-/// # Errors
-/// If what waits cannot be written down, TLS cannot be set up for WeChat's API, or a part of the server broke.
-pub async fn run(
-    app: SharedApp,
-    listener: TcpListener,
-    public: Router,
-    operators: Option<TcpListener>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
-    run_behind(app, None, listener, public, operators, stop).await
+/// Where a server is reached.
+pub struct Doors {
+    /// By everybody.
+    pub public: TcpListener,
+    /// What is answered there, usually [`http::public`].
+    pub router: Router,
+    /// How that is encrypted, where no proxy does it.
+    pub tls: Option<Tls>,
+    /// By operators.
+    pub operators: Option<TcpListener>,
 }
 
-/// The same behind TLS, where that is given.
+/// Takes up the tickets that waited when the last server stopped, says that it is `ready`, serves until `stop` is done, then
+/// writes down what still waits.
 ///
 /// # Errors
-/// As [`run`].
-pub async fn run_behind(
+/// If what waits cannot be taken up or written down, TLS cannot be set up for WeChat's API, or a part of the server broke.
+pub async fn run(
     app: SharedApp,
-    tls: Option<Tls>,
-    listener: TcpListener,
-    public: Router,
-    operators: Option<TcpListener>,
+    doors: Doors,
+    ready: impl FnOnce(),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    let Doors { public, router, tls, operators } = doors;
     // Not before all that can refuse a start has had its say: what is taken up is written down at the stop of a server that
     // ran.
     take_up(&app.store, &app.tickets).await?;
     app.tickets.purge(app.world.now()).await?;
+    ready();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let wait = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
         // The sender outlives every listener.
@@ -215,7 +213,7 @@ pub async fn run_behind(
         ended
     };
     let sockets = door(app.limits.sockets.clone()).with_tls(tls);
-    let serving = http::serve_at(sockets, listener, public, wait(stopped));
+    let serving = http::serve_at(sockets, public, router, wait(stopped));
     let (ended, ()) = tokio::join!(signal, serving);
     drop(background);
     // Beside what is written down: neither waits for the other.

@@ -173,8 +173,9 @@ pub trait Tickets: Send + Sync + 'static {
     /// What is kept under this name.
     async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;
 
-    /// Says "look again" to whichever node holds the page of this ticket.
-    async fn nudge(&self, id: Hashed) -> Result<(), Error>;
+    /// Says "look again" to whichever node holds the page of this ticket. Where it cannot be said the page looks by itself
+    /// after a while.
+    async fn nudge(&self, id: Hashed);
 
     /// How many tickets it holds, about: what must stay bounded under a flood.
     async fn how_many(&self) -> Result<usize, Error>;

@@ -138,7 +138,9 @@ pub async fn play(
         tokio::spawn(http::serve(listener, router, std::future::pending()))
     });
     let public = screen::watched(screen, http::public(app.clone()));
-    let ended = crate::run::run(app, stage.saoma, public, None, stop).await;
+    let doors =
+        crate::run::Doors { public: stage.saoma, router: public, tls: None, operators: None };
+    let ended = crate::run::run(app, doors, || (), stop).await;
     beside.iter().for_each(tokio::task::JoinHandle::abort);
     ended
 }

@@ -56,7 +56,7 @@ async fn decide(
         let decided = app.store.decision_by_scene(scene).await?.ok_or(Refusal::NoSuchTicket)?;
         answered(app, &decided.decision, token, approving).await?;
         // Whose answer was lost asks again; with the node that owed it the page's nudge may be lost, too.
-        nudge(app, decided.decision.ticket).await;
+        app.tickets.nudge(decided.decision.ticket).await;
         return Ok(());
     };
     let now = app.world.now();
@@ -108,7 +108,7 @@ async fn decide(
         app.store.end_login(&login.person, &login.id, now).await?;
     }
     // The decision stands; what lives minutes follows. If it fails to, the ticket expires by itself.
-    let (removed, ()) = join(app.tickets.remove(&seen.ticket), nudge(app, ticket)).await;
+    let (removed, ()) = join(app.tickets.remove(&seen.ticket), app.tickets.nudge(ticket)).await;
     if let Err(error) = removed {
         tracing::warn!(name: "tickets.remove", %error, "a decided ticket stays until it expires");
     }
@@ -126,12 +126,6 @@ fn tells_its_page(app: SharedApp, now: Timestamp) -> AtCommit {
             app.metrics.sign_ins.told(since.elapsed());
         }
     })
-}
-
-async fn nudge(app: &App, ticket: Hashed) {
-    if let Err(error) = app.tickets.nudge(ticket).await {
-        tracing::warn!(name: "tickets.nudge", %error, "a page learns of its decision only when it looks again");
-    }
 }
 
 /// What a phone is told of the decision that stands. Who had to ask the owner hears the name under which the owner sees them.

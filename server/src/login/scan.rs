@@ -83,7 +83,7 @@ impl System {
     pub fn of(text: &str) -> Self {
         let text = text.to_ascii_lowercase();
         let has = |word| text.contains(word);
-        if has("harmony") || has("openharmony") {
+        if has("harmony") {
             Self::Harmony
         } else if has("iphone") || has("ipad") || has("ios") {
             Self::Ios
@@ -296,7 +296,7 @@ async fn take(
             if matches!(seen.ticket.stage, Stage::Waiting) {
                 app.metrics.sign_ins.first_scanned(&next.request.site, next.opened, now);
             }
-            app.tickets.nudge(next.id).await?;
+            app.tickets.nudge(next.id).await;
             return Ok(Scanned {
                 door,
                 gives,

@@ -403,9 +403,8 @@ impl Tickets for Memory {
         Ok(kept.map(|(_, value)| value.clone()))
     }
 
-    async fn nudge(&self, id: Hashed) -> Result<(), Error> {
+    async fn nudge(&self, id: Hashed) {
         self.waiting.nudge(id);
-        Ok(())
     }
 
     async fn how_many(&self) -> Result<usize, Error> {

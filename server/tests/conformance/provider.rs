@@ -7,7 +7,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use reqwest::{Client, StatusCode};
 use saoma::{
     app::SharedApp,
-    http, run,
+    http,
+    run::{self, Doors},
     secret::{Hashed, Secret},
     site::{Pkce, Site},
     store::{SharedStore, sqlite::Sqlite},
@@ -82,7 +83,8 @@ impl Provider {
         let stopped = async move {
             let _ = stopped.await;
         };
-        tokio::spawn(run::run(app.clone(), stage.saoma, router, None, stopped));
+        let doors = Doors { public: stage.saoma, router, tls: None, operators: None };
+        tokio::spawn(run::run(app.clone(), doors, || (), stopped));
         Self {
             url: addresses.saoma,
             wechat: addresses.wechat,

@@ -7,7 +7,7 @@ use saoma::{
     config::Settings,
     doctor::{Dns, Doctor, Finding, Roots, Verdict},
     http,
-    run::{self, assemble},
+    run::{self, Doors, assemble},
     store::{SharedStore, sqlite::Sqlite},
     tickets::memory::Memory,
     waiting::Waiting,
@@ -79,7 +79,8 @@ impl Patient {
         // So that the server is ready when it is asked.
         app.wechat.access_token().await.unwrap();
         let router = http::public(app.clone());
-        tokio::spawn(run::run(app.clone(), listener, router, Some(admin), std::future::pending()));
+        let doors = Doors { public: listener, router, tls: None, operators: Some(admin) };
+        tokio::spawn(run::run(app.clone(), doors, || (), std::future::pending()));
         let hold = Some(Duration::from_millis(50));
         let (roots, dns) = (Roots::Machine, Dns::At(nobody().await));
         Self { pretend, wechat, settings, app, roots, dns, hold, folder }

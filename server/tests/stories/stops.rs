@@ -1,6 +1,14 @@
 //! A server that is asked to stop writes down who waits, and goes on with them when it starts again.
 
-use saoma::{secret::Hashed, ticket::Ticket, tickets::Parked};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use saoma::{
+    http,
+    run::{Doors, run},
+    secret::Hashed,
+    ticket::Ticket,
+    tickets::Parked,
+};
 
 use crate::support::{Saoma, claims, sees_to_the_end};
 
@@ -39,6 +47,24 @@ async fn a_crowd_that_waits_is_there_again_to_the_last() {
     assert_eq!(saoma.browser().get("/healthz").await.unwrap().status, 200);
     assert_eq!(saoma.app.tickets.how_many().await.unwrap(), CROWD);
     drop(saoma);
+}
+
+#[tokio::test]
+async fn a_server_says_that_it_is_ready_once_it_has_taken_up_who_waited() {
+    let saoma = Saoma::starts().await;
+    let database = rusqlite::Connection::open(saoma.database()).unwrap();
+    let runs = async || {
+        let public = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (router, ready) = (http::public(saoma.app.clone()), AtomicBool::new(false));
+        let doors = Doors { public, router, tls: None, operators: None };
+        let says = || ready.store(true, Ordering::Relaxed);
+        let ran = run(saoma.app.clone(), doors, says, std::future::ready(())).await;
+        (ran.is_ok(), ready.into_inner())
+    };
+    database.execute("INSERT INTO parked (body) VALUES (x'00')", []).unwrap();
+    assert_eq!(runs().await, (false, false), "what waits cannot be read");
+    database.execute("DELETE FROM parked", []).unwrap();
+    assert_eq!(runs().await, (true, true));
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use saoma::{
     app::SharedApp,
     config::Settings,
-    http, run,
+    http,
+    run::{self, Doors},
     secret::Hashed,
     store::{SharedStore, sqlite::Sqlite},
     tickets::memory::Memory,
@@ -218,6 +219,11 @@ impl Saoma {
         Self { app, running, settings, folder, listener, starts: starts + 1, ..self }
     }
 
+    /// The file of its store.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.folder.path().join("saoma.db")
+    }
+
     /// Time passes.
     pub(crate) fn passes(&self, seconds: u64) {
         self.app.world.advance(Duration::from_secs(seconds));
@@ -297,7 +303,8 @@ async fn start(
         let _ = stopped.await;
     };
     let router = http::public(app.clone());
-    let ended = tokio::spawn(run::run(app.clone(), listener, router, None, stopped));
+    let doors = Doors { public: listener, router, tls: None, operators: None };
+    let ended = tokio::spawn(run::run(app.clone(), doors, || (), stopped));
     (app, Running { stop, ended })
 }
 
