@@ -117,7 +117,9 @@ impl Month {
             if id == "forum" {
                 site.admit = Admit::Ask;
             }
-            self.store.put_site(&site).await.expect("a site is kept");
+            let (what, by) = ("site.added", audit::COMMAND);
+            let line = audit::Entry::of_operator(self.now, what, by, Some(id), json!({}));
+            self.store.add_site(&site, line).await.expect("a site is kept");
         }
     }
 

@@ -12,6 +12,9 @@ use crate::{
     world::Timestamp,
 };
 
+/// Who did it, where it was a command: whoever has the machine.
+pub const COMMAND: &str = "command";
+
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -65,6 +68,22 @@ impl Entry {
             address: Some(phone.to_string()),
             detail,
         }
+    }
+
+    /// The line about what an operator did, at a site or none: `by` is [`COMMAND`], "console", or the id of an owner.
+    pub fn of_operator(
+        at: Timestamp,
+        what: &str,
+        by: &str,
+        site: Option<&str>,
+        more: Value,
+    ) -> Self {
+        let mut detail = json!({ "by": by });
+        if let (Value::Object(detail), Value::Object(more)) = (&mut detail, more) {
+            detail.extend(more);
+        }
+        let (what, site) = (what.to_owned(), site.map(ToOwned::to_owned));
+        Self { at, what, person: None, site, address: None, detail }
     }
 
     /// The same line, about this person.

@@ -222,7 +222,15 @@ impl From<Refusal> for Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        Self::caused(Code::Unavailable, error)
+        let code = match &error {
+            store::Error::Away(_) => Code::Unavailable,
+            // At the start and in commands alone.
+            store::Error::Unusable(_) => Code::Internal,
+            store::Error::LinkOver => return Code::LinkOver.into(),
+            store::Error::LoginEnded => return Code::Unauthorized.into(),
+            store::Error::LastOwner => return Self::invalid(error.to_string()),
+        };
+        Self::caused(code, error)
     }
 }
 
@@ -289,9 +297,20 @@ mod tests {
 
     #[test]
     fn what_happened_inside_is_for_the_log() {
-        let error = Error::from(store::Error("disk full at /var/lib".to_owned()));
+        let error = Error::from(store::Error::Away("disk full at /var/lib".to_owned()));
         assert_eq!(error.code, Code::Unavailable);
         assert_eq!(error.hint, None);
         assert!(format!("{error:?}").contains("disk full"));
+    }
+
+    #[test]
+    fn who_came_a_moment_too_late_is_told_so_and_no_operator_is_woken() {
+        for (late, code) in [
+            (store::Error::LinkOver, Code::LinkOver),
+            (store::Error::LoginEnded, Code::Unauthorized),
+        ] {
+            let error = Error::from(late);
+            assert_eq!((error.code, error.cause), (code, None));
+        }
     }
 }

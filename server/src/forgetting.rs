@@ -16,7 +16,7 @@ use crate::{
 /// What stands before the hash in the place of an openid; no openid has a colon.
 pub const SHADE: &str = "forgotten:";
 
-/// Forgets a person; the logins that ended with it.
+/// Forgets a person, by somebody's word where it is not their own; the logins that ended with it.
 ///
 /// # Errors
 /// What the store says.
@@ -25,11 +25,12 @@ pub async fn forget(
     keys: &Keys,
     world: &World,
     person: &str,
+    by: Option<&str>,
 ) -> Result<Vec<Login>, store::Error> {
     let identities = store.identities(person).await?;
     let identities = identities.iter().map(|identity| shade(keys, identity)).collect();
     let shadow = Shadow { newcomer: Newcomer::new(world), identities };
-    store.forget(person, shadow, world.now()).await
+    store.forget(person, shadow, by, world.now()).await
 }
 
 /// WeChat has named somebody: if they were kept out when they were forgotten, they are again who they were.

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    audit,
     secret::{Hashed, Secret},
     site::Alg,
     store::{SharedStore, StoredKey},
@@ -181,13 +182,15 @@ impl Keys {
         Ok(())
     }
 
-    /// Lets the next keys sign from now on; what the present ones signed goes on being verified.
+    /// Lets the next keys sign from now on, by an operator's word; what the present ones signed goes on being verified.
     ///
     /// # Errors
     /// If the store does not answer or a key cannot be made.
-    pub async fn rotate(&self, store: &SharedStore, world: &World) -> Result<(), Error> {
+    pub async fn rotate(&self, store: &SharedStore, world: &World, by: &str) -> Result<(), Error> {
         self.tend(store, world).await?;
         let now = world.now();
+        // Audited before it holds: what cannot be written down does not happen.
+        store.audit(audit::Entry::of_operator(now, "keys.rotated", by, None, json!({}))).await?;
         let stored = store.keys().await?;
         for key in stored.iter().filter(|key| key.signs_from > now) {
             // Two keys cannot begin in the same moment, even where one was made in this one.

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod faults;
+pub mod keeping;
 mod logo;
 mod registry;
 
@@ -153,6 +154,21 @@ pub enum Alg {
     RS256,
     /// P-256: smaller and quicker to sign.
     ES256,
+}
+
+impl Alg {
+    /// Its name in JWTs, and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::ES256 => "ES256",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::RS256, Self::ES256].into_iter().find(|alg| alg.as_str() == name)
+    }
 }
 
 /// Whether an authorization request must carry a PKCE challenge. Public sites and embedded pages must always.

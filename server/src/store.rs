@@ -39,10 +39,25 @@ pub use records::{
 };
 pub use sql::OTHER_VERSION;
 
-/// The store cannot be reached, or holds what it should not.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store does not answer: {0}")]
-pub struct Error(pub String);
+/// Why a store did not do what it was asked to. None of it was done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It cannot be reached, or holds what it should not.
+    #[error("the store does not answer: {0}")]
+    Away(String),
+    /// A file, an address or a schema cannot be used, with what to do instead.
+    #[error("{0}")]
+    Unusable(String),
+    /// The one-time link was used, or what it gives is gone, a moment ago.
+    #[error("the link is over")]
+    LinkOver,
+    /// The login to go on with ended a moment ago.
+    #[error("the login to go on with has ended")]
+    LoginEnded,
+    /// Nobody would own this server any more.
+    #[error("this is the last owner; make another one first")]
+    LastOwner,
+}
 
 /// What is done as soon as a decision is durable, by who committed it and before anybody else hears of it: its page is not
 /// kept waiting until another thread has woken. The stopwatch runs since the commit. Others wait behind it, so it must not.
@@ -152,10 +167,12 @@ pub trait Store: Send + Sync + 'static {
     async fn avatar(&self, username: &str) -> Result<Option<(String, Vec<u8>)>, Error>;
 
     /// Forgets a person: every row that names them. Who is blocked, or refused at a site, leaves this shadow, which is so.
+    /// Where somebody else than they wants it, `by` says who, as in [`Store::change`]; what is refused there is refused here.
     async fn forget(
         &self,
         person: &str,
         shadow: Shadow,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Login>, Error>;
 
@@ -177,11 +194,15 @@ pub trait Store: Send + Sync + 'static {
     /// The sites that commands registered, by id.
     async fn sites(&self) -> Result<Vec<Site>, Error>;
 
-    /// Registers a site, or changes it.
-    async fn put_site(&self, site: &Site) -> Result<(), Error>;
+    /// Registers a site, and writes this line with it. False: there is one of this id, and it stays as it is.
+    async fn add_site(&self, site: &Site, entry: audit::Entry) -> Result<bool, Error>;
 
-    /// Forgets a site and ends the logins there. False: there was none.
-    async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error>;
+    /// Changes a site that still is as it was seen, and writes this line with it. False: somebody else has changed it.
+    async fn swap_site(&self, seen: &Site, next: &Site, entry: audit::Entry)
+    -> Result<bool, Error>;
+
+    /// Forgets a site and ends the logins there, and writes this line with it. False: there was none.
+    async fn remove_site(&self, id: &str, entry: audit::Entry) -> Result<bool, Error>;
 
     /// Logins that ended and whose sites are to be told now; nobody else gets these before `again`.
     async fn take_logouts(&self, now: Timestamp, again: Timestamp) -> Result<Vec<Logout>, Error>;
@@ -332,8 +353,9 @@ pub trait Store: Send + Sync + 'static {
     /// The people that are looked for, who came last first.
     async fn people(&self, search: &Search) -> Result<Vec<Listed>, Error>;
 
-    /// Does this to a person, and notes in the audit log who did: `by` is "command", "console", or the id of an owner. What
-    /// is so already is noted nowhere. None: there is no such person.
+    /// Does this to a person, and notes in the audit log who did: `by` is [`audit::COMMAND`], "console", or the id of an
+    /// owner. What is so already is noted nowhere. None: there is no such person. [`Error::LastOwner`]: there would be no
+    /// owner any more; only a command may do that, since who has the machine can always make another.
     async fn change(
         &self,
         person: &str,

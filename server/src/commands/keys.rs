@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Said, during};
 use crate::{
+    audit,
     config::Settings,
     keys::{Keys, Role, role_of},
     store::SharedStore,
@@ -79,7 +80,9 @@ pub async fn rotate(settings: &Settings, store: &SharedStore, world: &World) -> 
     let keys = &settings.keys;
     let loaded = Keys::load(store, &keys.secret, keys.rotate, world).await.map_err(said)?;
     // An RSA key is two large primes that have to be found.
-    during(world, "making keys", || None, loaded.rotate(store, world)).await.map_err(said)?;
+    during(world, "making keys", || None, loaded.rotate(store, world, audit::COMMAND))
+        .await
+        .map_err(said)?;
     let listed = list(store, world, false).await?;
     Ok(format!(
         "{listed}\nThe next keys sign from now on; what the ones before them signed goes on being verified for a day at least."

@@ -7,6 +7,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use super::Said;
 use crate::{
+    audit::COMMAND,
     config::Settings,
     forgetting,
     keys::Keys,
@@ -18,9 +19,6 @@ use crate::{
 };
 
 mod rows;
-
-/// Who is named in the audit log by what a command does.
-const BY: &str = "command";
 
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -193,8 +191,18 @@ impl People<'_> {
     }
 
     async fn changes(&self, person: &Person, change: Change) -> Result<Changed, String> {
-        let changed = self.store.change(&person.id, change, BY, self.world.now()).await;
+        let changed = self.store.change(&person.id, change, COMMAND, self.world.now()).await;
         changed.map_err(said)?.ok_or_else(|| "they have been forgotten a moment ago".to_owned())
+    }
+
+    /// What to say where this person was the last owner. The console refuses to leave none; who has the machine may.
+    async fn left_without(&self, before: &Person) -> Said {
+        let was_one = before.is_owner() && !before.blocked;
+        if !was_one || self.store.has_owner().await.map_err(said)? {
+            return Ok(String::new());
+        }
+        Ok(" Nobody owns this server now: `saoma person owner` makes a link for who is to."
+            .to_owned())
     }
 
     async fn list(&self, listing: Listing) -> Said {
@@ -306,18 +314,19 @@ impl People<'_> {
         if let Some(wrong) = join.iter().chain(&leave).find(|group| !is_group(group)) {
             return Err(format!("{wrong:?} is no group; use 1 to 40 letters, digits, - _ or ."));
         }
-        let mut person = self.named(name).await?;
+        let before = self.named(name).await?;
+        let mut person = before.clone();
         let changes =
             join.into_iter().map(Change::Join).chain(leave.into_iter().map(Change::Leave));
         for change in changes {
             person = self.changes(&person, change).await?.person;
         }
-        let groups = person.groups.join(", ");
+        let (username, groups) = (&person.username, person.groups.join(", "));
+        let alone = self.left_without(&before).await?;
         Ok(match groups.as_str() {
-            "" => format!("{} is in no group.", person.username),
+            "" => format!("{username} is in no group.{alone}"),
             groups => format!(
-                "{} is in: {groups}. Sites hear of it at the next sign-in or refresh.",
-                person.username
+                "{username} is in: {groups}. Sites hear of it at the next sign-in or refresh.{alone}"
             ),
         })
     }
@@ -382,7 +391,11 @@ impl People<'_> {
         } else {
             ""
         };
-        Ok(format!("{} is blocked; {ended} logins ended, with all tokens.{owner}", person.username))
+        let alone = self.left_without(&person).await?;
+        Ok(format!(
+            "{} is blocked; {ended} logins ended, with all tokens.{owner}{alone}",
+            person.username
+        ))
     }
 
     async fn unblock(&self, name: &str) -> Said {
@@ -396,7 +409,7 @@ impl People<'_> {
         if stays.id == goes.id {
             return Err(format!("{} is one person already", stays.username));
         }
-        let done = self.store.merge(&stays.id, &goes.id, BY, self.world.now()).await;
+        let done = self.store.merge(&stays.id, &goes.id, COMMAND, self.world.now()).await;
         if !done.map_err(said)? {
             return Err("one of them has been forgotten a moment ago".to_owned());
         }
@@ -438,17 +451,10 @@ impl People<'_> {
         let keys = &self.settings.keys;
         let keys =
             Keys::load(self.store, &keys.secret, keys.rotate, self.world).await.map_err(said)?;
-        forgetting::forget(self.store, &keys, self.world, &person.id).await.map_err(said)?;
-        let entry = crate::audit::Entry {
-            at: self.world.now(),
-            what: "person.forgotten".to_owned(),
-            person: None,
-            site: None,
-            address: None,
-            detail: serde_json::json!({ "by": BY }),
-        };
-        self.store.audit(entry).await.map_err(said)?;
-        Ok(format!("{} is forgotten.", person.username))
+        let forgotten =
+            forgetting::forget(self.store, &keys, self.world, &person.id, Some(COMMAND)).await;
+        forgotten.map_err(said)?;
+        Ok(format!("{} is forgotten.{}", person.username, self.left_without(&person).await?))
     }
 
     async fn site(&self, id: &str) -> Result<Site, String> {
@@ -473,7 +479,7 @@ pub(super) async fn make_link(
     if life > LONGEST || life.is_zero() {
         return Err("--life must be 30d at most: who finds an old link could use it".to_owned());
     }
-    links::make(store, world, &settings.public_url, (gives, BY), life).await.map_err(said)
+    links::make(store, world, &settings.public_url, (gives, COMMAND), life).await.map_err(said)
 }
 
 fn day(at: Timestamp) -> String {

@@ -8,12 +8,17 @@ use crate::{
     audit,
     config::Settings,
     links::Gives,
-    presets,
-    secret::Secret,
-    site::{Alg, Logo, Pkce, Site, Sites, protected_twice},
+    site::{
+        Logo, Site, Sites,
+        keeping::{Keeping, Refusal},
+    },
     store::SharedStore,
     world::World,
 };
+
+mod add;
+
+pub use add::{New, add};
 
 /// `saoma site`.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -110,196 +115,8 @@ pub async fn run(
     }
 }
 
-/// What a site is to be, as typed.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct New {
-    /// The client_id: letters, digits, - _ or .; with --app its name, unless given.
-    #[arg(default_value = "", hide_default_value = true)]
-    pub id: String,
-    /// The name that phones show; with --app its title, unless given.
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub name: String,
-    /// A known application, such as gitea or nextcloud: what it needs is set by itself, and what to paste where is printed.
-    #[arg(long, value_name = "APP", requires = "url", conflicts_with = "public")]
-    pub app: Option<String>,
-    /// Where the application is, such as https://git.example.com.
-    #[arg(long, requires = "app")]
-    pub url: Option<String>,
-    /// Its picture on the phone and beside the code: a square PNG or JPEG.
-    #[arg(long, value_name = "FILE")]
-    pub logo: Option<String>,
-    /// Who runs it, and so gets what people tick.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub operator: String,
-    /// How to reach them.
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub contact: String,
-    /// Where they say what they do with what they get.
-    #[arg(long, value_name = "URL", default_value = "")]
-    pub privacy_url: String,
-    /// Where answers may go, to the letter; may be given several times.
-    #[arg(long = "redirect-uri", value_name = "URI", required_unless_present_any = ["app", "device", "forward_auth"])]
-    pub redirect_uris: Vec<String>,
-    /// A page that carries the element: scheme, host and port; may be given several times.
-    #[arg(long = "origin", value_name = "ORIGIN")]
-    pub origins: Vec<String>,
-    /// Where the browser may go after signing out; may be given several times.
-    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
-    pub post_logout_redirect_uris: Vec<String>,
-    /// Told when a login ends.
-    #[arg(long, value_name = "URI", default_value = "")]
-    pub backchannel_logout_uri: String,
-    /// Sites of one group share `sub` and sign-in.
-    #[arg(long, default_value = "")]
-    pub group: String,
-    /// A made-up address for scope email, such as {username}@users.example.com.
-    #[arg(long, value_name = "PATTERN", default_value = "")]
-    pub email: String,
-    /// No secret: an application in the browser or on a device, which PKCE alone protects.
-    #[arg(long)]
-    pub public: bool,
-    /// Sign id_tokens with ES256 instead of RS256.
-    #[arg(long)]
-    pub es256: bool,
-    /// The application knows no PKCE.
-    #[arg(long, conflicts_with = "public")]
-    pub no_pkce: bool,
-    /// Name, picture and address in the id_token too.
-    #[arg(long)]
-    pub id_token_claims: bool,
-    /// Tell it the fixed user name as `name`: for an application that keys accounts by a name people could choose.
-    #[arg(long)]
-    pub pin_name: bool,
-    /// An application that knows no OpenID Connect, behind a proxy that asks saoma: its scheme and host.
-    #[arg(long = "forward-auth", value_name = "ORIGIN")]
-    pub forward_auth: Vec<String>,
-    /// Its terminals and televisions may sign people in by digits (RFC 8628).
-    #[arg(long)]
-    pub device: bool,
-    /// Whom it lets in beside the owners: everybody, named people, invited ones, or whom an owner says yes to.
-    #[arg(long, value_name = "WHOM", value_enum, default_value = "all")]
-    pub admit: Admit,
-    /// A group of people whom it lets in; may be given several times.
-    #[arg(long = "admit-group", value_name = "GROUP")]
-    pub admit_groups: Vec<String>,
-    /// Print what the application is told as JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
 fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// Registers a site and says what to paste where; its secret is shown this once.
-///
-/// # Errors
-/// If the id is taken, or something of it cannot be used, with what to write instead.
-pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut new: New) -> Said {
-    let app = match (&new.app, &new.url) {
-        (Some(app), Some(url)) => {
-            let address = presets::address(url).ok_or_else(|| {
-                format!(
-                    "--url {url:?}: write where the application is, such as https://git.example.com"
-                )
-            })?;
-            Some((presets::named(app)?, address))
-        }
-        _ => None,
-    };
-    if let Some((app, _)) = &app {
-        let given = |text: String, own: &str| if text.is_empty() { own.to_owned() } else { text };
-        new.id = given(new.id, &app.name);
-        new.name = given(new.name, app.short_title());
-    }
-    if find(settings, store, &new.id).await?.is_some() {
-        return Err(format!(
-            "there is a site {:?} already; `saoma site show {0}` shows it",
-            new.id
-        ));
-    }
-    let mut site = Site::new(&new.id, &new.name);
-    if let Some(path) = &new.logo {
-        site.logo = Logo::of(path)?;
-    }
-    (site.operator, site.contact) = (new.operator, new.contact);
-    site.privacy_url = new.privacy_url;
-    site.redirect_uris = new.redirect_uris;
-    site.origins = new.origins;
-    site.post_logout_redirect_uris = new.post_logout_redirect_uris;
-    site.backchannel_logout_uri = new.backchannel_logout_uri;
-    site.group = new.group;
-    site.email = new.email;
-    site.id_token_claims = new.id_token_claims;
-    if new.pin_name {
-        site.name_claim = crate::site::NameClaim::Username;
-    }
-    site.device = new.device;
-    site.forward_auth = new.forward_auth;
-    (site.admit, site.admit_groups) = (new.admit, new.admit_groups);
-    site.alg = if new.es256 { Alg::ES256 } else { Alg::RS256 };
-    site.pkce = if new.no_pkce { Pkce::IfSent } else { Pkce::Required };
-    if let Some((app, url)) = &app {
-        app.fit(&mut site, url, settings);
-        if site.redirect_uris.is_empty() {
-            return Err(format!(
-                "{} makes its redirect address itself: copy it from there, and give it with --redirect-uri",
-                app.short_title()
-            ));
-        }
-    }
-    let secret = (!new.public).then(|| Secret::new(world));
-    site.hashes = secret.iter().map(Secret::hashed).collect();
-    let kept = store.sites().await.map_err(said)?;
-    let all = settings.sites.iter().chain(&kept).chain([&site]);
-    let mut faults = site.faults();
-    faults.extend(protected_twice(all, &settings.public_url));
-    if !faults.is_empty() {
-        return Err(faults.join("\n"));
-    }
-    store.put_site(&site).await.map_err(said)?;
-    note(store, world, "site.added", &site.id).await?;
-    if new.json {
-        let told = serde_json::json!({
-            "issuer": settings.public_url,
-            "client_id": site.id,
-            "client_secret": secret.as_ref().map(Secret::reveal),
-            "redirect_uris": site.redirect_uris,
-        });
-        return Ok(format!("{told:#}"));
-    }
-    if let (Some((app, url)), Some(secret)) = (&app, &secret) {
-        let values = presets::Values {
-            issuer: &settings.public_url,
-            id: &site.id,
-            secret: secret.reveal(),
-            url,
-        };
-        let pasted = app.printed(&values);
-        return Ok(format!("{pasted}The secret is shown this once: only its hash is kept.\n"));
-    }
-    let mut text = paste(settings, &site);
-    match &secret {
-        Some(secret) => {
-            let _ = writeln!(
-                text,
-                "client_secret   {}\n\nThe secret is shown this once: only its hash is kept.",
-                secret.reveal()
-            );
-        }
-        None => text.push_str("client_secret   none; the application must use PKCE\n"),
-    }
-    Ok(text)
-}
-
-/// What an application is told.
-fn paste(settings: &Settings, site: &Site) -> String {
-    let issuer = &settings.public_url;
-    format!(
-        "issuer          {issuer}\ndiscovery       {issuer}/.well-known/openid-configuration\nclient_id       {}\nscopes          openid profile{}\n",
-        site.id,
-        if site.email.is_empty() { "" } else { " email" },
-    )
 }
 
 /// All sites, those of the settings among them.
@@ -350,13 +167,10 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
 /// # Errors
 /// If the store has none of this id.
 pub async fn remove(settings: &Settings, store: &SharedStore, world: &World, id: &str) -> Said {
-    changeable(settings, id)?;
-    if store.remove_site(id, world.now()).await.map_err(said)? {
-        note(store, world, "site.removed", id).await?;
-        Ok(format!("{id} is no more, and nobody is signed in there."))
-    } else {
-        Err(unknown(id))
-    }
+    let sites = settled(settings);
+    let removed = keeping(settings, &sites, store, world).remove(id).await;
+    removed.map_err(|why| refused(id, why))?;
+    Ok(format!("{id} is no more, and nobody is signed in there."))
 }
 
 /// Makes a fresh secret. The ones before it stay good until `alone` is asked for, so that an application can be changed
@@ -371,20 +185,9 @@ pub async fn secret(
     id: &str,
     alone: bool,
 ) -> Said {
-    changeable(settings, id)?;
-    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
-    if site.is_public() {
-        return Err(format!(
-            "{id} is a public site, which PKCE alone protects; a secret in a browser would be none"
-        ));
-    }
-    let fresh = Secret::new(world);
-    if alone {
-        site.hashes.clear();
-    }
-    site.hashes.push(fresh.hashed());
-    store.put_site(&site).await.map_err(said)?;
-    note(store, world, "site.secret_made", id).await?;
+    let sites = settled(settings);
+    let made = keeping(settings, &sites, store, world).secret(id, alone).await;
+    let (site, fresh) = made.map_err(|why| refused(id, why))?;
     let others = match site.hashes.len() - 1 {
         0 => "It is the only one.".to_owned(),
         n => format!(
@@ -405,11 +208,10 @@ pub async fn logo(
     id: &str,
     file: Option<&str>,
 ) -> Said {
-    changeable(settings, id)?;
-    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
-    site.logo = file.map(Logo::of).transpose()?.unwrap_or_default();
-    store.put_site(&site).await.map_err(said)?;
-    note(store, world, "site.logo_changed", id).await?;
+    let logo = file.map(Logo::of).transpose()?.unwrap_or_default();
+    let sites = settled(settings);
+    let hung = keeping(settings, &sites, store, world).logo(id, logo).await;
+    let site = hung.map_err(|why| refused(id, why))?;
     Ok(match site.logo.path(id) {
         Some(path) => format!("{id} is shown with {}{path}", settings.public_url),
         None => format!("{id} is shown without a picture."),
@@ -427,12 +229,9 @@ pub async fn rainbow(
     id: &str,
     off: bool,
 ) -> Said {
-    changeable(settings, id)?;
-    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
-    let fresh = (!off).then(|| Secret::new(world));
-    site.rainbow_hashes = fresh.iter().map(Secret::hashed).collect();
-    store.put_site(&site).await.map_err(said)?;
-    note(store, world, if off { "site.rainbow_shut" } else { "site.rainbow_opened" }, id).await?;
+    let sites = settled(settings);
+    let turned = keeping(settings, &sites, store, world).rainbow(id, !off).await;
+    let fresh = turned.map_err(|why| refused(id, why))?;
     let Some(key) = fresh else {
         return Ok(format!("The rainbow bridge is off for {id}."));
     };
@@ -455,15 +254,9 @@ pub async fn admit(
     id: &str,
     (admit, groups): (Admit, Vec<String>),
 ) -> Said {
-    changeable(settings, id)?;
-    let mut site = find(settings, store, id).await?.ok_or_else(|| unknown(id))?;
-    (site.admit, site.admit_groups) = (admit, groups);
-    let faults = site.faults();
-    if !faults.is_empty() {
-        return Err(faults.join("\n"));
-    }
-    store.put_site(&site).await.map_err(said)?;
-    note(store, world, "site.door_changed", id).await?;
+    let sites = settled(settings);
+    let admitted = keeping(settings, &sites, store, world).admit(id, admit, groups).await;
+    let site = admitted.map_err(|why| refused(id, why))?;
     let groups = site.admit_groups.join(", ");
     let whom = match admit {
         Admit::All => return Ok(format!("{id} lets in everybody.")),
@@ -473,19 +266,6 @@ pub async fn admit(
     };
     let groups = if groups.is_empty() { groups } else { format!(", members of {groups}") };
     Ok(format!("{id} lets in owners{groups}, and {whom}."))
-}
-
-/// Writes in the audit log what a command did to a site.
-async fn note(store: &SharedStore, world: &World, what: &str, id: &str) -> Result<(), String> {
-    let entry = audit::Entry {
-        at: world.now(),
-        what: what.to_owned(),
-        person: None,
-        site: Some(id.to_owned()),
-        address: None,
-        detail: serde_json::json!({ "by": "command" }),
-    };
-    store.audit(entry).await.map_err(said)
 }
 
 /// Makes invitations to a site: one-time links, each for one person.
@@ -545,13 +325,34 @@ pub(super) async fn find(
     Ok(store.sites().await.map_err(said)?.into_iter().find(|site| site.id == id))
 }
 
-fn changeable(settings: &Settings, id: &str) -> Result<(), String> {
-    if Sites::is_own(id) {
-        return Err(format!("{id} is saoma itself"));
-    }
-    match settled_site(settings, id) {
-        Some(_) => Err(format!("{id} stands in the settings; change its [[site]] there")),
-        None => Ok(()),
+/// The sites that cannot be changed by a command.
+fn settled(settings: &Settings) -> Sites {
+    Sites::new(settings.sites.clone(), &settings.public_url)
+}
+
+fn keeping<'a>(
+    settings: &'a Settings,
+    sites: &'a Sites,
+    store: &'a SharedStore,
+    world: &'a World,
+) -> Keeping<'a> {
+    Keeping { settings, sites, store, world, by: audit::COMMAND }
+}
+
+/// Why nothing was done, and what to type instead.
+fn refused(id: &str, why: Refusal) -> String {
+    match why {
+        Refusal::Taken => {
+            format!("there is a site {id:?} already; `saoma site show {id}` shows it")
+        }
+        Refusal::Unknown => unknown(id),
+        Refusal::Settled => format!("{id} stands in the settings; change its [[site]] there"),
+        Refusal::Own => format!("{id} is saoma itself"),
+        Refusal::Public => format!(
+            "{id} is a public site, which PKCE alone protects; a secret in a browser would be none"
+        ),
+        Refusal::Faults(faults) => faults.join("\n"),
+        Refusal::Store(error) => error.to_string(),
     }
 }
 

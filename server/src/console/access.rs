@@ -55,7 +55,9 @@ pub async fn make_link(
     let link = ConsoleLink { hash: secret.hashed(), opens, until: world.now() + life };
     store.keep_console_link(link).await?;
     if opens == Opens::Console {
-        store.audit(line(world, "console.link_made", "command", None, json!({}))).await?;
+        let (now, what) = (world.now(), "console.link_made");
+        let entry = audit::Entry::of_operator(now, what, audit::COMMAND, None, json!({}));
+        store.audit(entry).await?;
     }
     let origin = settings.console.origin(here(settings.admin_listen));
     Ok(format!("{origin}/console/link#{}", secret.reveal()))
@@ -280,20 +282,4 @@ async fn note(
         detail,
     };
     Ok(app.store.audit(entry).await?)
-}
-
-/// The line about what somebody changed, at a site or none.
-pub fn line(world: &World, what: &str, by: &str, site: Option<&str>, more: Value) -> audit::Entry {
-    let mut detail = json!({ "by": by });
-    if let (Value::Object(detail), Value::Object(more)) = (&mut detail, more) {
-        detail.extend(more);
-    }
-    audit::Entry {
-        at: world.now(),
-        what: what.to_owned(),
-        person: None,
-        site: site.map(ToOwned::to_owned),
-        address: None,
-        detail,
-    }
 }

@@ -3,14 +3,18 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::access::{by, line};
+use super::access::by;
 use crate::{
     app::App,
+    audit::Entry,
     error::{Code, Error},
     oidc,
     presets::{self, Preset},
     secret::{Hashed, Secret},
-    site::{Pkce, Site, Sites},
+    site::{
+        Pkce, Site,
+        keeping::{Keeping, Refusal},
+    },
     store::Operator,
 };
 
@@ -137,20 +141,10 @@ pub async fn add(
 ) -> Result<Result<Option<Secret>, Faults>, Error> {
     let mut site = Site::new(draft.id.trim(), "");
     draft.over(&mut site);
-    let secret = (draft.kind != "public").then(|| Secret::new(&app.world));
-    site.hashes = secret.iter().map(Secret::hashed).collect();
-    let mut faults = faults_of(app, &site);
-    if site.redirect_uris.is_empty() {
-        faults.push("redirect_uris: one at least; answers may go nowhere else".to_owned());
+    match keeping(app, operator).add(site, draft.kind == "public").await {
+        Ok((_, secret)) => Ok(Ok(secret)),
+        Err(why) => refused(why, draft.id.trim()).map(Err),
     }
-    if app.sites.get(&site.id).is_some() {
-        faults.push(format!("there is a site {:?} already; choose another id", site.id));
-    }
-    if !faults.is_empty() {
-        return Ok(Err(faults));
-    }
-    put(app, operator, &site, "site.added").await?;
-    Ok(Ok(secret))
 }
 
 /// What is typed where the application is a known one.
@@ -200,14 +194,10 @@ pub async fn change(
     id: &str,
     draft: &Draft,
 ) -> Result<Result<(), Faults>, Error> {
-    let mut site = kept(app, id)?;
-    draft.over(&mut site);
-    let faults = faults_of(app, &site);
-    if !faults.is_empty() {
-        return Ok(Err(faults));
+    match keeping(app, operator).change(id, |site| draft.over(site)).await {
+        Ok(_) => Ok(Ok(())),
+        Err(why) => refused(why, id).map(Err),
     }
-    put(app, operator, &site, "site.changed").await?;
-    Ok(Ok(()))
 }
 
 /// Makes a fresh secret. Those before it stay good, unless `alone` is asked for.
@@ -220,17 +210,10 @@ pub async fn fresh_secret(
     id: &str,
     alone: bool,
 ) -> Result<Secret, Error> {
-    let mut site = kept(app, id)?;
-    if site.is_public() {
-        return Err(Code::NotFound.into());
+    match keeping(app, operator).secret(id, alone).await {
+        Ok((_, fresh)) => Ok(fresh),
+        Err(why) => Err(unfound(why)),
     }
-    let fresh = Secret::new(&app.world);
-    if alone {
-        site.hashes.clear();
-    }
-    site.hashes.push(fresh.hashed());
-    put(app, operator, &site, "site.secret_made").await?;
-    Ok(fresh)
 }
 
 /// Forgets a site; who was signed in there is signed in no more.
@@ -238,35 +221,29 @@ pub async fn fresh_secret(
 /// # Errors
 /// [`Code::NotFound`] if the store has none of this id, and what the store says.
 pub async fn remove(app: &App, operator: &Operator, id: &str) -> Result<(), Error> {
-    kept(app, id)?;
-    if !app.store.remove_site(id, app.world.now()).await? {
-        return Err(Code::NotFound.into());
+    keeping(app, operator).remove(id).await.map_err(unfound)
+}
+
+fn keeping<'a>(app: &'a App, operator: &'a Operator) -> Keeping<'a> {
+    let App { settings, sites, store, world, .. } = app;
+    Keeping { settings, sites, store, world, by: by(operator) }
+}
+
+/// What to write instead, where it is the form that is refused.
+fn refused(why: Refusal, id: &str) -> Result<Faults, Error> {
+    match why {
+        Refusal::Faults(faults) => Ok(faults),
+        Refusal::Taken => Ok(vec![format!("there is a site {id:?} already; choose another id")]),
+        why => Err(unfound(why)),
     }
-    app.store.audit(line(&app.world, "site.removed", by(operator), Some(id), json!({}))).await?;
-    look_again(app).await
 }
 
-/// A site that the store keeps, and that can be changed.
-fn kept(app: &App, id: &str) -> Result<Site, Error> {
-    let site = app.sites.get(id).filter(|_| !app.sites.is_settled(id) && !Sites::is_own(id));
-    site.map(|site| site.as_ref().clone()).ok_or_else(|| Code::NotFound.into())
-}
-
-fn faults_of(app: &App, site: &Site) -> Faults {
-    let version = site.env_version.and_then(|version| app.settings.fault_of_version(version));
-    site.faults().into_iter().chain(version).collect()
-}
-
-async fn put(app: &App, operator: &Operator, site: &Site, what: &str) -> Result<(), Error> {
-    app.store.put_site(site).await?;
-    app.store.audit(line(&app.world, what, by(operator), Some(&site.id), json!({}))).await?;
-    look_again(app).await
-}
-
-/// This node knows at once; others within two seconds.
-async fn look_again(app: &App) -> Result<(), Error> {
-    app.sites.keep(app.store.sites().await?);
-    Ok(())
+/// No page of the console offers to change what cannot be changed.
+fn unfound(why: Refusal) -> Error {
+    match why {
+        Refusal::Store(error) => error.into(),
+        _ => Code::NotFound.into(),
+    }
 }
 
 /// What a site would have been told at the end of a sign-in that the console tried: the claims of the id_token and the
@@ -293,9 +270,9 @@ pub async fn told(
     if let Some(login) = decided.and_then(|decided| decided.login) {
         app.store.end_login(&login.person, &login.id, app.world.now()).await?;
     }
-    let mut entry = line(&app.world, "site.tried", by(operator), Some(&site.id), json!({}));
-    entry.person = Some(live.person.id.clone());
-    app.store.audit(entry).await?;
+    let (now, site) = (app.world.now(), Some(site.id.as_str()));
+    let entry = Entry::of_operator(now, "site.tried", by(operator), site, json!({}));
+    app.store.audit(entry.by(Some(live.person.id.clone()))).await?;
     Ok(json!({ "scope": answer.scope, "id_token": id_token, "userinfo": userinfo }))
 }
 

@@ -197,7 +197,11 @@ pub async fn skip(
             None => LoginOf::New { id: app.world.row_name(), since: login.since },
         },
     };
-    app.store.decide(decide, store::untold()).await?;
+    match app.store.decide(decide, store::untold()).await {
+        // It ended while this was looked at: nothing is remembered any more.
+        Err(store::Error::LoginEnded) => return Ok(None),
+        decided => decided?,
+    };
     app.tickets.first_claim(ticket, now).await?;
     app.metrics.sign_ins.remembered(&site.id, now);
     let outcome = Outcome::Code(app.keys.derive("code", ticket));

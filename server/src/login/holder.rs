@@ -45,7 +45,7 @@ pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result
         // They may not so much as look at these pages; forgetting them is for the operator.
         Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
         Some(person) => {
-            forgetting::forget(&app.store, &app.keys, &app.world, &person.id).await?;
+            forgetting::forget(&app.store, &app.keys, &app.world, &person.id, None).await?;
             Ok(())
         }
         None => Ok(()),

@@ -63,6 +63,11 @@ impl Sites {
         self.settled().contains_key(id)
     }
 
+    /// The sites of the settings, and saoma's own.
+    pub fn settled_ones(&self) -> Vec<Arc<Site>> {
+        self.settled().values().cloned().collect()
+    }
+
     /// The site whose application is at this origin, behind a proxy that asks saoma.
     pub fn protecting(&self, origin: &str) -> Option<Arc<Site>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);

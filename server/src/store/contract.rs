@@ -1,8 +1,9 @@
 //! What every store must do: run by each implementation's own tests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
 
 use super::{
     Arrival, BrowserSession, Decide, Decided, Login, LoginOf, Profile, Shadow, Store, StoredKey,
@@ -35,6 +36,7 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     what_grows_old_loses_its_addresses_and_then_goes(fresh().await).await;
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh().await).await;
     a_site_goes_with_all_its_logins_however_many(fresh().await).await;
+    of_fifty_who_change_a_site_nobody_undoes_another(Arc::new(fresh().await)).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh().await).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh().await).await;
     decisions::holds(&fresh).await;
@@ -308,6 +310,11 @@ async fn what_grows_old_loses_its_addresses_and_then_goes(store: impl Store) {
     assert!(living.contains(&used.id) && living.contains(&held.id));
 }
 
+/// The line about what a command did to a site.
+fn noted(what: &str, site: &str) -> audit::Entry {
+    audit::Entry::of_operator(NOW, what, audit::COMMAND, Some(site), serde_json::json!({}))
+}
+
 /// More than are ended at once.
 async fn a_site_goes_with_all_its_logins_however_many(store: impl Store) {
     const MANY: u32 = 501;
@@ -318,12 +325,38 @@ async fn a_site_goes_with_all_its_logins_however_many(store: impl Store) {
         async move { decide(store, approval(&n.to_string(), ann)).await }
     });
     futures_util::stream::iter(sign_ins).buffer_unordered(16).collect::<Vec<_>>().await;
-    store.put_site(&Site::new(&first.site, "My blog")).await.unwrap();
-    assert!(store.remove_site(&first.site, NOW).await.unwrap());
+    let (added, removed) = (noted("site.added", "blog"), noted("site.removed", "blog"));
+    assert!(store.add_site(&Site::new(&first.site, "My blog"), added).await.unwrap());
+    assert!(store.remove_site(&first.site, removed).await.unwrap());
     assert_eq!(store.logins(&first.person).await.unwrap(), []);
     let ended = store.audit_since(NOW, 10 * MANY).await.unwrap();
     let ended = ended.iter().filter(|line| line.what == "login.ended");
     assert_eq!(ended.count(), usize::try_from(MANY).unwrap());
+}
+
+async fn of_fifty_who_change_a_site_nobody_undoes_another<S: Store>(store: Arc<S>) {
+    store.add_site(&Site::new("blog", "My blog"), noted("site.added", "blog")).await.unwrap();
+    let mut racers = JoinSet::new();
+    for n in 0..50 {
+        let store = store.clone();
+        racers.spawn(async move {
+            loop {
+                let seen = store.sites().await.unwrap().remove(0);
+                let mut next = seen.clone();
+                next.hashes.push(Hashed::of(n.to_string()));
+                let entry = noted("site.secret_made", "blog");
+                if store.swap_site(&seen, &next, entry).await.unwrap() {
+                    return;
+                }
+            }
+        });
+    }
+    racers.join_all().await;
+    let kept = store.sites().await.unwrap().remove(0);
+    assert!((0..50).all(|n: u32| kept.hashes.contains(&Hashed::of(n.to_string()))));
+    let lines = store.audit_since(NOW, 99).await.unwrap();
+    let made = lines.iter().filter(|line| line.what == "site.secret_made");
+    assert_eq!(made.count(), 50, "each has its line, and who had to try again no second one");
 }
 
 async fn sites_are_kept_changed_and_forgotten_with_their_logins(store: impl Store) {
@@ -331,14 +364,29 @@ async fn sites_are_kept_changed_and_forgotten_with_their_logins(store: impl Stor
     let mut site = Site::new(&login.site, "My blog");
     site.hashes = vec![Hashed::of("a secret")];
     let before = store.revision().await.unwrap();
-    store.put_site(&site).await.unwrap();
+    let line = |what: &str| noted(what, &login.site);
+    assert!(store.add_site(&site, line("site.added")).await.unwrap());
+    let other = Site::new(&login.site, "Somebody else's");
+    assert!(!store.add_site(&other, line("site.added")).await.unwrap(), "the id is taken");
     assert_eq!(store.sites().await.unwrap(), [site.clone()]);
-    site.name = "Our blog".to_owned();
-    store.put_site(&site).await.unwrap();
-    assert_eq!(store.sites().await.unwrap(), [site.clone()]);
+    let mut next = site.clone();
+    next.name = "Our blog".to_owned();
+    assert!(store.swap_site(&site, &next, line("site.changed")).await.unwrap());
+    assert_eq!(store.sites().await.unwrap(), [next.clone()]);
+    assert!(!store.swap_site(&site, &other, line("site.changed")).await.unwrap(), "seen too early");
+    assert_eq!(store.sites().await.unwrap(), [next.clone()]);
     assert!(store.revision().await.unwrap() > before, "running nodes look again");
-    assert!(store.remove_site(&site.id, NOW).await.unwrap());
-    assert!(!store.remove_site(&site.id, NOW).await.unwrap());
+    assert!(store.remove_site(&site.id, line("site.removed")).await.unwrap());
+    assert!(!store.remove_site(&site.id, line("site.removed")).await.unwrap());
+    assert!(!store.swap_site(&next, &site, line("site.changed")).await.unwrap(), "it is no more");
+    assert_eq!(store.sites().await.unwrap(), []);
+    let lines = store.audit_since(NOW, 99).await.unwrap();
+    let words = lines.iter().map(|line| line.what.as_str()).filter(|it| it.starts_with("site."));
+    assert_eq!(
+        words.collect::<Vec<_>>(),
+        ["site.added", "site.changed", "site.removed"],
+        "what did not happen has no line"
+    );
     assert_eq!(
         store.login(&login.id).await.unwrap(),
         None,

@@ -72,7 +72,7 @@ impl From<tokio_postgres::Error> for Error {
         // The detail of a database's error quotes rows, and those hold names of people.
         let said = error.as_db_error().map(|db| format!("{} ({})", db.message(), db.code().code()));
         let cause = || std::error::Error::source(&error).map(ToString::to_string);
-        Self(said.or_else(cause).unwrap_or_else(|| error.to_string()))
+        Self::Away(said.or_else(cause).unwrap_or_else(|| error.to_string()))
     }
 }
 
@@ -82,8 +82,10 @@ impl From<PoolError> for Error {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 error.into()
             }
-            PoolError::Timeout(_) => Self("PostgreSQL gives no connection in time".to_owned()),
-            other => Self(other.to_string()),
+            PoolError::Timeout(_) => {
+                Self::Away("PostgreSQL gives no connection in time".to_owned())
+            }
+            other => Self::Away(other.to_string()),
         }
     }
 }
@@ -166,7 +168,7 @@ fn pool(url: &str) -> Result<Pool, Error> {
             Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
         }))
         .build()
-        .map_err(|error| Error(error.to_string()))
+        .map_err(|error| Error::Away(error.to_string()))
 }
 
 #[async_trait]
@@ -245,7 +247,7 @@ fn in_time<T>(
 ) -> Result<T, Error> {
     done.unwrap_or_else(|_| {
         drop(Object::take(client));
-        Err(Error("PostgreSQL does not answer in time".to_owned()))
+        Err(Error::Away("PostgreSQL does not answer in time".to_owned()))
     })
 }
 

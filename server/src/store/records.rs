@@ -108,6 +108,24 @@ pub enum TokenKind {
     Application,
 }
 
+impl TokenKind {
+    /// Its name in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+            Self::Application => "application",
+        }
+    }
+
+    /// The one of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Access, Self::Refresh, Self::Application]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
 /// A token as kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -238,6 +256,8 @@ pub enum Change {
     Refuse(String),
     /// Takes back what was said about them at a site.
     Unsay(String),
+    /// Ends one of their logins, by its id.
+    End(String),
 }
 
 /// What has been said about a person at a site.

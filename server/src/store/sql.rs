@@ -37,11 +37,11 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// The entries of the JSON list that is the first parameter, each as `value`.
-    fn each(self) -> &'static str {
+    /// The entries of a list in JSON, a column or a parameter, each as `value`.
+    fn each(self, list: &str) -> String {
         match self {
-            Self::Sqlite => "json_each(?1)",
-            Self::Postgres => "jsonb_array_elements_text(?1) AS each (value)",
+            Self::Sqlite => format!("json_each({list})"),
+            Self::Postgres => format!("jsonb_array_elements_text({list}) AS each (value)"),
         }
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn is_of_this_version(taken: usize, known: usize) -> Result<(), Error
     if taken == known {
         return Ok(());
     }
-    Err(Error(format!(
+    Err(Error::Unusable(format!(
         "the database has schema {taken}, this saoma knows {known}: {OTHER_VERSION}"
     )))
 }
@@ -103,7 +103,7 @@ pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
     if taken <= known {
         return Ok(());
     }
-    Err(Error(format!(
+    Err(Error::Unusable(format!(
         "the database has schema {taken}, this saoma knows {known}: install the newer saoma again, or restore a backup"
     )))
 }

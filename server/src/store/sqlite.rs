@@ -75,7 +75,7 @@ struct Handle {
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        Self::Away(error.to_string())
     }
 }
 
@@ -150,12 +150,12 @@ impl Database for Sqlite {
     {
         let watch = Stopwatch::start();
         let readers = self.readers.clone();
-        let stopped = |_| Error("the readers have stopped".to_owned());
+        let stopped = |_| Error::Away("the readers have stopped".to_owned());
         let _place = self.readers.free.acquire().await.map_err(stopped)?;
         let span = tracing::debug_span!("store.read");
         let looked = tokio::task::spawn_blocking(move || readers.with(look)).instrument(span).await;
         self.times.took("read", watch.elapsed());
-        looked.map_err(|error| Error(error.to_string()))?
+        looked.map_err(|error| Error::Away(error.to_string()))?
     }
 
     /// Right here. It takes some microseconds, less than the way to another thread and back, and where a page of the file is
@@ -194,12 +194,12 @@ impl Sqlite {
                 let _ = answer.send(done);
             })
         });
-        self.writer.send(job).map_err(|_| Error("the writer has stopped".to_owned()))?;
+        self.writer.send(job).map_err(|_| Error::Away("the writer has stopped".to_owned()))?;
         let span = tracing::debug_span!("store.write");
         let answer = answered
             .instrument(span)
             .await
-            .map_err(|_| Error("the writer has stopped".to_owned()))?;
+            .map_err(|_| Error::Away("the writer has stopped".to_owned()))?;
         self.times.took("write", watch.elapsed());
         answer
     }
@@ -225,7 +225,7 @@ impl Readers {
 /// SQLite answers where it is asked: work on it never waits. A panic costs its own work and no other, since everybody's
 /// hangs on the writer's thread; the panic's hook has logged it.
 fn at_once<T>(work: BoxFuture<'_, Result<T, Error>>) -> Result<T, Error> {
-    let failed = |why: &str| Err(Error(format!("work on SQLite {why}")));
+    let failed = |why: &str| Err(Error::Away(format!("work on SQLite {why}")));
     match panic::catch_unwind(AssertUnwindSafe(|| work.now_or_never())) {
         Ok(Some(done)) => done,
         Ok(None) => failed("waited"),
@@ -327,11 +327,11 @@ fn value(column: ValueRef<'_>) -> Result<Value, Error> {
         ValueRef::Integer(n) => Value::Integer(n),
         ValueRef::Text(text) => Value::Text(
             std::str::from_utf8(text)
-                .map_err(|_| Error("a column holds what is no text".to_owned()))?
+                .map_err(|_| Error::Away("a column holds what is no text".to_owned()))?
                 .to_owned(),
         ),
         ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-        ValueRef::Real(_) => return Err(Error("no column holds a broken number".to_owned())),
+        ValueRef::Real(_) => return Err(Error::Away("no column holds a broken number".to_owned())),
     })
 }
 
@@ -342,7 +342,7 @@ fn keep_private(path: &Path) -> Result<(), Error> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
     let failed = |error| {
-        Error(format!(
+        Error::Unusable(format!(
             "cannot open {}: {error}; is the folder there and may saoma write it?",
             path.display()
         ))
@@ -428,7 +428,7 @@ mod tests {
                 Box::pin(async move {
                     let insert = "INSERT INTO server_secrets VALUES (?1, x'00')";
                     db.execute(insert, values![name]).await?;
-                    if name == "bad" { Err(Error("on purpose".to_owned())) } else { Ok(()) }
+                    if name == "bad" { Err(Error::Away("on purpose".to_owned())) } else { Ok(()) }
                 })
             })
         };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use saoma::{keys::Keys, secret::Secret, world::World};
+use saoma::{audit::COMMAND, keys::Keys, secret::Secret, world::World};
 
 use crate::provider::{Provider, Tokens};
 
@@ -21,7 +21,7 @@ impl Provider {
     async fn rotates(&self) {
         let (store, world) = (self.store(), World::held(self.app.world.now(), 8));
         let keys = Keys::load(&store, &Secret::from(String::new()), TERM, &world).await.unwrap();
-        keys.rotate(&store, &world).await.unwrap();
+        keys.rotate(&store, &world, COMMAND).await.unwrap();
     }
 }
 

@@ -10,9 +10,11 @@ use hickory_resolver::proto::{
     },
 };
 use saoma::{
+    audit::{COMMAND, Entry},
     doctor::{Dns, Finding, Verdict, is_broken, text},
     site::Site,
     store::{Store as _, sqlite::Sqlite},
+    world::Timestamp,
 };
 use tokio::net::UdpSocket;
 
@@ -72,7 +74,9 @@ async fn sites_registered_by_command_are_looked_at_too() {
     patient.dns = Dns::At(name_server().await);
     let store = Sqlite::open(&patient.folder().join("saoma.db")).unwrap();
     let email = "{username}@mail.example.org".to_owned();
-    store.put_site(&Site { email, ..Site::new("wiki", "Wiki") }).await.unwrap();
+    let (now, more) = (Timestamp::from_millis(0), serde_json::json!({}));
+    let entry = Entry::of_operator(now, "site.added", COMMAND, Some("wiki"), more);
+    store.add_site(&Site { email, ..Site::new("wiki", "Wiki") }, entry).await.unwrap();
     assert!(patient.warned("email_domain").await.said.contains("mail.example.org"));
 }
 

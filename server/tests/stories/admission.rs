@@ -339,6 +339,24 @@ async fn of_two_who_have_begun_with_one_link_the_first_to_approve_gets_what_it_g
 }
 
 #[tokio::test]
+async fn of_many_phones_that_approve_with_one_link_at_once_the_late_ones_hear_that_it_is_over() {
+    let saoma = Saoma::starts().await;
+    let said = saoma.runs(person::Command::Owner(person::Life::default())).await.unwrap();
+    let mut begun = Vec::new();
+    for n in 0..8 {
+        let phone = saoma.phone(&format!("phone {n}"));
+        let (browser, page) = saoma.begins_link(&said).await.unwrap();
+        let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+        let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
+        begun.push((phone, asked, json!({ "match": state["match"] })));
+    }
+    let approves = begun.iter().map(|(phone, asked, typed)| phone.approves_with(asked, typed));
+    let answers = futures_util::future::join_all(approves).await;
+    let late: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+    assert_eq!(late, ["410 link_over"; 7], "nothing is wrong with the server");
+}
+
+#[tokio::test]
 async fn a_link_is_nothing_without_its_secret_and_stands_in_no_address() {
     let saoma = Saoma::starts().await;
     let said = saoma.runs(person::Command::Owner(person::Life::default())).await.unwrap();

@@ -1,6 +1,6 @@
 //! What an owner sees and does in the operators' console.
 
-use saoma::{config::EnvVersion, presets};
+use saoma::{commands::sites, config::EnvVersion, presets, secret::Secret};
 use serde_json::json;
 use wechat::pretend::Trouble;
 
@@ -85,6 +85,31 @@ async fn a_site_is_added_changed_given_a_secret_and_removed_and_all_of_it_is_not
     for what in ["site.added", "site.changed", "site.secret_made", "site.removed"] {
         assert!(log.contains(&format!("{what} {by}")), "{what}: {log:?}");
     }
+}
+
+#[tokio::test]
+async fn a_change_in_the_console_brings_no_secret_back_that_a_command_has_just_ended() {
+    let saoma = Saoma::starts().await;
+    let ann = Console::of(&saoma).await.claims("ann").await;
+    let typed = [
+        ("name", "Notes"),
+        ("redirect_uris", "https://notes.example.com/cb"),
+        ("kind", "confidential"),
+    ];
+    let added = sends(&ann, "/console/sites/new", &[&[("id", "notes")], &typed[..]].concat()).await;
+    assert_eq!(added.status, 200);
+    let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
+    let leaked = saoma.app.sites.get("notes").unwrap().hashes[0];
+    let said = sites::secret(settings, store, world, "notes", true).await.unwrap();
+    let fresh = Secret::from(said.lines().next().unwrap().to_owned());
+    assert_eq!(saoma.app.sites.get("notes").unwrap().hashes, [leaked], "not looked at again yet");
+
+    let saved = sends(&ann, "/console/sites/notes", &typed).await;
+    assert_eq!(saved.header("location"), "/console/sites/notes?done=saved");
+    assert_eq!(store.sites().await.unwrap()[0].hashes, [fresh.hashed()]);
+    assert_eq!(sends(&ann, "/console/sites/notes/secret", &[]).await.status, 200);
+    let hashes = store.sites().await.unwrap().remove(0).hashes;
+    assert_eq!((hashes.len(), hashes[0]), (2, fresh.hashed()), "one more, and none of before");
 }
 
 /// What stands on a page between two texts.

@@ -2,7 +2,7 @@
 
 use saoma::{
     admission::Admit,
-    commands::{person, sites},
+    commands::{keys, person, sites},
     presets,
     store::Change,
 };
@@ -193,4 +193,61 @@ async fn a_known_application_is_registered_with_what_it_needs() {
     assert_eq!(scripted["client_id"], "gitea", "{scripted}");
     assert!(scripted["client_secret"].as_str().unwrap().len() > 20, "{scripted}");
     assert!(presets::all().len() >= 17);
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_done() {
+    let saoma = Saoma::starts().await;
+    let (ann, bob) = (saoma.has_owner().await, saoma.phone("bob"));
+    let (ann, bob) = (saoma.me(&ann).await, saoma.knows(&bob).await);
+    let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
+    let new = |id: &str| sites::New {
+        id: id.to_owned(),
+        name: "Notes".to_owned(),
+        redirect_uris: vec!["https://notes.example.com/cb".to_owned()],
+        ..sites::New::default()
+    };
+    sites::add(settings, store, world, new("notes")).await.unwrap();
+    let before = store.sites().await.unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(FAIL, 'full'); END";
+    let database = rusqlite::Connection::open(saoma.database()).unwrap();
+    database.execute_batch(full).unwrap();
+    for done in [
+        sites::add(settings, store, world, new("more")).await,
+        sites::secret(settings, store, world, "notes", true).await,
+        sites::admit(settings, store, world, "notes", (Admit::Named, Vec::new())).await,
+        sites::rainbow(settings, store, world, "notes", false).await,
+        sites::remove(settings, store, world, "notes").await,
+        saoma.runs(person::Command::Block { name: name(&ann) }).await,
+        saoma.runs(person::Command::Forget { name: bob.username.clone(), yes: true }).await,
+        keys::rotate(settings, store, world).await,
+    ] {
+        assert!(done.as_ref().is_err_and(|why| why.contains("full")), "{done:?}");
+    }
+    assert_eq!(store.sites().await.unwrap(), before);
+    assert_eq!(store.person(&bob.id).await.unwrap(), Some(bob));
+    assert!(store.has_owner().await.unwrap());
+    database.execute_batch("DROP TRIGGER full").unwrap();
+}
+
+#[tokio::test]
+async fn who_has_the_machine_may_block_the_last_owner_and_hears_that_nobody_is_left() {
+    let saoma = Saoma::starts().await;
+    let ann = saoma.has_owner().await;
+    let me = name(&saoma.me(&ann).await);
+    let group = |join: &[&str], leave: &[&str]| {
+        let all = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        person::Command::Group { name: me.clone(), join: all(join), leave: all(leave) }
+    };
+    let said = saoma.runs(person::Command::Block { name: me.clone() }).await.unwrap();
+    assert!(said.contains("saoma person owner"), "{said}");
+    let said = saoma.runs(group(&[], &["owner"])).await.unwrap();
+    assert!(!said.contains("Nobody owns"), "that changed nothing: {said}");
+    saoma.runs(person::Command::Unblock { name: me.clone() }).await.unwrap();
+    let said = saoma.runs(group(&["owner"], &[])).await.unwrap();
+    assert!(!said.contains("Nobody owns"), "{said}");
+    assert!(saoma.runs(group(&[], &["owner"])).await.unwrap().contains("Nobody owns"));
+    saoma.runs(group(&["owner"], &[])).await.unwrap();
+    let forget = person::Command::Forget { name: me.clone(), yes: true };
+    assert!(saoma.runs(forget).await.unwrap().contains("Nobody owns this server now"));
 }

@@ -216,9 +216,10 @@ async fn codes_of_the_bridge_and_of_openid_connect_never_meet() {
 async fn a_key_by_command_is_shown_once_kept_hashed_and_taken_back() {
     let saoma = Saoma::starts().await;
     let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
-    let mut site = saoma::site::Site::new("plugin2", "Another plugin");
-    site.redirect_uris = vec![BACK.to_owned()];
-    store.put_site(&site).await.unwrap();
+    let redirect_uris = vec![BACK.to_owned()];
+    let (id, name) = ("plugin2".to_owned(), "Another plugin".to_owned());
+    let new = sites::New { id, name, redirect_uris, ..sites::New::default() };
+    sites::add(settings, store, world, new).await.unwrap();
     let said = sites::rainbow(settings, store, world, "plugin2", false).await.unwrap();
     let key = said.lines().find_map(|line| line.strip_prefix("appkey")).unwrap().trim().to_owned();
     saoma.app.sites.keep(store.sites().await.unwrap());

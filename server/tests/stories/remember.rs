@@ -1,6 +1,11 @@
 //! Signed-in browsers: when the scan may be skipped, and saoma's own page.
 
-use saoma::try_it::actors::{Browser, Phone};
+use saoma::{
+    grant::Request,
+    login::skip,
+    secret::Hashed,
+    try_it::actors::{Browser, Phone},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -128,6 +133,23 @@ async fn what_came_without_a_scan_vouches_for_nothing() {
     for site in [&forum, &chat] {
         assert_eq!(param(&asks_silently(&browser, site).await, "error"), "login_required");
     }
+}
+
+#[tokio::test]
+async fn a_sign_in_that_ends_while_a_browser_goes_on_with_it_asks_the_phone_again() {
+    let saoma = Saoma::starts().await;
+    let (forum, browser) = (saoma.site("forum"), saoma.browser());
+    let first = remembers(&saoma, &browser, &forum, &saoma.phone("ann")).await;
+    let id_token = first["id_token"].as_str().unwrap();
+    let who = forum.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
+    let (app, id) = (&saoma.app, who["sid"].as_str().unwrap());
+    let login = app.store.login(id).await.unwrap().unwrap();
+    // Between the look for it and the write.
+    app.store.end_login(&login.person, id, app.world.now()).await.unwrap();
+    let site = app.sites.get("forum").unwrap();
+    let request = Request::bare("forum", site.redirect_uris[0].as_str());
+    let (cookie, of) = (Hashed::of("cookie"), login.browser.clone());
+    assert!(skip(app, &site, request, &login, cookie, of).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -2,11 +2,10 @@
 
 use askama::Template;
 use axum::response::Response;
-use serde_json::json;
 
 use super::{super::reply::html, Act, Desk, back};
 use crate::{
-    console::access::{by, line},
+    console::access::by,
     error::{Code, Error},
     keys::{Role, role_of},
 };
@@ -65,9 +64,8 @@ pub(in crate::http) async fn page(desk: Desk) -> Result<Response, Error> {
 pub(in crate::http) async fn rotate(act: Act) -> Result<Response, Error> {
     let Desk { app, operator, .. } = act.desk;
     app.keys
-        .rotate(&app.store, &app.world)
+        .rotate(&app.store, &app.world, by(&operator))
         .await
         .map_err(|error| Error { cause: Some(error.to_string()), ..Code::Unavailable.into() })?;
-    app.store.audit(line(&app.world, "keys.rotated", by(&operator), None, json!({}))).await?;
     Ok(back("/console/keys", "rotated"))
 }

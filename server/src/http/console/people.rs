@@ -3,10 +3,9 @@
 use askama::Template;
 use axum::{
     extract::{Path, rejection::PathRejection},
-    response::{IntoResponse as _, Redirect, Response},
+    response::Response,
 };
 use serde::Deserialize;
-use serde_json::json;
 use url::form_urlencoded;
 
 use super::{
@@ -17,13 +16,13 @@ use super::{
     Act, Desk, audit, back,
 };
 use crate::{
-    console::access::{by, line},
+    console::access::by,
     error::{Code, Error},
     forgetting,
     links::{self, Gives},
     owner,
     person::{OWNER, Person},
-    store::{Asker, Change, Listed, Login, Search},
+    store::{self, Asker, Change, Listed, Login, Search},
     world::Timestamp,
 };
 
@@ -243,65 +242,32 @@ pub(in crate::http) async fn act(
     }
     let Desk { app, operator, .. } = desk;
     let (by, now) = (by(&operator), app.world.now());
-    let person = app.store.person(&id).await?.ok_or(Code::NotFound)?;
-    let page = format!("/console/people/{id}");
-    let change = async |change: Change| {
-        let changed = app.store.change(&id, change, by, now).await?;
-        changed.map(drop).ok_or(Error::from(Code::NotFound))
-    };
-    // Whoever would shut the last owner out has shut out everybody, themselves among them.
-    let takes_an_owner =
-        matches!(verb.as_str(), "block" | "disown" | "forget") && person.is_owner();
-    if takes_an_owner {
-        let owners = Search {
-            group: Some(OWNER.to_owned()),
-            blocked: Some(false),
-            most: 2,
-            ..Search::default()
-        };
-        if app.store.people(&owners).await?.len() < 2 && !person.blocked {
-            return Ok(back(&page, "last-owner"));
-        }
-    }
-    match verb.as_str() {
-        "block" => {
-            change(Change::Block).await?;
-            Ok(back(&page, "blocked"))
-        }
-        "unblock" => {
-            change(Change::Unblock).await?;
-            Ok(back(&page, "unblocked"))
-        }
-        "own" => {
-            change(Change::Join(OWNER.to_owned())).await?;
-            Ok(back(&page, "owner"))
-        }
-        "disown" => {
-            change(Change::Leave(OWNER.to_owned())).await?;
-            Ok(back(&page, "not-owner"))
-        }
-        "admit" => {
-            change(Change::Admit(site)).await?;
-            Ok(back("/console/people", "let-in"))
-        }
-        "refuse" => {
-            change(Change::Refuse(site)).await?;
-            Ok(back("/console/people", "kept-out"))
-        }
-        "end" => {
-            app.store.end_login(&id, &login, now).await?.ok_or(Code::NotFound)?;
-            let mut entry =
-                line(&app.world, "login.ended_by_operator", by, None, json!({ "login": login }));
-            entry.person = Some(id.clone());
-            app.store.audit(entry).await?;
-            Ok(back(&page, "ended"))
-        }
+    let (people, page) = ("/console/people", format!("/console/people/{id}"));
+    let (change, to, done) = match verb.as_str() {
+        "block" => (Change::Block, page.as_str(), "blocked"),
+        "unblock" => (Change::Unblock, page.as_str(), "unblocked"),
+        "own" => (Change::Join(OWNER.to_owned()), page.as_str(), "owner"),
+        "disown" => (Change::Leave(OWNER.to_owned()), page.as_str(), "not-owner"),
+        "admit" => (Change::Admit(site), people, "let-in"),
+        "refuse" => (Change::Refuse(site), people, "kept-out"),
+        "end" => (Change::End(login), page.as_str(), "ended"),
         "forget" => {
-            forgetting::forget(&app.store, &app.keys, &app.world, &id).await?;
-            // Who it was is forgotten; that it was done is not.
-            app.store.audit(line(&app.world, "person.forgotten", by, None, json!({}))).await?;
-            Ok(Redirect::to("/console/people?done=forgotten").into_response())
+            app.store.person(&id).await?.ok_or(Code::NotFound)?;
+            let forgotten =
+                forgetting::forget(&app.store, &app.keys, &app.world, &id, Some(by)).await;
+            return match forgotten {
+                Err(store::Error::LastOwner) => Ok(back(&page, "last-owner")),
+                Err(error) => Err(error.into()),
+                Ok(_) => Ok(back(people, "forgotten")),
+            };
         }
-        _ => Err(Code::NotFound.into()),
+        _ => return Err(Code::NotFound.into()),
+    };
+    let ends = matches!(change, Change::End(_));
+    match app.store.change(&id, change, by, now).await {
+        Err(store::Error::LastOwner) => Ok(back(&page, "last-owner")),
+        Err(error) => Err(error.into()),
+        Ok(Some(changed)) if !ends || !changed.ended.is_empty() => Ok(back(to, done)),
+        Ok(_) => Err(Code::NotFound.into()),
     }
 }

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{NOW, approval, denial, identity, person, remembered, shadow, sign_in};
+use super::{NOW, approval, denial, identity, noted, person, remembered, shadow, sign_in};
 use crate::{
     admission::Word,
     links::{Gives, Link},
     person::{Identity, Person},
     secret::Hashed,
     site::Site,
-    store::{Asker, Change, Decide, Store, untold},
+    store::{Asker, Change, Decide, Error, Store, untold},
     ticket::{Denied, Verdict},
     world::Timestamp,
 };
@@ -78,7 +78,7 @@ async fn who_asks_is_known_and_waits(store: impl Store) {
     change(&store, &bob, Change::Block).await;
     change(&store, &ann, blog(Change::Admit)).await;
     assert_eq!(store.askers(9).await.unwrap(), [], "one is let in, one is blocked");
-    store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+    store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
     assert_eq!(word(&store, &ann).await, None);
 }
 
@@ -136,11 +136,11 @@ async fn of_two_who_are_one_the_stronger_word_stays(store: impl Store) {
 
 async fn a_site_that_goes_takes_along_what_was_said_there(store: impl Store) {
     let ann = identity("wx1", "ann", None);
-    store.put_site(&Site::new("blog", "My blog")).await.unwrap();
+    store.add_site(&Site::new("blog", "My blog"), noted("site.added", "blog")).await.unwrap();
     store.decide(wish("ann", &ann, 0), untold()).await.unwrap();
     let whole = person(&store, &ann).await.unwrap();
     change(&store, &whole, Change::Refuse("shop".to_owned())).await;
-    assert!(store.remove_site("blog", NOW).await.unwrap());
+    assert!(store.remove_site("blog", noted("site.removed", "blog")).await.unwrap());
     let said = store.said(&whole.id).await.unwrap();
     assert_eq!(said.into_iter().map(|said| said.site).collect::<Vec<_>>(), ["shop"]);
 }
@@ -183,10 +183,8 @@ async fn a_link_gives_once_and_in_its_time(store: impl Store) {
     sign_in(&store, opens("three", "another", &ann)).await;
     assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Refused), "a no stands");
     let bob = identity("wx1", "bob", None);
-    assert!(
-        store.decide(opens("late", "owner", &bob), untold()).await.is_err(),
-        "it was good once"
-    );
+    let late = store.decide(opens("late", "owner", &bob), untold()).await;
+    assert_eq!(late, Err(Error::LinkOver), "it was good once");
     assert_eq!(person(&store, &bob).await, None, "and nothing is kept of who came late");
 
     store.put_link(link("old", Gives::Server), NOW).await.unwrap();
@@ -205,10 +203,13 @@ async fn of_fifty_who_take_a_link_one_gets_what_it_gives<S: Store>(store: Arc<S>
         let store = store.clone();
         let who = identity("wx1", &format!("racer {n}"), None);
         racers.spawn(async move {
-            store.decide(opens(&format!("r{n}"), "owner", &who), untold()).await.is_ok()
+            store.decide(opens(&format!("r{n}"), "owner", &who), untold()).await.err()
         });
     }
-    assert_eq!(racers.join_all().await.into_iter().filter(|took| *took).count(), 1);
+    let (took, late): (Vec<_>, Vec<_>) =
+        racers.join_all().await.into_iter().partition(Option::is_none);
+    assert_eq!(took.len(), 1);
+    assert!(late.iter().all(|why| *why == Some(Error::LinkOver)), "{late:?}");
 }
 
 async fn a_second_wechat_is_joined(store: impl Store) {

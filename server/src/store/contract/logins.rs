@@ -7,7 +7,7 @@ use super::{
 use crate::{
     person::Identity,
     secret::Hashed,
-    store::{Login, LoginOf, Store, untold},
+    store::{Error, Login, LoginOf, Store, untold},
     ticket::Owner,
 };
 
@@ -83,7 +83,7 @@ async fn a_login_that_goes_on_is_the_same_login(store: impl Store) {
     store.end_login(&first.person, &first.id, NOW).await.unwrap();
     again.decision.ticket = Hashed::of("3");
     again.decision.scene = "scene-3".to_owned();
-    assert!(store.decide(again, untold()).await.is_err(), "what has ended does not go on");
+    assert_eq!(store.decide(again, untold()).await, Err(Error::LoginEnded));
 }
 
 async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl Store) {

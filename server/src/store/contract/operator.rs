@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{NOW, approval, identity, person, remembered, sign_in, token};
+use super::{NOW, approval, identity, person, remembered, shadow, sign_in, token};
 use crate::{
     person::{Identity, OWNER, Person},
     secret::Hashed,
-    store::{Change, Changed, Listed, Search, Store},
+    store::{Change, Changed, Error, Listed, Search, Store},
     world::Timestamp,
 };
 
@@ -20,6 +20,9 @@ pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_block_ends_everything_at_once(fresh().await).await;
     a_change_is_noted_once_with_who_made_it(fresh().await).await;
     two_who_are_one_are_in_the_groups_of_both(fresh().await).await;
+    an_operator_ends_a_login_and_it_is_noted_who(fresh().await).await;
+    the_last_owner_stays_but_for_who_has_the_machine_and_for_themselves(fresh().await).await;
+    of_two_owners_who_take_it_from_each_other_at_once_one_stays(&fresh).await;
 }
 
 /// Somebody who signed in for the first time so many seconds after [`NOW`].
@@ -191,4 +194,87 @@ async fn two_who_are_one_are_in_the_groups_of_both(store: impl Store) {
     change(&store, &two, join(OWNER)).await;
     let whole = comes(&store, "three", &identity("wx1", "ann", Some("u")), 2).await;
     assert_eq!((whole.id, whole.groups), (one.id, vec!["family".to_owned(), OWNER.to_owned()]));
+}
+
+async fn an_operator_ends_a_login_and_it_is_noted_who(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx1", "bob", None));
+    let login = sign_in(&store, approval("ann", &ann)).await;
+    let bob = comes(&store, "bob", &bob, 0).await;
+    let ann = person(&store, &ann).await.unwrap();
+    let end = || Change::End(login.id.clone());
+    assert_eq!(change(&store, &bob, end()).await.ended, [], "it is not his");
+    let ended = change(&store, &ann, end()).await.ended;
+    assert_eq!(ended.into_iter().map(|one| one.id).collect::<Vec<_>>(), [login.id.as_str()]);
+    change(&store, &ann, end()).await;
+    let lines = store.audit_since(NOW, 99).await.unwrap();
+    let noted: Vec<_> =
+        lines.iter().filter(|line| line.what == "login.ended_by_operator").collect();
+    assert_eq!(noted.len(), 1, "once");
+    assert_eq!(noted[0].person, Some(ann.id));
+    assert_eq!(noted[0].detail, serde_json::json!({ "by": "command", "login": login.id }));
+}
+
+async fn the_last_owner_stays_but_for_who_has_the_machine_and_for_themselves(store: impl Store) {
+    let ann = comes(&store, "ann", &identity("wx1", "ann", None), 0).await;
+    let bob = comes(&store, "bob", &identity("wx1", "bob", None), 1).await;
+    for one in [&ann, &bob] {
+        change(&store, one, join(OWNER)).await;
+    }
+    // A blocked owner owns nothing.
+    change(&store, &bob, Change::Block).await;
+    let leave = || Change::Leave(OWNER.to_owned());
+    let before = store.audit_since(NOW, 99).await.unwrap().len();
+    for shuts_out in [Change::Block, leave()] {
+        let refused = store.change(&ann.id, shuts_out, "console", NOW).await;
+        assert_eq!(refused, Err(Error::LastOwner));
+    }
+    let refused = store.forget(&ann.id, shadow("ann"), Some(&bob.id), NOW).await;
+    assert_eq!(refused, Err(Error::LastOwner));
+    let whole = store.person(&ann.id).await.unwrap().unwrap();
+    assert!(whole.is_owner() && !whole.blocked && store.logins(&ann.id).await.unwrap().len() == 1);
+    assert_eq!(store.audit_since(NOW, 99).await.unwrap().len(), before, "nothing was done");
+    // Bob is shut out already: that takes no owner away.
+    store.change(&bob.id, leave(), "console", NOW).await.unwrap().unwrap();
+
+    assert!(change(&store, &ann, Change::Block).await.person.blocked, "a stolen phone, perhaps");
+    change(&store, &ann, Change::Unblock).await;
+    assert!(store.has_owner().await.unwrap());
+    store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
+    assert!(!store.has_owner().await.unwrap(), "to be forgotten is a right");
+    let lines = store.audit_since(NOW, 99).await.unwrap();
+    assert!(lines.iter().all(|line| line.what != "person.forgotten"), "it was nobody else's word");
+    store.forget(&bob.id, shadow("bob"), Some("console"), NOW).await.unwrap();
+    let lines = store.audit_since(NOW, 99).await.unwrap();
+    let forgotten = lines.iter().find(|line| line.what == "person.forgotten").unwrap();
+    assert_eq!((&forgotten.person, &forgotten.detail["by"]), (&None, &"console".into()));
+}
+
+async fn of_two_owners_who_take_it_from_each_other_at_once_one_stays<S: Store>(
+    fresh: impl AsyncFn() -> S,
+) {
+    let store = Arc::new(fresh().await);
+    for round in 0..10 {
+        let mut ids = Vec::new();
+        for name in ["ann", "bob"] {
+            let name = format!("{name} {round}");
+            let one = comes(&*store, &name, &identity("wx1", &name, None), 0).await;
+            change(&*store, &one, join(OWNER)).await;
+            ids.push(one.id);
+        }
+        let mut racers = JoinSet::new();
+        for (by, whom) in [(0, 1), (1, 0)] {
+            let (store, by, whom) = (store.clone(), ids[by].clone(), ids[whom].clone());
+            racers.spawn(async move {
+                store.change(&whom, Change::Leave(OWNER.to_owned()), &by, NOW).await.is_ok()
+            });
+        }
+        let done = racers.join_all().await;
+        assert_eq!(done.into_iter().filter(|done| *done).count(), 1);
+        let owners =
+            names(&*store, Search { group: Some(OWNER.to_owned()), ..Search::default() }).await;
+        assert_eq!(owners.len(), 1);
+        for id in &ids {
+            store.forget(id, shadow(&format!("{id} {round}")), None, NOW).await.unwrap();
+        }
+    }
 }

@@ -133,7 +133,7 @@ async fn who_is_kept_out_leaves_a_shadow(store: impl Store) {
     change(&ann.id, Change::Admit("shop".to_owned())).await;
     change(&bob.id, Change::Refuse("blog".to_owned())).await;
     for (who, name) in [(&ann, "ann"), (&bob, "bob")] {
-        store.forget(&who.id, shadow(name), NOW).await.unwrap();
+        store.forget(&who.id, shadow(name), None, NOW).await.unwrap();
         assert!(store.person(&who.id).await.unwrap().is_none());
         let here = identity("wx1", name, None);
         assert!(store.person_of(&here).await.unwrap().is_none(), "it is nobody's until they meet");
@@ -159,14 +159,14 @@ async fn who_is_kept_out_leaves_a_shadow(store: impl Store) {
     assert!(store.person("shadow of bob").await.unwrap().is_some());
     let cat = a_life(&store, "cat").await;
     change(&cat.id, Change::Block).await;
-    store.forget(&cat.id, shadow("cat"), NOW).await.unwrap();
+    store.forget(&cat.id, shadow("cat"), None, NOW).await.unwrap();
     change("shadow of cat", Change::Unblock).await;
     assert!(store.person("shadow of cat").await.unwrap().is_none());
 }
 
 async fn who_is_forgotten_is_nowhere(store: impl Store) {
     let (ann, bob) = (a_life(&store, "ann").await, a_life(&store, "bob").await);
-    let ended = store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+    let ended = store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
     assert_eq!(ended.len(), 2, "whom the sites may have to be told of");
 
     for (person, name, there) in [(&ann, "ann", false), (&bob, "bob", true)] {

@@ -31,9 +31,9 @@ pub(super) fn parse(url: &str) -> Result<(Config, Option<ClientConfig>), Error> 
         if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
     // What tokio-postgres says of a URL names the part that is wrong, and not its value.
     let mut config = Config::from_str(&plain)
-        .map_err(|error| Error(format!("the URL cannot be used: {}", cause(&error))))?;
+        .map_err(|error| Error::Unusable(format!("the URL cannot be used: {}", cause(&error))))?;
     if config.get_dbname().is_none() {
-        return Err(Error(
+        return Err(Error::Unusable(
             "the URL names no database: postgres://user:password@host/database".to_owned(),
         ));
     }
@@ -43,7 +43,7 @@ pub(super) fn parse(url: &str) -> Result<(Config, Option<ClientConfig>), Error> 
         Some("require" | "verify-ca" | "verify-full") => true,
         None => !here,
         Some(other) => {
-            return Err(Error(format!("sslmode={other}: write disable or verify-full")));
+            return Err(Error::Unusable(format!("sslmode={other}: write disable or verify-full")));
         }
     };
     config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });
@@ -77,18 +77,18 @@ fn client(roots: Option<&str>) -> Result<ClientConfig, Error> {
         None => rustls_native_certs::load_native_certs().certs,
         Some(file) => CertificateDer::pem_file_iter(Path::new(file))
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| Error(format!("sslrootcert={file}: {error}")))?,
+            .map_err(|error| Error::Unusable(format!("sslrootcert={file}: {error}")))?,
     };
     store.add_parsable_certificates(certificates);
     if store.is_empty() {
         let whose = roots.unwrap_or("this machine's store of certificates");
-        return Err(Error(format!(
+        return Err(Error::Unusable(format!(
             "{whose} holds no certificate to trust; install ca-certificates, or give sslrootcert"
         )));
     }
     let versions = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error(error.to_string()))?;
+        .map_err(|error| Error::Unusable(error.to_string()))?;
     Ok(versions.with_root_certificates(store).with_no_client_auth())
 }
 

@@ -1,7 +1,7 @@
 //! What a person may see, take back and end.
 
 use super::{
-    Db, Row, logins,
+    Db, Row, admissions, logins, people,
     rows::{all, identity, parsed},
     values,
 };
@@ -59,8 +59,7 @@ pub(super) async fn withdraw(
         values![person, site],
     )
     .await?;
-    let ended =
-        logins::end(db, "l.person = ?1 AND l.site = ?2", values![person, site], now).await?;
+    let ended = admissions::end_at(db, person, site, now).await?;
     let withdrawn =
         "UPDATE consents SET withdrawn = ?3 WHERE person = ?1 AND site = ?2 AND withdrawn IS NULL";
     if db.execute(withdrawn, values![person, site, now]).await? > 0 {
@@ -99,12 +98,8 @@ pub(super) async fn end_all(
     phone: Hashed,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    db.send(
-        "DELETE FROM phones WHERE token <> ?2 AND (appid, openid) IN
-         (SELECT appid, openid FROM identities WHERE person = ?1)",
-        values![person, phone],
-    )
-    .await?;
+    let others = format!("{} AND token <> ?2", people::END_PHONES);
+    db.send(&others, values![person, phone]).await?;
     db.send("UPDATE logins SET cookie = NULL WHERE person = ?1", values![person]).await?;
     note(db, "login.all_ended", person, None, now).await?;
     logins::end(db, "l.person = ?1", values![person], now).await

@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn read(text: &str) -> Result<Word, Error> {
     let known = Word::ALL.into_iter().find(|word| word.as_str() == text);
     known.ok_or_else(|| {
-        Error(format!("{text:?} is nothing that stands between a person and a site"))
+        Error::Away(format!("{text:?} is nothing that stands between a person and a site"))
     })
 }
 
@@ -152,11 +152,10 @@ pub(super) async fn take(
     identity: &Identity,
     now: Timestamp,
 ) -> Result<Link, Error> {
-    let used = || Error("the link was used a moment ago".to_owned());
-    let link = link(db, hash, now).await?.ok_or_else(used)?;
+    let link = link(db, hash, now).await?.ok_or(Error::LinkOver)?;
     // Of two who found it there, one takes it away.
     if db.execute("DELETE FROM links WHERE hash = ?1", values![hash]).await? == 0 {
-        return Err(used());
+        return Err(Error::LinkOver);
     }
     if let Gives::Person { id, .. } = &link.gives {
         people::take_over(db, identity, id).await?;

@@ -40,13 +40,9 @@ pub(super) async fn take_link(
     Ok(db.execute(sql, values![link, opens.as_str(), now]).await? > 0)
 }
 
-/// Whether ?4 is among a person's groups.
+/// Whether what this parameter names is among a person's groups.
 fn is_owner(dialect: Dialect, owner: &str) -> String {
-    let each_group = match dialect {
-        Dialect::Sqlite => "json_each(p.groups)",
-        Dialect::Postgres => "jsonb_array_elements_text(p.groups) AS g (value)",
-    };
-    format!("EXISTS (SELECT 1 FROM {each_group} WHERE value = {owner})")
+    format!("EXISTS (SELECT 1 FROM {} WHERE value = {owner})", dialect.each("p.groups"))
 }
 
 pub(super) async fn has_owner(db: &dyn Db) -> Result<bool, Error> {
@@ -68,7 +64,7 @@ pub(super) async fn claim_ownership(
     }
     let sql = format!("SELECT {PERSON} FROM persons p WHERE p.id = ?1 AND NOT p.blocked");
     if one(db, &sql, values![id], person).await?.is_none() {
-        return Err(Error("who claims is not there".to_owned()));
+        return Err(Error::Away("who claims is not there".to_owned()));
     }
     operator::join(db, id, OWNER).await?;
     // Whoever else holds such a link is too late.
@@ -179,7 +175,7 @@ pub(super) async fn counts(db: &dyn Db, asked: &Counted) -> Result<Vec<Count>, E
     all(db, &sql, values![*since, *until, site], |row| {
         let word: String = row.get("what")?;
         let what = What::parse(&word)
-            .ok_or_else(|| Error(format!("a count is of no known kind: {word}")))?;
+            .ok_or_else(|| Error::Away(format!("a count is of no known kind: {word}")))?;
         let within: i64 = row.get("within")?;
         Ok(Count {
             hour: row.get("first")?,

@@ -39,7 +39,7 @@ async fn what_is_sent_and_fails_takes_all_of_it_back(store: impl Database) {
         db.send(KEEP, values!["twice", vec![1]]).await?;
         db.send(KEEP, values!["twice", vec![2]]).await
     }
-    let Error(why) = store.write(|db| Box::pin(twice(db))).await.unwrap_err();
+    let why = store.write(|db| Box::pin(twice(db))).await.unwrap_err().to_string();
     assert!(why.to_lowercase().contains("unique"), "the first error is told: {why}");
     assert_eq!(count(&store, "server_secrets").await, 0);
     let one = store.write(|db| Box::pin(async { db.send(KEEP, values!["one", vec![1]]).await }));
@@ -95,7 +95,7 @@ async fn no_row_of_any_table_names_who_is_forgotten(store: impl Database) {
     for trace in traces {
         assert!(before.contains(trace), "{trace} was never there: {before}");
     }
-    store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+    store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
     // Sites are told that the logins ended by the names that they know; after that those are gone too.
     let later = NOW + Duration::from_secs(60);
     for logout in store.take_logouts(NOW, later).await.unwrap() {

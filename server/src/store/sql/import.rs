@@ -64,13 +64,7 @@ async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Err
                 ));
             }
             (Some(old), _) => {
-                let identity = &row.identity;
-                db.send(
-                    "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (appid, openid) DO UPDATE SET unionid = coalesce(excluded.unionid, identities.unionid)",
-                    values![&identity.appid, &identity.openid, &identity.unionid, &old.id],
-                )
-                .await?;
+                people::is_of(db, &row.identity, &old.id).await?;
                 old.id
             }
         },

@@ -17,13 +17,8 @@ pub(super) async fn all_keys(db: &dyn Db) -> Result<Vec<StoredKey>, Error> {
         let alg: String = row.get("alg")?;
         Ok(StoredKey {
             kid: row.get("kid")?,
-            alg: match alg.as_str() {
-                "RS256" => Alg::RS256,
-                "ES256" => Alg::ES256,
-                other => {
-                    return Err(Error(format!("a signing key is of no known kind: {other}")));
-                }
-            },
+            alg: Alg::parse(&alg)
+                .ok_or_else(|| Error::Away(format!("a signing key is of no known kind: {alg}")))?,
             made: row.get("made")?,
             signs_from: row.get("signs_from")?,
             private: row.get("private")?,
@@ -33,16 +28,12 @@ pub(super) async fn all_keys(db: &dyn Db) -> Result<Vec<StoredKey>, Error> {
 }
 
 pub(super) async fn put(db: &dyn Db, key: &StoredKey) -> Result<(), Error> {
-    let alg = match key.alg {
-        Alg::RS256 => "RS256",
-        Alg::ES256 => "ES256",
-    };
     let known = "UPDATE signing_keys SET signs_from = ?2 WHERE kid = ?1";
     if db.execute(known, values![&key.kid, key.signs_from]).await? == 0 {
         db.send(
             "INSERT INTO signing_keys (kid, alg, made, signs_from, private) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT (alg, signs_from) DO NOTHING",
-            values![&key.kid, alg, key.made, key.signs_from, &key.private],
+            values![&key.kid, key.alg.as_str(), key.made, key.signs_from, &key.private],
         )
         .await?;
     }
@@ -61,7 +52,7 @@ pub(super) async fn changed(db: &dyn Db) -> Result<(), Error> {
 
 pub(super) async fn revision(db: &dyn Db) -> Result<i64, Error> {
     let revision = one(db, "SELECT n FROM revision", values![], |row| row.get("n")).await?;
-    revision.ok_or_else(|| Error("the revision is gone".to_owned()))
+    revision.ok_or_else(|| Error::Away("the revision is gone".to_owned()))
 }
 
 pub(super) async fn server_secret(db: &dyn Db, name: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -79,5 +70,5 @@ pub(super) async fn make_server_secret(
     db.send(insert, values![name, fresh]).await?;
     server_secret(db, name)
         .await?
-        .ok_or_else(|| Error(format!("the secret {name} was written and is not there")))
+        .ok_or_else(|| Error::Away(format!("the secret {name} was written and is not there")))
 }

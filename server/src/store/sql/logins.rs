@@ -16,7 +16,7 @@ use crate::{
     secret::Hashed,
     store::{
         BrowserSession, Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke,
-        Token, TokenKind,
+        Token,
     },
     ticket::{Denied, Ticket, Verdict},
     tickets::{Parked, Picture},
@@ -47,7 +47,7 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
     ];
     if db.execute(insert, params).await? == 0 {
         let first = decided(db, "ticket", decision.ticket).await?;
-        return first.ok_or_else(|| Error("a decision stands and is not there".to_owned()));
+        return first.ok_or_else(|| Error::Away("a decision stands and is not there".to_owned()));
     }
     let made = if approves { Some(open(db, decide).await?) } else { None };
     let person = match &made {
@@ -70,16 +70,14 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
 async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
     let Decide { decision, session, group, newcomer, .. } = decide;
     let Verdict::Approved { scopes, .. } = &decision.verdict else {
-        return Err(Error("only an approval opens a login".to_owned()));
+        return Err(Error::Away("only an approval opens a login".to_owned()));
     };
     let (id, since) = match &decide.login {
         LoginOf::New { id, since } => (id, *since),
         LoginOf::Again(id) => {
             let again = "UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL";
             db.send(again, values![id, decision.at]).await?;
-            return living(db, id)
-                .await?
-                .ok_or_else(|| Error("the login to go on with has ended".to_owned()));
+            return living(db, id).await?.ok_or(Error::LoginEnded);
         }
     };
     let (identity, now) = (&decision.identity, decision.at);
@@ -169,16 +167,11 @@ pub(super) async fn redeem(
 }
 
 async fn add_token(db: &dyn Db, token: &Token) -> Result<(), Error> {
-    let kind = match token.kind {
-        TokenKind::Access => "access",
-        TokenKind::Refresh => "refresh",
-        TokenKind::Application => "application",
-    };
     db.send(
         "INSERT INTO tokens (hash, kind, login, scopes, family, since, made, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         values![
             token.hash,
-            kind,
+            token.kind.as_str(),
             &token.login,
             token.scopes.to_string(),
             token.family,
@@ -300,7 +293,7 @@ pub(super) async fn end(
     }
     let ids = json(&ended.iter().map(|login| &login.id).collect::<Vec<_>>())?;
     // All at once: a site may have many thousands.
-    let them = format!("IN (SELECT value FROM {})", db.dialect().each());
+    let them = format!("IN (SELECT value FROM {})", db.dialect().each("?1"));
     let end = format!("UPDATE logins SET ended = ?2, session = NULL WHERE id {them}");
     db.send(&end, values![&ids, now]).await?;
     for sql in [

@@ -1,14 +1,16 @@
 //! What an operator sees of people, and does to them.
 
+use serde_json::json;
+
 use super::{
-    Db, Dialect, Held, admissions, logins, people,
-    rows::{PERSON, all, json, one, person},
+    Db, Held, admissions, console, logins, people,
+    rows::{self, PERSON, all, one, person},
     values,
 };
 use crate::{
     admission::Word,
     audit,
-    person::Person,
+    person::{OWNER, Person},
     store::{Change, Changed, Error, Listed, Login, Search},
     world::Timestamp,
 };
@@ -19,10 +21,7 @@ pub(super) async fn named(db: &dyn Db, name: &str) -> Result<Option<Person>, Err
 }
 
 pub(super) async fn search(db: &dyn Db, search: &Search) -> Result<Vec<Listed>, Error> {
-    let each_group = match db.dialect() {
-        Dialect::Sqlite => "json_each(p.groups)",
-        Dialect::Postgres => "jsonb_array_elements_text(p.groups) AS g (value)",
-    };
+    let each_group = db.dialect().each("p.groups");
     // What is taken out of a text and changes it was in it.
     let sql = format!(
         "SELECT {PERSON},
@@ -56,7 +55,11 @@ pub(super) async fn change(
     by: &str,
     now: Timestamp,
 ) -> Result<Option<Changed>, Error> {
-    db.hold(&[Held::Person(id)]).await?;
+    let takes_an_owner = match change {
+        Change::Leave(group) => group == OWNER,
+        change => *change == Change::Block,
+    };
+    hold(db, id, takes_an_owner).await?;
     let Some(before) = people::by_id(db, id).await? else { return Ok(None) };
     let mut ended = Vec::new();
     let mut said = false;
@@ -80,6 +83,14 @@ pub(super) async fn change(
             ended = admissions::end_at(db, id, site, now).await?;
         }
         Change::Unsay(site) => said = set(site, None).await?,
+        Change::End(login) => {
+            let which = "l.id = ?1 AND l.person = ?2";
+            ended = logins::end(db, which, values![login, id], now).await?;
+            said = !ended.is_empty();
+        }
+    }
+    if takes_an_owner {
+        leaves_an_owner(db, &before, by).await?;
     }
     let Some(person) = people::by_id(db, id).await? else { return Ok(None) };
     people::let_shadow_go(db, id).await?;
@@ -92,18 +103,33 @@ pub(super) async fn change(
             Change::Admit(site) => ("person.admitted", None, Some(site)),
             Change::Refuse(site) => ("person.refused", None, Some(site)),
             Change::Unsay(site) => ("person.unsaid", None, Some(site)),
+            Change::End(_) => ("login.ended_by_operator", None, None),
         };
-        let entry = audit::Entry {
-            at: now,
-            what: what.to_owned(),
-            person: Some(id.to_owned()),
-            site: site.cloned(),
-            address: None,
-            detail: serde_json::json!({ "by": by, "group": group }),
+        let more = match change {
+            Change::End(login) => json!({ "login": login }),
+            _ => json!({ "group": group }),
         };
+        let site = site.map(String::as_str);
+        let entry = audit::Entry::of_operator(now, what, by, site, more).by(Some(id.to_owned()));
         logins::write_audit(db, &entry).await?;
     }
     Ok(Some(Changed { person, ended }))
+}
+
+/// Nobody else changes this person until the transaction ends; nor any owner, where this may take one away.
+pub(super) async fn hold(db: &dyn Db, id: &str, takes_an_owner: bool) -> Result<(), Error> {
+    let names = [Held::Ownership, Held::Person(id)];
+    db.hold(if takes_an_owner { &names } else { &names[1..] }).await
+}
+
+/// Refuses to leave nobody who owns this server: whoever shuts the last owner out has shut out everybody. Who has the machine
+/// makes another one when they like, and may have to block a stolen phone at once.
+pub(super) async fn leaves_an_owner(db: &dyn Db, before: &Person, by: &str) -> Result<(), Error> {
+    let was_one = before.is_owner() && !before.blocked;
+    if was_one && by != audit::COMMAND && !console::has_owner(db).await? {
+        return Err(Error::LastOwner);
+    }
+    Ok(())
 }
 
 pub(super) async fn join(db: &dyn Db, id: &str, group: &str) -> Result<(), Error> {
@@ -120,7 +146,7 @@ pub(super) async fn set_groups(
     groups.sort();
     groups.dedup();
     let set = "UPDATE persons SET groups = ?2 WHERE id = ?1";
-    db.send(set, values![id, json(&groups)?]).await
+    db.send(set, values![id, rows::json(&groups)?]).await
 }
 
 /// Ends a person's logins with all their tokens, and their phones' tokens.
@@ -129,11 +155,7 @@ pub(super) async fn end_everything(
     id: &str,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    db.send(
-        "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
-        values![id],
-    )
-    .await?;
+    db.send(people::END_PHONES, values![id]).await?;
     logins::end(db, "l.person = ?1", values![id], now).await
 }
 
@@ -151,14 +173,8 @@ pub(super) async fn merge(
         return Ok(true);
     }
     people::merge(db, stays, goes).await?;
-    let entry = audit::Entry {
-        at: now,
-        what: "person.linked".to_owned(),
-        person: Some(stays.to_owned()),
-        site: None,
-        address: None,
-        detail: serde_json::json!({ "by": by, "was": gone.username }),
-    };
-    logins::write_audit(db, &entry).await?;
+    let was = json!({ "was": gone.username });
+    let entry = audit::Entry::of_operator(now, "person.linked", by, None, was);
+    logins::write_audit(db, &entry.by(Some(stays.to_owned()))).await?;
     Ok(true)
 }

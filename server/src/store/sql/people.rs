@@ -1,6 +1,7 @@
 //! People: whose an identity is, what they show, and forgetting them.
 
 use futures_util::future::try_join;
+use serde_json::json;
 
 use super::{
     Db, Dialect, Held, admissions, logins, operator,
@@ -8,6 +9,7 @@ use super::{
     values,
 };
 use crate::{
+    audit,
     forgetting::SHADE,
     person::{self, Found, Identity, KnownIdentity, Newcomer, Person},
     secret::Hashed,
@@ -46,7 +48,6 @@ pub(super) async fn settle(
     newcomer: &Newcomer,
     now: Timestamp,
 ) -> Result<String, Error> {
-    let Identity { appid, openid, unionid } = identity;
     hold(db, identity).await?;
     let (known, by_unionid) = find_and_hold(db, identity).await?;
     let mut ages = Vec::new();
@@ -57,7 +58,8 @@ pub(super) async fn settle(
     }
     let age = |wanted: &str| ages.iter().find(|(_, id)| id == wanted);
     let is_older = |one: &str, other: &str| age(one) < age(other);
-    let found = person::find(unionid.as_deref(), known.as_ref(), by_unionid.as_deref(), is_older);
+    let found =
+        person::find(identity.unionid.as_deref(), known.as_ref(), by_unionid.as_deref(), is_older);
     let id = match found {
         Found::Person(id) => return Ok(id),
         Found::Nobody => {
@@ -71,14 +73,20 @@ pub(super) async fn settle(
             stays
         }
     };
+    is_of(db, identity, &id).await?;
+    Ok(id)
+}
+
+/// Makes an identity this person's. A unionid that is known stays known.
+pub(super) async fn is_of(db: &dyn Db, identity: &Identity, person: &str) -> Result<(), Error> {
+    let Identity { appid, openid, unionid } = identity;
     db.send(
         "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (appid, openid) DO UPDATE
          SET unionid = coalesce(excluded.unionid, identities.unionid), person = excluded.person",
-        values![appid, openid, unionid, &id],
+        values![appid, openid, unionid, person],
     )
-    .await?;
-    Ok(id)
+    .await
 }
 
 /// Nobody else settles this identity, or another of its unionid, until the transaction ends.
@@ -177,19 +185,12 @@ pub(super) async fn take_over(db: &dyn Db, identity: &Identity, id: &str) -> Res
     names.extend(before.iter().map(|before| Held::Person(&before.person)));
     db.hold(&names).await?;
     if by_id(db, id).await?.is_none() {
-        return Err(Error("the person of the link has been forgotten".to_owned()));
+        return Err(Error::LinkOver);
     }
     match known(db, identity).await? {
         Some(known) if known.person == id => Ok(()),
         Some(known) => merge(db, id, &known.person).await,
-        None => {
-            let Identity { appid, openid, unionid } = identity;
-            db.send(
-                "INSERT INTO identities (appid, openid, unionid, person) VALUES (?1, ?2, ?3, ?4)",
-                values![appid, openid, unionid, id],
-            )
-            .await
-        }
+        None => is_of(db, identity, id).await,
     }
 }
 
@@ -297,13 +298,15 @@ pub(super) async fn forget(
     db: &dyn Db,
     id: &str,
     shadow: &Shadow,
+    by: Option<&str>,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    db.hold(&[Held::Person(id)]).await?;
+    operator::hold(db, id, by.is_some()).await?;
+    let Some(before) = by_id(db, id).await? else { return Ok(Vec::new()) };
     let ended = logins::end(db, "l.person = ?1", values![id], now).await?;
     cast(db, id, shadow, now).await?;
     for sql in [
-        "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)",
+        END_PHONES,
         // A no makes no login, and names who said it all the same.
         "DELETE FROM decisions WHERE login IN (SELECT id FROM logins WHERE person = ?1)
          OR (body -> 'identity' ->> 'appid', body -> 'identity' ->> 'openid')
@@ -314,8 +317,18 @@ pub(super) async fn forget(
     ] {
         db.send(sql, values![id]).await?;
     }
+    // Whoever wants to be forgotten has a right to it, as the last owner too.
+    if let Some(by) = by {
+        operator::leaves_an_owner(db, &before, by).await?;
+        // Who it was is forgotten; that it was done is not.
+        let entry = audit::Entry::of_operator(now, "person.forgotten", by, None, json!({}));
+        logins::write_audit(db, &entry).await?;
+    }
     Ok(ended)
 }
+
+/// Ends the tokens of all phones of the person `?1`.
+pub(super) const END_PHONES: &str = "DELETE FROM phones WHERE (appid, openid) IN (SELECT appid, openid FROM identities WHERE person = ?1)";
 
 const IS_REFUSED: &str =
     "EXISTS (SELECT 1 FROM admissions a WHERE a.person = p.id AND a.word = 'refused')";

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value).map_err(|error| Error(error.to_string()))
+    serde_json::to_string(value).map_err(|error| Error::Away(error.to_string()))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
@@ -22,7 +22,7 @@ pub(super) fn parsed_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error
 }
 
 fn unlike(error: serde_json::Error) -> Error {
-    Error(format!("a row is not as it should be: {error}"))
+    Error::Away(format!("a row is not as it should be: {error}"))
 }
 
 pub(super) const PERSON: &str = "p.id AS person_id, p.username, p.nickname, \
@@ -72,12 +72,8 @@ pub(super) fn token(row: &Row) -> Result<Token, Error> {
     let kind: String = row.get("kind")?;
     Ok(Token {
         hash: row.get("hash")?,
-        kind: match kind.as_str() {
-            "access" => TokenKind::Access,
-            "refresh" => TokenKind::Refresh,
-            "application" => TokenKind::Application,
-            other => return Err(Error(format!("a token is of no known kind: {other}"))),
-        },
+        kind: TokenKind::parse(&kind)
+            .ok_or_else(|| Error::Away(format!("a token is of no known kind: {kind}")))?,
         login: row.get("login_id")?,
         scopes: Scopes::parse(&row.get::<String>("scopes")?),
         family: row.get("family")?,

@@ -4,10 +4,11 @@ use super::{
     Db,
     keys::changed,
     logins,
-    rows::{all, json, parsed},
+    rows::{all, json, one, parsed},
     values,
 };
 use crate::{
+    audit,
     site::Site,
     store::{Error, Logout},
     world::Timestamp,
@@ -26,17 +27,50 @@ pub(super) async fn every(db: &dyn Db) -> Result<Vec<Site>, Error> {
     .await
 }
 
-pub(super) async fn put(db: &dyn Db, site: &Site) -> Result<(), Error> {
-    db.send(
-        "INSERT INTO sites (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
-        values![&site.id, json(site)?],
-    )
-    .await?;
+pub(super) async fn add(db: &dyn Db, site: &Site, entry: &audit::Entry) -> Result<bool, Error> {
+    let add = "INSERT INTO sites (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO NOTHING";
+    let added = db.execute(add, values![&site.id, json(site)?]).await? > 0;
+    if added {
+        noted(db, entry).await?;
+    }
+    Ok(added)
+}
+
+pub(super) async fn swap(
+    db: &dyn Db,
+    seen: &Site,
+    next: &Site,
+    entry: &audit::Entry,
+) -> Result<bool, Error> {
+    let kept = "SELECT body FROM sites WHERE id = ?1";
+    let Some(body) = one(db, kept, values![&seen.id], |row| row.get::<String>("body")).await?
+    else {
+        return Ok(false);
+    };
+    // Compared as read: an earlier saoma wrote fewer fields.
+    if parsed::<Site>(&body)? != *seen {
+        return Ok(false);
+    }
+    let swap = "UPDATE sites SET body = ?3 WHERE id = ?1 AND body = ?2";
+    let swapped = db.execute(swap, values![&seen.id, body, json(next)?]).await? > 0;
+    if swapped {
+        noted(db, entry).await?;
+    }
+    Ok(swapped)
+}
+
+async fn noted(db: &dyn Db, entry: &audit::Entry) -> Result<(), Error> {
+    logins::write_audit(db, entry).await?;
     changed(db).await
 }
 
 /// Removes a site with its logins; whether it was there. None: it has so many that some have been ended, and it still stands.
-pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<Option<bool>, Error> {
+pub(super) async fn remove(
+    db: &dyn Db,
+    id: &str,
+    entry: &audit::Entry,
+) -> Result<Option<bool>, Error> {
+    let now = entry.at;
     if db.rows("SELECT id FROM sites WHERE id = ?1", values![id]).await?.is_empty() {
         return Ok(Some(false));
     }
@@ -51,7 +85,7 @@ pub(super) async fn remove(db: &dyn Db, id: &str, now: Timestamp) -> Result<Opti
         db.send("DELETE FROM admissions WHERE site = ?1", values![id]).await?;
         // Who signed in meanwhile.
         logins::end(db, "l.site = ?1", values![id], now).await?;
-        changed(db).await?;
+        noted(db, entry).await?;
     }
     Ok(Some(removed))
 }

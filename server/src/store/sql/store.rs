@@ -182,10 +182,11 @@ impl<D: Database> Store for D {
         &self,
         person: &str,
         shadow: Shadow,
+        by: Option<&str>,
         now: Timestamp,
     ) -> Result<Vec<Login>, Error> {
-        let person = person.to_owned();
-        self.write(with!(db => people::forget(db, &person, &shadow, now))).await
+        let (person, by) = (person.to_owned(), by.map(ToOwned::to_owned));
+        self.write(with!(db => people::forget(db, &person, &shadow, by.as_deref(), now))).await
     }
 
     async fn meet(&self, identity: &Identity, shade: &Identity) -> Result<(), Error> {
@@ -219,17 +220,27 @@ impl<D: Database> Store for D {
         self.read(with!(db => sites::every(db))).await
     }
 
-    async fn put_site(&self, site: &Site) -> Result<(), Error> {
+    async fn add_site(&self, site: &Site, entry: audit::Entry) -> Result<bool, Error> {
         let site = site.clone();
-        self.write(with!(db => sites::put(db, &site))).await
+        self.write(with!(db => sites::add(db, &site, &entry))).await
     }
 
-    async fn remove_site(&self, id: &str, now: Timestamp) -> Result<bool, Error> {
-        let id = id.to_owned();
+    async fn swap_site(
+        &self,
+        seen: &Site,
+        next: &Site,
+        entry: audit::Entry,
+    ) -> Result<bool, Error> {
+        let (seen, next) = (seen.clone(), next.clone());
+        self.write(with!(db => sites::swap(db, &seen, &next, &entry))).await
+    }
+
+    async fn remove_site(&self, id: &str, entry: audit::Entry) -> Result<bool, Error> {
         // Nobody's tap waits for all of its logins, and one try that runs out of time is not all for nothing.
         loop {
-            let id = id.clone();
-            if let Some(was_there) = self.write(with!(db => sites::remove(db, &id, now))).await? {
+            let (id, entry) = (id.to_owned(), entry.clone());
+            if let Some(was_there) = self.write(with!(db => sites::remove(db, &id, &entry))).await?
+            {
                 return Ok(was_there);
             }
         }

@@ -71,7 +71,8 @@ impl Row {
     pub(in crate::store) fn get<T: FromValue>(&self, column: &str) -> Result<T, Error> {
         let at = self.columns.iter().position(|name| name == column);
         let value = at.and_then(|at| self.values.get(at));
-        let value = value.ok_or_else(|| Error(format!("an answer has no column {column}")))?;
+        let value =
+            value.ok_or_else(|| Error::Away(format!("an answer has no column {column}")))?;
         T::from_value(value).ok_or_else(|| unlike(column))
     }
 
@@ -88,7 +89,7 @@ impl Row {
 }
 
 fn unlike(column: &str) -> Error {
-    Error(format!("{column} of a row is not as it should be"))
+    Error::Away(format!("{column} of a row is not as it should be"))
 }
 
 /// What a value can be taken for.

@@ -1,6 +1,7 @@
 //! A database copied while a server runs on it, and put back where none does.
 
 use std::{
+    fmt,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -19,10 +20,13 @@ use crate::store::Error;
 /// If there is no database at `from`, `to` is there already or cannot be written, or the copy is not whole.
 pub fn copy(from: &Path, to: &Path) -> Result<u64, Error> {
     if !from.exists() {
-        return Err(Error(format!("there is no database at {}", from.display())));
+        return Err(Error::Unusable(format!("there is no database at {}", from.display())));
     }
     if to.exists() {
-        return Err(Error(format!("{} is there already; name another file", to.display())));
+        return Err(Error::Unusable(format!(
+            "{} is there already; name another file",
+            to.display()
+        )));
     }
     let part = beside(to, "part");
     // What an earlier try may have left.
@@ -44,14 +48,14 @@ pub fn progress(from: &Path, to: &Path) -> (u64, u64) {
 }
 
 fn vacuum(from: &Path, to: &Path) -> Result<(), Error> {
-    let connection = Connection::open_with_flags(
-        from,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.busy_timeout(Duration::from_secs(30))?;
-    let to = to.to_str().ok_or_else(|| Error("the file's name is not Unicode".to_owned()))?;
-    connection.execute("VACUUM INTO ?1", [to])?;
-    Ok(())
+    let name =
+        to.to_str().ok_or_else(|| Error::Unusable("the file's name is not Unicode".to_owned()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let copied = Connection::open_with_flags(from, flags).and_then(|connection| {
+        connection.busy_timeout(Duration::from_secs(30))?;
+        connection.execute("VACUUM INTO ?1", [name])
+    });
+    copied.map(drop).map_err(|error| failed(to, &error))
 }
 
 /// Puts the copy at `from` in the place of the database at `to`, and what stood there aside: says where. It is brought up to
@@ -63,15 +67,15 @@ pub fn restore(from: &Path, to: &Path) -> Result<Option<PathBuf>, Error> {
     check(from)?;
     if fs::metadata(with(from, LOG)).is_ok_and(|log| log.len() > 0) {
         let why = "has a -wal beside it, so it was copied out of a running database: take one that `saoma backup` made";
-        return Err(Error(format!("{} {why}", from.display())));
+        return Err(Error::Unusable(format!("{} {why}", from.display())));
     }
     if to.exists() {
         drop(alone(to)?);
     }
     let mut places = (1..).map(|n: u32| beside(to, &format!("before-restore-{n}")));
     let aside = places.find(|path| !path.exists() && !with(path, LOG).exists());
-    let aside =
-        aside.ok_or_else(|| Error("there is no name left for what stands there".to_owned()))?;
+    let aside = aside
+        .ok_or_else(|| Error::Unusable("there is no name left for what stands there".to_owned()))?;
     let part = beside(to, "part");
     let put = prepare(from, &part).and_then(|()| replace(to, &part, &aside));
     if put.is_err() {
@@ -111,29 +115,34 @@ fn replace(to: &Path, part: &Path, aside: &Path) -> Result<(), Error> {
 
 /// One-time links that were used, and operators' sessions that were ended, since the copy was made stay so.
 fn shut_doors(path: &Path) -> Result<(), Error> {
-    let connection = Connection::open(path)?;
-    for table in ["links", "console_links", "console_sessions"] {
-        // An older saoma had none of them.
-        let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-        if connection.query_row(is_there, [table], |row| row.get::<_, u32>(0))? > 0 {
-            connection.execute(&format!("DELETE FROM {table}"), [])?;
+    let shut = Connection::open(path).and_then(|connection| {
+        for table in ["links", "console_links", "console_sessions"] {
+            // An older saoma had none of them.
+            let is_there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+            if connection.query_row(is_there, [table], |row| row.get::<_, u32>(0))? > 0 {
+                connection.execute(&format!("DELETE FROM {table}"), [])?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    });
+    shut.map_err(|error| failed(path, &error))
 }
 
 /// Whether this is a whole database of this saoma or an older one: its schema.
 fn check(path: &Path) -> Result<usize, Error> {
-    let not = |why: &str| Error(format!("{} {why}", path.display()));
+    let not = |why: &str| Error::Unusable(format!("{} {why}", path.display()));
     if !path.exists() {
         return Err(not("is not there"));
     }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let unread = |error| not(&format!("cannot be read: {error}"));
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let connection = connection.map_err(unread)?;
     let is_ours = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
     let tables: u32 = connection
         .query_row(is_ours, [], |row| row.get(0))
         .map_err(|_| not("is no SQLite database"))?;
-    let schema: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let schema: u32 =
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unread)?;
     let schema = usize::try_from(schema).unwrap_or(usize::MAX);
     if tables != 3 || schema == 0 {
         return Err(not("is no database of saoma's"));
@@ -144,13 +153,15 @@ fn check(path: &Path) -> Result<usize, Error> {
             MIGRATIONS.len()
         )));
     }
-    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let found: String =
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(unread)?;
     if found == "ok" { Ok(schema) } else { Err(not(&format!("is damaged: {found}"))) }
 }
 
 /// Makes sure that nobody else has the database open, and that all of it is in its one file.
 fn alone(path: &Path) -> Result<Connection, Error> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = opened.map_err(|error| failed(path, &error))?;
     let taken = connection.execute_batch(
         "PRAGMA busy_timeout = 0; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT; \
          PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE;",
@@ -163,7 +174,7 @@ fn alone(path: &Path) -> Result<Connection, Error> {
                 Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked)
             ) =>
         {
-            Err(Error(format!("{} is in use: stop the server first", path.display())))
+            Err(Error::Unusable(format!("{} is in use: stop the server first", path.display())))
         }
         // Damaged, perhaps: that is what backups are for. It is put aside as it is.
         Err(_) => Ok(connection),
@@ -202,8 +213,8 @@ fn beside(path: &Path, end: &str) -> PathBuf {
     name.into()
 }
 
-fn failed(path: &Path, error: &io::Error) -> Error {
-    Error(format!("{}: {error}; is the folder there, and is there room?", path.display()))
+fn failed(path: &Path, error: &dyn fmt::Display) -> Error {
+    Error::Unusable(format!("{}: {error}; is the folder there, and is there room?", path.display()))
 }
 
 #[cfg(test)]
@@ -255,17 +266,23 @@ mod tests {
                 & 0o777,
             0o600
         );
-        assert!(copy(&path, &copied).unwrap_err().0.contains("already"));
+        assert_eq!(
+            copy(&path, &copied).unwrap_err().to_string(),
+            format!("{} is there already; name another file", copied.display()),
+            "nothing is wrong with the store"
+        );
 
         // What happens after the copy is not in it.
-        store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+        store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
         assert!(store.person(&ann.id).await.unwrap().is_none());
-        assert!(restore(&copied, &path).unwrap_err().0.contains("stop the server"));
+        assert!(restore(&copied, &path).unwrap_err().to_string().contains("stop the server"));
         drop(store);
         let aside = loop {
             // The writer's thread closes its connection a moment after its handle is dropped.
             match restore(&copied, &path) {
-                Err(error) if error.0.contains("stop the server") => tokio::task::yield_now().await,
+                Err(error) if error.to_string().contains("stop the server") => {
+                    tokio::task::yield_now().await
+                }
                 restored => break restored.unwrap().unwrap(),
             }
         };
@@ -282,7 +299,7 @@ mod tests {
         let store = Sqlite::open(&path).unwrap();
         let ann = a_life(&store, "ann").await;
         copy(&path, &copied).unwrap();
-        store.forget(&ann.id, shadow("ann"), NOW).await.unwrap();
+        store.forget(&ann.id, shadow("ann"), None, NOW).await.unwrap();
         let log = fs::read(with(&path, LOG)).unwrap();
         assert!(!log.is_empty());
         let others = folder.path().join("others");
@@ -295,7 +312,7 @@ mod tests {
         let back = Sqlite::open(&path).unwrap();
         assert!(back.person(&ann.id).await.unwrap().is_some(), "as the copy has it");
         let running = folder.path().join("saoma.db");
-        assert!(restore(&running, &path).unwrap_err().0.contains("saoma backup"));
+        assert!(restore(&running, &path).unwrap_err().to_string().contains("saoma backup"));
     }
 
     #[tokio::test]
@@ -312,7 +329,7 @@ mod tests {
         Connection::open(&copied).unwrap().execute_batch(stuck).unwrap();
         let path = folder.path().join("restored.db");
         fs::copy(&copied, &path).unwrap();
-        assert!(restore(&copied, &path).unwrap_err().0.contains("stuck"));
+        assert!(restore(&copied, &path).unwrap_err().to_string().contains("stuck"));
         let left = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
         let left: Vec<_> =
             left.filter(|name| name.to_string_lossy().starts_with("restored")).collect();
@@ -350,12 +367,12 @@ mod tests {
     fn what_is_no_database_of_ours_is_not_put_back() {
         let folder = tempfile::tempdir().unwrap();
         let (file, to) = (folder.path().join("file"), folder.path().join("saoma.db"));
-        assert!(restore(&file, &to).unwrap_err().0.contains("is not there"));
+        assert!(restore(&file, &to).unwrap_err().to_string().contains("is not there"));
         fs::write(&file, "not a database, but long enough to look like one".repeat(100)).unwrap();
-        assert!(restore(&file, &to).unwrap_err().0.contains("no SQLite database"));
+        assert!(restore(&file, &to).unwrap_err().to_string().contains("no SQLite database"));
         fs::remove_file(&file).unwrap();
         Connection::open(&file).unwrap().execute_batch("CREATE TABLE persons (id)").unwrap();
-        assert!(restore(&file, &to).unwrap_err().0.contains("no database of saoma's"));
+        assert!(restore(&file, &to).unwrap_err().to_string().contains("no database of saoma's"));
         assert!(!to.exists());
     }
 
@@ -367,7 +384,7 @@ mod tests {
         copy(&to, &file).unwrap();
         let whole = fs::read(&file).unwrap();
         Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
-        assert!(restore(&file, &to).unwrap_err().0.contains("schema 99"));
+        assert!(restore(&file, &to).unwrap_err().to_string().contains("schema 99"));
         fs::write(&file, whole.get(..whole.len() / 2).unwrap()).unwrap();
         assert!(restore(&file, &to).is_err());
     }

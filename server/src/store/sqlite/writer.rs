@@ -49,7 +49,9 @@ pub(super) fn start(writing: Handle, beside: Handle) -> Result<Sender<Job>, Erro
 
 fn run_aside(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let started = thread::Builder::new().name(name.to_owned()).spawn(work);
-    started.map(drop).map_err(|error| Error(format!("cannot start the thread {name}: {error}")))
+    started
+        .map(drop)
+        .map_err(|error| Error::Away(format!("cannot start the thread {name}: {error}")))
 }
 
 /// The writer's life: until the last handle is dropped.
@@ -71,7 +73,7 @@ fn write_all(handle: &Handle, jobs: &Receiver<Job>, tidy: &SyncSender<()>, is_lo
             // A disk that is full ends the transaction and not only the work: what came next would stand, by a commit of
             // its own, and be told that it failed with the rest.
             if inside.is_ok() && handle.connection().is_autocommit() {
-                inside = Err(Error("the transaction was lost; is the disk full?".to_owned()));
+                inside = Err(Error::Away("the transaction was lost; is the disk full?".to_owned()));
             }
         }
         let committed = inside.and_then(|_| handle.run("COMMIT")).map(|()| Stopwatch::start());
