@@ -1,5 +1,6 @@
 // The rules of the phone without a page: how it was opened, what a failure means, what may follow what.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { Api } from '../app/lib/api.ts'
 import { Arrivals, digitsOf, ticketOf, ticketOfCode } from '../app/lib/entry.ts'
@@ -410,6 +411,28 @@ describe('the session for the pages about oneself', () => {
     session.signOut()
     assert.deepEqual(seen, ['session', 'end t1'])
     assert.equal(new Session(store, api([])).chosen, false)
+  })
+})
+
+describe('what is collected', () => {
+  const client = Object.keys(saoma({ getAppBaseInfo: () => ({ version: '', SDKVersion: '' }), getAccountInfoSync: () => ({ miniProgram: { envVersion: '' } }), getDeviceInfo: () => ({ platform: '' }) }, { server: '', version: '', name: {} }).client)
+  const docs = (name) => readFileSync(new URL(`../../docs/${name}.md`, import.meta.url), 'utf8').split('\n').filter((line) => line.startsWith('>')).join('\n')
+
+  test('stands in the privacy text and in the guide to paste, to the last word of what goes along with a scan', () => {
+    const named = {
+      zh: { version: '小程序版本', env: '是否体验版', wechat: '微信和基础库版本', library: '基础库版本', platform: '手机系统类型', entry: '打开方式（场景值）' },
+      en: { version: 'mini program', env: 'trial version', wechat: 'versions of WeChat', library: 'base library', platform: 'kind of system', entry: 'scene number' },
+    }
+    const texts = { zh: [words.zh.about.privacy.join(), docs('from-zero.zh-CN')], en: [words.en.about.privacy.join(), docs('from-zero')] }
+    for (const [language, all] of Object.entries(texts)) {
+      assert.deepEqual(Object.keys(named[language]).sort(), [...client, 'entry'].sort())
+      for (const text of all) for (const [key, word] of Object.entries(named[language])) assert.ok(text.includes(word), `${key} in ${language}`)
+    }
+  })
+
+  test('pages that were used before ask WeChat as they open, and the texts say so', () => {
+    for (const text of [words.zh.about.privacy.join(), docs('from-zero.zh-CN')]) assert.match(text, /打开“我的登录”或“我”/)
+    for (const text of [words.en.about.privacy.join(), docs('from-zero')]) assert.match(text, /open(ing)? [“"]My sign-ins[”"] or [“"]Me[”"]/)
   })
 })
 

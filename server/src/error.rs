@@ -140,7 +140,7 @@ table! {
     BlockedByWechat 403 "blocked_by_wechat" "Blocked by WeChat"
         "微信阻止了这次登录，请稍后再试或联系微信客服。" "WeChat blocked this sign-in. Try later, or ask WeChat's support."
     PersonBlocked 403 "person_blocked" "Blocked"
-        "您已被本站管理员停用。请联系管理员。" "The operator of this server has blocked you. Ask them."
+        "站长停用了您的账号。请联系站长。" "The owner of this server has blocked you. Ask them."
     NotAdmitted 403 "not_admitted" "Not admitted"
         "这个站点只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
     OwnerAsked 403 "owner_asked" "The owner has been asked"

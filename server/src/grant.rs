@@ -18,7 +18,7 @@ use crate::{
 pub const CODE_LIFE: Duration = Duration::from_secs(60);
 
 /// Which wording of the kinds below the phone shows. Consent is given to a wording: raise this with the mini program's.
-pub const CONSENT_TEXT: &str = "1";
+pub const CONSENT_TEXT: &str = "2";
 
 /// What a site asked for: kept with the ticket until a phone has decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,6 +10,8 @@ pub(super) fn text(settings: &Settings, out: &Path, filled: &Filled, lang: Lang)
     let (folder, appid) = (out.display(), &filled.appid);
     let (version, origin) = (&filled.version, &settings.public_url);
     let (name, name_en) = (&filled.name, &filled.name_en);
+    // From 2.24.4 WeChat itself checks the pictures that people choose.
+    let library = if settings.miniprogram.profile { "2.24.4" } else { "2.23.4" };
     let upload = format!(
         "npx --yes miniprogram-ci@2 upload --pp {} --pkp private.{appid}.key --appid {appid} --uv {version} -r 1 --use-project-config true",
         quoted(out)
@@ -22,6 +24,7 @@ The console is https://mp.weixin.qq.com. Under 开发管理 > 开发设置 > 服
 
     {origin}
 
+Under 设置 > 基本设置 > 基础库最低版本 choose {library}.
 Then either
   with DevTools (微信开发者工具): import the folder as it is, look at it, and press 上传;
 or without, with Node.js and WeChat's own miniprogram-ci:
@@ -41,6 +44,7 @@ After the upload, under 版本管理: make it the trial version (体验版), or 
 
     {origin}
 
+在“设置 > 基本设置 > 基础库最低版本”里选 {library}。
 上传有两个办法，选一个：
   用微信开发者工具：导入这个文件夹，看一眼，点“上传”。
   不用开发者工具，用 Node.js 和微信的 miniprogram-ci：

@@ -81,6 +81,19 @@ fn everything_that_ships_is_written_and_filled_in() {
 }
 
 #[test]
+fn the_owner_is_told_the_lowest_base_library_which_pictures_raise() {
+    for (profile, library) in [("false", "2.23.4"), ("true", "2.24.4")] {
+        let settings = settings(&[("SAOMA_MINIPROGRAM__PROFILE", profile)]);
+        for lang in [Lang::Zh, Lang::En] {
+            let folder = tempfile::tempdir().unwrap();
+            let said = write(&settings, &folder.path().join("mini"), false, lang).unwrap();
+            let line = said.lines().find(|line| line.contains("基础库最低版本")).unwrap();
+            assert!(line.contains(library), "{line}");
+        }
+    }
+}
+
+#[test]
 fn nothing_that_ships_stays_behind_in_the_source() {
     let on_disk = |folder: &str| -> BTreeSet<PathBuf> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../miniprogram").join(folder);

@@ -215,7 +215,7 @@ async fn consent_is_kept_by_kind_and_taken_back_by_site() {
         .find(|one| one["site"] == "blog" && one["kind"] == "profile");
     assert_eq!(
         *kept.unwrap(),
-        json!({ "site": "blog", "kind": "profile", "text": "1", "given": 1_795_000_000, "withdrawn": 1_795_000_060 })
+        json!({ "site": "blog", "kind": "profile", "text": "2", "given": 1_795_000_000, "withdrawn": 1_795_000_060 })
     );
     // Asked and given again, it stands again.
     play.signs_in(&browser, &phone, "blog").await;

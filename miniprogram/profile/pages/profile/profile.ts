@@ -8,7 +8,7 @@ const { api, config, explain, session, t: { language }, type } = getApp<{ saoma:
 const words = {
   zh: {
     title: '昵称和头像',
-    what: '可以不填。填了，也只有登录时勾选了“昵称和头像”的网站看得到。',
+    what: '可以不填。填了，也只有你登录时勾选过的网站看得到。',
     avatar: '选择头像',
     nickname: '昵称',
     save: '保存',
@@ -17,7 +17,7 @@ const words = {
   },
   en: {
     title: 'Nickname and avatar',
-    what: 'Optional. Only sites for which you ticked “nickname and avatar” ever see them.',
+    what: 'Optional. Only sites for which you ticked them when signing in ever see them.',
     avatar: 'Choose an avatar',
     nickname: 'Nickname',
     save: 'Save',
