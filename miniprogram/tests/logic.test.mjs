@@ -10,9 +10,14 @@ import { saoma } from '../app/lib/saoma.ts'
 import { Session } from '../app/lib/session.ts'
 import { askLines, failureLines, left } from '../app/lib/show.ts'
 import { fill, languageOf, words } from '../app/lib/words.ts'
+import { golden } from './server.mjs'
 
 const TICKET = 'abcdefghij0123456789AB'
 const OTHER = 'ABCDEFGHIJ9876543210zz'
+/** Every problem that the server has for a phone, by its status. */
+const PROBLEMS = Object.entries(golden['phone.problems']).flatMap(([status, codes]) => codes.map((code) => [code, Number(status)]))
+/** The failure that such an answer is; with no code, one of something that stands in saoma's place. */
+const answered = (status, code) => ofAnswer({ statusCode: status, data: code ? { code } : '<html>' })
 const at = (scene, ticket) => ({ scene, query: ticket === undefined ? {} : { scene: ticket } })
 
 describe('how the mini program was opened', () => {
@@ -118,6 +123,7 @@ describe('failures', () => {
 
   test('wx.login and wx.scanCode', () => {
     assert.equal(ofLogin({ errMsg: 'login:fail system error' }).code, 'wx_login_failed')
+    assert.equal(ofLogin({ errMsg: 'login:fail timeout' }).code, 'wechat_timeout')
     assert.equal(ofScanner({ errMsg: 'scanCode:fail cancel' }), undefined)
     assert.equal(ofScanner({ errMsg: 'scanCode:fail auth deny' }).code, 'camera_refused')
     assert.equal(ofScanner({ errMsg: 'scanCode:fail' }).code, 'scanner_failed')
@@ -133,18 +139,17 @@ describe('failures', () => {
   })
 
   test('every code of the contract has its own sentence in both languages, with nothing left unfilled', () => {
-    const contract = [
-      'no_such_ticket', 'ticket_expired', 'taken_by_another_phone', 'already_decided', 'js_code_refused', 'blocked_by_wechat',
-      'too_many_requests', 'wechat_unreachable', 'match_required', 'wrong_match', 'refused', 'invalid_request', 'unauthorized', 'update_required',
-    ]
+    // Here the server's own sentence says it all.
+    const servers = ['unknown_site', 'not_found', 'already_scanned', 'link_over', 'unsupported_media_type']
+    const contract = PROBLEMS.map(([code]) => code).filter((code) => !servers.includes(code))
     const ours = [
-      'domain_not_listed', 'tls', 'timeout', 'offline', 'unreachable', 'interrupted', 'privacy_refused', 'wx_login_failed',
+      'domain_not_listed', 'tls', 'timeout', 'offline', 'unreachable', 'interrupted', 'privacy_refused', 'wx_login_failed', 'wechat_timeout', 'no_answer',
       'browse_only', 'camera_refused', 'scanner_failed', 'not_our_code', 'wrong_digits', 'not_saoma', 'share_failed', 'unexpected',
     ]
     for (const t of Object.values(words)) {
+      assert.deepEqual(Object.keys(t.failures).sort(), [...contract, ...ours].sort(), t.language)
       const said = new Set()
       for (const code of [...contract, ...ours]) {
-        assert.ok(t.failures[code], `${code} in ${t.language}`)
         const { title, say, owner } = failureLines(new Failure(code), t, 'https://login.example.com')
         assert.doesNotMatch(title + say + owner, /\{/)
         assert.ok(!said.has(say) || ['js_code_refused'].includes(code), `${code} says what another says`)
@@ -233,19 +238,102 @@ describe('one sign-in', () => {
   })
 
   test('what ends a question, what leaves it standing, what a new scan may mend', async () => {
-    const after = async (code) => {
-      const { it } = flow({ scan: ASK, approve: new Failure(code) })
+    const after = async (failure) => {
+      const { it } = flow({ scan: ASK, approve: failure })
       await it.open(arrival)
       await it.approve({})
       return it.step.is === 'failed' ? `failed${it.step.again ? ', again' : ''}` : it.step.is
     }
-    for (const code of ['offline', 'timeout', 'unreachable', 'interrupted', 'match_required', 'invalid_request', 'too_many_requests', 'internal']) assert.equal(await after(code), 'asking', code)
-    for (const code of ['wrong_match', 'refused', 'ticket_expired', 'already_decided', 'no_such_ticket', 'taken_by_another_phone', 'never_heard_of']) assert.equal(await after(code), 'failed', code)
-    assert.equal(await after('unauthorized'), 'failed, again')
+    for (const code of ['offline', 'timeout', 'unreachable', 'interrupted']) assert.equal(await after(new Failure(code)), 'asking', code)
+    const ofTheMoment = (status) => [408, 429].includes(status) || status >= 500
+    for (const [code, status] of PROBLEMS) {
+      const stands = ofTheMoment(status) || ['match_required', 'invalid_request'].includes(code)
+      const again = ['unauthorized', 'js_code_refused'].includes(code)
+      assert.equal(await after(answered(status, code)), stands ? 'asking' : again ? 'failed, again' : 'failed', code)
+    }
+    for (const status of [408, 429, 500, 502, 503, 504, 599]) {
+      assert.equal(await after(answered(status, 'never_heard_of')), 'asking', `${status}`)
+      assert.equal(await after(answered(status)), 'asking', `${status} of a proxy`)
+    }
+    assert.equal(await after(answered(403, 'never_heard_of')), 'failed')
+  })
+
+  test('a server that is busy or broken at the scan may be asked again', async () => {
+    for (const [code, status] of [...PROBLEMS, [undefined, 408], [undefined, 429], [undefined, 504]]) {
+      const { it } = flow({ scan: answered(status, code) })
+      await it.open(arrival)
+      const again = [408, 429].includes(status) || status >= 500 || ['unauthorized', 'js_code_refused'].includes(code)
+      assert.equal(it.step.again, again, `${status} ${code}`)
+    }
+  })
+
+  test('a yes whose answer was lost is no longer void when the countdown ends: it can be asked for again, and nothing else', async () => {
+    for (const lost of [new Failure('timeout'), new Failure('offline'), answered(503, 'unavailable'), answered(504)]) {
+      const { it, called, forward } = flow({ scan: ASK, approve: [lost, lost, undefined] })
+      await it.open(arrival)
+      forward(119_000)
+      await it.approve({ scopes: [] })
+      assert.deepEqual([it.step.is, it.step.sent], ['asking', 'yes'])
+      forward(60_000)
+      assert.equal(it.step.is, 'asking', 'the server may have taken it in time')
+      await it.deny()
+      assert.equal(called.length, 2, 'a no would only be told that it comes too late')
+      await it.approve({ scopes: [] })
+      assert.equal(it.step.sent, 'yes')
+      forward(59_000)
+      await it.approve({ scopes: [] })
+      assert.equal(it.step.is, 'approved')
+    }
+  })
+
+  test('a no whose answer was lost can only be said again', async () => {
+    const { it, called } = flow({ scan: ASK, deny: [new Failure('timeout'), undefined] })
+    await it.open(arrival)
+    await it.deny()
+    await it.approve({})
+    assert.deepEqual([it.step.sent, called.length], ['no', 2])
+    await it.deny()
+    assert.equal(it.step.is, 'denied')
+  })
+
+  test('where no answer comes for two minutes, the person is sent to look for themselves', async () => {
+    const { it, forward } = flow({ scan: ASK, approve: new Failure('timeout') })
+    await it.open(arrival)
+    await it.approve({})
+    for (let again = 0; again < 4; again++) {
+      forward(29_000)
+      await it.approve({})
+    }
+    assert.equal(it.step.is, 'asking')
+    forward(4_000)
+    assert.deepEqual([it.step.failure.code, it.step.again], ['no_answer', false])
+  })
+
+  test('after the time of a decision the server no longer knows it: that is no verdict on a lost yes', async () => {
+    const ends = async (code) => {
+      const { it } = flow({ scan: ASK, approve: [new Failure('timeout'), new Failure(code)] })
+      await it.open(arrival)
+      await it.approve({})
+      await it.approve({})
+      return it.step.failure.code
+    }
+    assert.equal(await ends('no_such_ticket'), 'no_answer')
+    for (const code of ['ticket_expired', 'already_decided', 'owner_asked']) assert.equal(await ends(code), code)
+  })
+
+  test('what was certainly not taken leaves both answers open, and the countdown', async () => {
+    for (const failure of [answered(429, 'too_many_requests'), answered(408, 'request_timeout'), answered(400, 'invalid_request')]) {
+      const { it, forward } = flow({ scan: ASK, approve: failure })
+      await it.open(arrival)
+      await it.approve({})
+      assert.equal(it.step.sent, undefined)
+      forward(120_000)
+      assert.equal(it.step.failure.code, 'ticket_expired')
+    }
   })
 
   test('a scan that failed on the way is made again when the network is back; one that was refused is not', async () => {
-    for (const [code, times] of [['offline', 2], ['timeout', 2], ['interrupted', 2], ['ticket_expired', 1], ['blocked_by_wechat', 1], ['js_code_refused', 1]]) {
+    for (const [code, times] of [['offline', 2], ['timeout', 2], ['interrupted', 2], ['wechat_timeout', 2], ['ticket_expired', 1], ['blocked_by_wechat', 1], ['js_code_refused', 1]]) {
       const { it, called } = flow({ scan: [new Failure(code), ASK] })
       await it.open(arrival)
       await it.networkIsBack()
@@ -259,7 +347,7 @@ describe('one sign-in', () => {
     await it.approve({})
     await it.networkIsBack()
     assert.equal(called.filter(([name]) => name === 'approve').length, 1)
-    assert.deepEqual([it.step.is, it.step.trouble], ['asking', undefined])
+    assert.deepEqual([it.step.is, it.step.trouble, it.step.sent], ['asking', undefined, 'yes'])
   })
 
   test('its time runs out on the phone too', async () => {
@@ -374,6 +462,16 @@ describe('calls', () => {
     await new Api(fake, 'https://x.example', 'zh', client).approve(ASK, { match: '42' })
     assert.equal(fake.seen[0].header.Authorization, 'Bearer secret')
     assert.doesNotMatch(fake.seen[0].url + fake.seen[0].data, /secret/)
+  })
+
+  test('a wx.login that never answers is given up after twelve seconds', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    let asked
+    const fake = { ...wx({}), login: (options) => { asked = options } }
+    const session = new Api(fake, 'https://x.example', 'zh', client).session()
+    assert.equal(asked.timeout, 10_000)
+    t.mock.timers.tick(12_000)
+    await assert.rejects(session, { code: 'wechat_timeout' })
   })
 
   test('a login without a code is a failure, not a call', async () => {

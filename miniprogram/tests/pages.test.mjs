@@ -49,6 +49,22 @@ const STATES = {
     await phone.open({ scene: server.ticket({ kind: 'on_phone', why: ['first_time', 'page_says_phone'] }).scene })
     await phone.sees(t.login.why.page_says_phone)
   },
+  'login-no-answer': async (phone, t, server) => {
+    await phone.open({ scene: server.ticket().scene })
+    await phone.sees(t.login.question)
+    phone.answersLost = true
+    await phone.tap(t.login.approve)
+    await phone.sees(t.failures.timeout.title)
+    phone.answersLost = false
+  },
+  'login-looking': async (phone, t, server) => {
+    const { jsCode } = phone
+    phone.jsCode = () => new Promise(() => {})
+    await phone.open({ scene: server.ticket().scene })
+    await phone.page.evaluate(() => document.getAnimations().forEach((some) => some.effect.getComputedTiming().iterations === 1 && some.finish()))
+    await phone.page.getByRole('button', { name: t.login.home }).waitFor()
+    phone.jsCode = jsCode
+  },
   'login-wrong-digits': async (phone, t) => {
     await phone.openHome()
     await phone.page.getByLabel(t.home.digitsLabel).fill('1234 5678')

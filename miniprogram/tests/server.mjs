@@ -32,8 +32,9 @@ export class PhoneServer {
   owner
   asks = []
   answers = []
-  /** Thrown by the next scan instead of an answer. */
+  /** Thrown by the next scan, and by the next decision, instead of an answer. */
   nextScan
+  nextDecision
   /** Seconds added to the clock. */
   ahead = 0
   #usedCodes = new Set()
@@ -154,12 +155,14 @@ export class PhoneServer {
     return { nickname: null, avatar: null }
   }
 
+  #trouble(next) {
+    const problem = this[next]
+    this[next] = undefined
+    if (problem) throw problem
+  }
+
   #scan(ticket, body, entry) {
-    if (this.nextScan) {
-      const problem = this.nextScan
-      this.nextScan = undefined
-      throw problem
-    }
+    this.#trouble('nextScan')
     if (body.protocol !== 1) throw new Problem('update_required')
     if (!ticket || ROBOTS.has(entry)) throw new Problem('no_such_ticket')
     const person = this.#who(body)
@@ -185,6 +188,7 @@ export class PhoneServer {
   }
 
   #decide(scene, token, body, yes) {
+    this.#trouble('nextDecision')
     const ticket = this.tickets.get(scene)
     if (!ticket || !token || ticket.token !== token) throw new Problem('unauthorized')
     const verdict = yes ? 'approved' : 'denied'

@@ -180,13 +180,21 @@ export class Api {
     return { protocol: PROTOCOL, client: this.client }
   }
 
-  private jsCode(): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.wx.login({
-        success: ({ code }) => (code ? resolve(code) : reject(new Failure('wx_login_failed'))),
-        fail: (fail) => reject(ofLogin(fail)),
+  private async jsCode(): Promise<string> {
+    let late = 0
+    try {
+      return await new Promise((resolve, reject) => {
+        // Not every WeChat keeps to the timeout that it is given.
+        late = setTimeout(() => reject(new Failure('wechat_timeout')), 12_000)
+        this.wx.login({
+          timeout: 10_000,
+          success: ({ code }) => (code ? resolve(code) : reject(new Failure('wx_login_failed'))),
+          fail: (fail) => reject(ofLogin(fail)),
+        })
       })
-    })
+    } finally {
+      clearTimeout(late)
+    }
   }
 
   private call<T>(method: Method, path: string, body?: object, token?: string): Promise<T> {

@@ -11,6 +11,8 @@ export class Failure extends Error {
     readonly raw = '',
     /** Seconds after which it is worth trying again, where the server said so. */
     readonly after = 0,
+    /** The status of the answer; 0 where there was none. */
+    readonly status = 0,
   ) {
     super(code)
   }
@@ -21,10 +23,17 @@ export function failureOf(thrown: unknown): Failure {
   return thrown instanceof Failure ? thrown : new Failure('unexpected', '', String(thrown))
 }
 
-/** Failures of the way to the server, which may be gone when the network is back. */
+/** Failures of the way to the server or to WeChat, which may be gone when the network is back. */
 export function ofTheNetwork(failure: Failure): boolean {
-  return ['offline', 'timeout', 'unreachable', 'interrupted'].includes(failure.code)
+  return ['offline', 'timeout', 'unreachable', 'interrupted', 'wechat_timeout'].includes(failure.code)
 }
+
+/** Answers of a server that is busy or broken, or of a proxy before it: the same call may go well a little later. */
+export function ofTheMoment(failure: Failure): boolean {
+  return failure.status >= 500 || failure.status === 408 || failure.status === 429 || failure.code === 'not_saoma'
+}
+
+const TIMED_OUT = /time ?d? ?-?_?out|超时/i
 
 /**
  * What wx.request's `fail` means. The texts differ between iOS, Android and versions and are documented nowhere
@@ -37,7 +46,7 @@ export function ofRequest(fail: { errMsg?: string; errno?: number }): Failure {
     fail.errno === 600002 || is(/domain list|合法域名/i) ? 'domain_not_listed'
     : is(/ssl|tls|cert|hand ?shake|证书|secure connection/i) ? 'tls'
     : is(/INTERNET_DISCONNECTED|offline|not connected|断开与互联网|network is down|NETWORK_CHANGED/i) ? 'offline'
-    : is(/time ?d? ?-?_?out|超时/i) ? 'timeout'
+    : is(TIMED_OUT) ? 'timeout'
     : fail.errno === 600003 || is(/interrupted|abort/i) ? 'interrupted'
     : is(/privacy/i) ? 'privacy_refused'
     : 'unreachable'
@@ -48,7 +57,7 @@ export function ofRequest(fail: { errMsg?: string; errno?: number }): Failure {
 export function ofLogin(fail: { errMsg?: string }): Failure {
   const raw = fail.errMsg ?? ''
   if (/privacy/i.test(raw)) return new Failure('privacy_refused', '', raw)
-  return new Failure('wx_login_failed', '', raw)
+  return new Failure(TIMED_OUT.test(raw) ? 'wechat_timeout' : 'wx_login_failed', '', raw)
 }
 
 /** What wx.scanCode's `fail` means; undefined where the person only closed the scanner. */
@@ -66,13 +75,13 @@ export function ofAnswer(answer: { statusCode: number; data: unknown; header?: o
   const problem = typeof answer.data === 'object' && answer.data !== null ? (answer.data as Record<string, unknown>) : {}
   const detail = typeof problem['detail'] === 'string' ? problem['detail'] : ''
   const raw = `HTTP ${statusCode}`
-  if (typeof problem['code'] === 'string') {
-    return new Failure(problem['code'], detail, raw, retryAfter(answer.header))
-  }
-  if (statusCode === 401) return new Failure('unauthorized', detail, raw)
-  if (statusCode === 426) return new Failure('update_required', detail, raw)
-  if (statusCode === 429) return new Failure('too_many_requests', detail, raw, retryAfter(answer.header))
-  return new Failure('not_saoma', detail, raw)
+  const code =
+    typeof problem['code'] === 'string' ? problem['code']
+    : statusCode === 401 ? 'unauthorized'
+    : statusCode === 426 ? 'update_required'
+    : statusCode === 429 ? 'too_many_requests'
+    : 'not_saoma'
+  return new Failure(code, detail, raw, retryAfter(answer.header), statusCode)
 }
 
 function retryAfter(header: object | undefined): number {

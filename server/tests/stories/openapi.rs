@@ -119,7 +119,9 @@ fn the_examples_of_the_protocol_are_all_in_it_and_of_the_shapes_it_says() {
         }
     }
     let mut named: BTreeSet<_> = golden().as_object().unwrap().keys().cloned().collect();
-    named.remove("phone.why");
+    for list in ["phone.why", "phone.problems"] {
+        named.remove(list);
+    }
     assert_eq!(named.difference(&seen).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
@@ -129,6 +131,27 @@ fn every_reason_for_doubt_is_in_the_golden_file_where_the_phone_looks_for_its_wo
     let reasons = document["components"]["schemas"]["Why"]["oneOf"].as_array().unwrap();
     let words: Vec<_> = reasons.iter().map(|reason| reason["const"].clone()).collect();
     assert_eq!(golden()["phone.why"], Value::from(words));
+}
+
+#[test]
+fn every_problem_of_a_phone_is_in_the_golden_file_where_the_phone_looks_for_its_words() {
+    let document = http::document();
+    let mut problems = BTreeMap::<String, BTreeSet<String>>::new();
+    let paths = document["paths"].as_object().unwrap().iter();
+    for (_, item) in paths.filter(|(path, _)| path.starts_with("/api/phone")) {
+        for (status, answer) in item.as_object().unwrap().values().flat_map(answers) {
+            let shape = &answer["content"]["application/problem+json"]["schema"]["allOf"][1];
+            let codes = shape["properties"]["code"]["enum"].as_array().into_iter().flatten();
+            let codes = codes.map(|code| code.as_str().unwrap().to_owned());
+            problems.entry(status.clone()).or_default().extend(codes);
+        }
+    }
+    problems.retain(|_, codes| !codes.is_empty());
+    assert_eq!(golden()["phone.problems"], json!(problems));
+}
+
+fn answers(operation: &Value) -> &serde_json::Map<String, Value> {
+    operation["responses"].as_object().unwrap()
 }
 
 /// What of `value` is not as `schema` of this document has it. It knows the words of JSON Schema that the document uses, and

@@ -14,6 +14,7 @@ const NOTHING = {
   failure: null as FailureLines | null,
   trouble: '',
   needNumber: false,
+  sent: '',
   again: false,
   update: false,
   sending: false,
@@ -78,11 +79,12 @@ Page({
       case 'sending':
         show.ask = askLines(step.ask, t, config.server)
         show.sending = step.is === 'sending'
+        show.sent = step.sent ?? ''
         if (step.is === 'asking' && step.trouble) {
           const { title, say } = explain(step.trouble)
           show.trouble = ofTheNetwork(step.trouble) ? fill(t.login.notSent, { title }) : say
           show.needNumber = step.trouble.code === 'match_required'
-        }
+        } else if (step.is === 'asking' && step.sent) show.trouble = t.login.noAnswer
         break
       case 'approved':
         show.resultTitle = t.login.done
@@ -104,7 +106,7 @@ Page({
   second() {
     this.flow?.tick()
     const step = this.flow?.step
-    const time = step?.is === 'asking' ? fill(t.login.left, { time: left(step.until - Date.now()) }) : ''
+    const time = step?.is === 'asking' && !step.sent ? fill(t.login.left, { time: left(step.until - Date.now()) }) : ''
     if (time !== this.data.left) this.setData({ left: time })
   },
 
