@@ -40,9 +40,10 @@ async function takeUpAgain() {
   const ticket = kept.read();
   // An address without a query says nothing of who asks: the kept ticket might be another site's.
   if (!location.search || !ticket || ticket === rendered) return;
-  const answer = await fetch(`/api/tickets/${ticket}`).catch(() => null);
-  if (!answer?.ok) return;
-  const { state } = await answer.json();
+  // The code on the screen is watched only after this: a look that stalls must not hold it up.
+  const { state } = await fetch(`/api/tickets/${ticket}`, { signal: AbortSignal.timeout?.(4e3) })
+    .then((answer) => answer.json())
+    .catch(() => ({}));
   if (state !== 'waiting' && state !== 'scanned' && state !== 'approved') return;
   post(rendered, 'cancel').catch(() => {});
   element.setAttribute('ticket', ticket);

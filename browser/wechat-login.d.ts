@@ -26,11 +26,13 @@
  * Custom properties: `--saoma-size`, `--saoma-radius`, `--saoma-accent` (buttons, under white text), `--saoma-surface` (over the code).
  * Fonts and the colour of the text are the page's own. The attribute `data-state` follows the `WechatLoginState`. The code is dark on a white card in every theme.
  * Slots: the default one stands below everything; `code` holds the picture on saoma's own page.
+ *
+ * **On a server** the module may be imported: it does nothing there.
  */
 export class WechatLogin extends HTMLElement {
   static readonly formAssociated: true;
 
-  /** Gives the present ticket up and starts over, with the attributes as they are now. */
+  /** Gives the present ticket up and starts over, with the attributes as they are now: call it after changing one. */
   refresh(): void;
 
   addEventListener<K extends keyof WechatLoginEventMap>(
@@ -47,12 +49,15 @@ export class WechatLogin extends HTMLElement {
 }
 
 /**
- * What is shown, in `data-state`. `waiting` to `expired` are the ticket's own states; `offline` is being connected again; `taken`: the same
+ * What is shown, in `data-state`. `waiting` to `expired` are the ticket's own states; `offline` is trying again, without a connection or because the server is busy; `taken`: the same
  * ticket goes on in another tab; `error` stays until the button is pressed, and is shown for a `denied` with a `reason` too; `phone` is the link to saoma's own page.
  */
 export type WechatLoginState = 'loading' | 'waiting' | 'scanned' | 'approved' | 'denied' | 'expired' | 'offline' | 'taken' | 'error' | 'phone';
 
-/** The attributes, all of them read when a sign-in starts. */
+/**
+ * The attributes, all of them read when a sign-in starts: in the microtask after the element came into the page, so that a framework may set them
+ * just after it. Later changes need `refresh()`.
+ */
 export interface WechatLoginAttributes {
   /** saoma's origin. Default: where this module came from. */
   src?: string;

@@ -1,38 +1,35 @@
-// <wechat-login>, explained in wechat-login.d.ts. Apache-2.0
+// See wechat-login.d.ts. Apache-2.0
 
-const WORDS = {
-  zh: {
-    alt: '小程序码，请用微信扫描',
-    loading: ['请稍候…'],
-    waiting: ['请用微信扫一扫'],
-    scanned: ['已扫描，请在手机上确认', '不是你？重新开始', '请在手机上输入 #'],
-    approved: ['已确认，正在登录…'],
-    denied: ['已在手机上拒绝', '再试一次'],
-    expired: ['此码已过期', '再试一次'],
-    offline: ['连接不上，正在重试…'],
-    taken: ['已在另一个窗口继续', '在这里继续'],
-    error: ['暂时无法登录', '再试一次'],
-    phone: ['', '用微信登录'],
-  },
-  en: {
-    alt: 'Code to scan with WeChat',
-    loading: ['One moment…'],
-    waiting: ['Scan with WeChat'],
-    scanned: ['Scanned. Confirm on your phone', 'Not you? Start over', 'Type # on your phone'],
-    approved: ['Confirmed. Signing in…'],
-    denied: ['Declined on your phone', 'Try again'],
-    expired: ['This code has expired', 'Try again'],
-    offline: ['No connection. Trying again…'],
-    taken: ['Continues in another window', 'Continue here'],
-    error: ['Cannot sign in now', 'Try again'],
-    phone: ['', 'Sign in with WeChat'],
-  },
+const zh = {
+  alt: '小程序码，请用微信扫描',
+  loading: ['请稍候…'],
+  waiting: ['请用微信扫一扫'],
+  scanned: ['已扫描，请在手机上确认', '不是你？重新开始', '请在手机上输入 #'],
+  approved: ['已确认，正在登录…'],
+  denied: ['已在手机上拒绝', '再试一次'],
+  expired: ['此码已过期', '再试一次'],
+  offline: ['连接不上，正在重试…', '', '请稍候，正在重试…'],
+  taken: ['已在另一个窗口继续', '在这里继续'],
+  error: ['暂时无法登录', '再试一次'],
+  phone: ['', '用微信登录'],
+};
+const en = {
+  alt: 'Code to scan with WeChat',
+  loading: ['One moment…'],
+  waiting: ['Scan with WeChat'],
+  scanned: ['Scanned. Confirm on your phone', 'Not you? Start over', 'Type # on your phone'],
+  approved: ['Confirmed. Signing in…'],
+  denied: ['Declined on your phone', 'Try again'],
+  expired: ['This code has expired', 'Try again'],
+  offline: ['No connection. Trying again…', '', 'Busy. Trying again…'],
+  taken: ['Continues in another window', 'Continue here'],
+  error: ['Cannot sign in now', 'Try again'],
+  phone: ['', 'Sign in with WeChat'],
 };
 const ICONS = { scanned: '✓', approved: '✓', denied: '✕', expired: '↻', offline: '…', taken: '→', error: '!' };
 
 const dark = '{--t:#e8ede9;--c:#1c221f;--l:#343d38}';
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(`:host{--t:#1b211d;--c:#fff;--l:#dde3df;display:inline-block;text-align:center}
+const style = `:host{--t:#1b211d;--c:#fff;--l:#dde3df;display:inline-block;text-align:center}
 @media(prefers-color-scheme:dark){:host(:not([theme=light]))${dark}}
 :host([theme=dark])${dark}
 :host([hidden]),[hidden],span:empty{display:none!important}
@@ -43,7 +40,7 @@ img,::slotted(img){display:block;width:100%;height:100%}
 [part=icon],[part=avatar]{width:2em;height:2em;border-radius:50%;font-size:28px;line-height:2;background:var(--l)}
 [part=match]{font-size:56px}
 button,a{font:inherit;border:0;border-radius:99px;padding:10px 22px;color:#fff;background:var(--saoma-accent,#07803f);text-decoration:none}
-:host([data-state=scanned]) button{background:none;color:inherit;text-decoration:underline}`);
+:host([data-state=scanned]) button{background:none;color:inherit;text-decoration:underline}`;
 
 const make = (tag, props, ...kids) => {
   const node = Object.assign(document.createElement(tag), props);
@@ -54,7 +51,7 @@ const make = (tag, props, ...kids) => {
 const login = (element, internals) => {
   let at, seen, hosted, stay, request, ticket, key, verifier;
   let next, timer, wire, once, turn = 0; // next: what to do once looked at.
-  let renewals, tries, misses = 0, way = 0; // way: WebSocket, events, poll.
+  let renewals, tries, misses = 0, way = 0, soonest = 0; // way: WebSocket, events, poll.
 
   const picture = make('img', { part: 'code' });
   const cover = make('div', { part: 'cover' });
@@ -64,23 +61,24 @@ const login = (element, internals) => {
   const link = make('a', { part: 'handover', target: '_top' });
   const frame = make('div', { part: 'frame', tabIndex: -1 }, box, status, button, link, make('slot'));
   const root = element.attachShadow({ mode: 'open' });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(style);
   root.adoptedStyleSheets = [sheet];
   root.append(frame);
 
   const get = (name) => element.getAttribute(name);
   const src = () => new URL(get('src') || import.meta.url).origin;
-  const lang = () => (/^zh/i.test(element.closest('[lang]')?.lang || navigator.language) ? 'zh' : 'en');
   const image = () => element.querySelector('[slot=code]') ?? picture;
   const fire = (name, detail) => element.dispatchEvent(new CustomEvent('saoma-' + name, { detail, bubbles: true, composed: true, cancelable: true }));
 
-  const show = (now) => {
-    const { alt, [now]: [text, act, type] } = WORDS[lang()];
+  const show = (now, busy) => {
+    const { alt, [now]: [text, act, other] } = /^zh/i.test(element.closest('[lang]')?.lang || navigator.language) ? zh : en;
     const { match, person } = now === 'scanned' ? seen : {};
     const held = root.activeElement === button;
     at = element.dataset.state = now;
     const img = image();
     img.alt = alt;
-    img.onerror = () => setTimeout(() => show(at), pause());
+    img.onerror = () => setTimeout(() => at === 'waiting' && show(at), pause());
     cover.replaceChildren(
       person?.avatar ? make('img', { part: 'avatar', src: person.avatar, alt: '' }) : make('span', { part: 'icon' }, match ? '' : ICONS[now] ?? ''),
       make('span', { part: 'name' }, person?.nickname ?? ''),
@@ -89,10 +87,10 @@ const login = (element, internals) => {
     cover.hidden = now === 'waiting';
     link.hidden = now !== 'phone';
     box.hidden = !link.hidden || (cover.hidden && !img.getAttribute('src'));
-    if (cover.hidden && !box.hidden && img.complete && !img.naturalWidth) img.src += ''; // It did not come.
+    if (cover.hidden && !box.hidden && img.complete && !img.naturalWidth) img.src += '';
     button.hidden = !act || !link.hidden;
     button.textContent = link.textContent = act;
-    const said = match ? type.replace('#', match) : text;
+    const said = match || busy ? other.replace('#', match) : text;
     if (status.textContent !== said) status.textContent = said;
     if (held && button.hidden) frame.focus();
   };
@@ -102,7 +100,7 @@ const login = (element, internals) => {
       method: body && 'POST',
       headers: body && { 'content-type': 'application/json' },
       body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(35e3),
+      signal: AbortSignal.timeout?.(35e3),
     });
     const json = await answer.json().catch(() => ({}));
     if (answer.ok) return json;
@@ -131,6 +129,7 @@ const login = (element, internals) => {
   // Not while nobody looks.
   const later = (what, least = 0) => {
     cut(what);
+    soonest = performance.now() + least;
     timer = setTimeout(() => document.hidden || what(), least + pause());
   };
 
@@ -142,8 +141,7 @@ const login = (element, internals) => {
     renewals++;
     take(fresh);
   }, { key });
-  const take = (fresh) => {
-    const { code_url } = fresh;
+  const take = ({ code_url, ...fresh }) => {
     ({ ticket, key } = fresh);
     if (hosted) element.setAttribute('ticket', ticket);
     if (code_url !== undefined) image().src = code_url ? src() + code_url : '';
@@ -166,7 +164,7 @@ const login = (element, internals) => {
       misses++;
       code === 4001 ? stop('taken') : later(look);
     };
-    timer = setTimeout(lost, 8e3, {}); // Some proxies let nothing through.
+    timer = setTimeout(lost, 8e3, {}); // Some proxies pass nothing.
     wire = way ? new EventSource(url + 'events') : new WebSocket(url.replace('http', 'ws') + 'ws');
     wire.addEventListener(way ? 'state' : 'message', ({ data }) => {
       if (mine !== turn) return;
@@ -176,7 +174,7 @@ const login = (element, internals) => {
     wire.onerror = wire.onclose = lost;
   };
   const look = () => step(look, '/' + ticket, (now) => {
-    if (misses > 1) way++, misses = 0; // Cut off twice.
+    if (misses > 1) way++, misses = 0;
     see(now);
     if (next === look) watch();
   });
@@ -202,12 +200,13 @@ const login = (element, internals) => {
   const claim = () => {
     show('approved');
     step(claim, `/${ticket}/claim`, ({ redirect_to, params }) => {
-      const result = { redirect_to, ...params, ...(verifier && { code_verifier: verifier }) };
+      const result = { redirect_to, ...params };
+      if (verifier) result.code_verifier = verifier;
       cut(hosted && claim); // The back button may show this page.
       const value = new FormData();
       for (const name in params) value.set(name, params[name]);
-      internals?.setFormValue(value);
-      if (fire('approved', result) && !verifier && !internals?.form) location.replace(redirect_to);
+      internals.setFormValue(value);
+      if (fire('approved', result) && !verifier && !internals.form) location.replace(redirect_to);
     }, { key });
   };
 
@@ -215,9 +214,9 @@ const login = (element, internals) => {
     if (code === 'too_many_renewals') renewals = 5, stop('expired');
     else if (status === 404 && ticket) gone();
     else if (status === 409) later(look);
-    else if (!status || status === 429 || status > 499) {
+    else if (!(status < 429)) {
       misses = 0;
-      show('offline');
+      show('offline', status);
       later(next, wait);
     } else {
       stop('error');
@@ -231,13 +230,13 @@ const login = (element, internals) => {
     if (hosted ? performance.now() < 3e4 && performance.getEntriesByType('navigation')[0].type === 'reload' : renewals++ > 4) renewals = 5, stop('expired');
     else hosted ? location.reload() : open();
   };
-  // A code no longer shown must not be approved.
+  // No longer shown: not to be approved.
   const leave = () => {
     const left = ticket && at !== 'approved' && ask(`/${ticket}/cancel`, { key }).catch(() => {});
     cut();
     stay?.abort();
-    ticket = key = null;
-    internals?.setFormValue(null);
+    at = ticket = key = null;
+    internals.setFormValue(null);
     return left;
   };
   const over = async () => {
@@ -248,6 +247,8 @@ const login = (element, internals) => {
   };
   const start = async () => {
     const mine = cut();
+    await null; // Attributes may be late.
+    if (mine !== turn) return;
     stay = new AbortController();
     for (const name of ['visibilitychange', 'pageshow', 'online']) addEventListener(name, wake, stay);
     addEventListener('offline', () => next === look && show('offline'), stay);
@@ -265,7 +266,6 @@ const login = (element, internals) => {
       request.state ??= crypto.randomUUID();
     }
     if (!/Mobi/.test(navigator.userAgent)) return open();
-    // Phones: the hosted page.
     link.href = `${src()}/oauth2/authorize?${new URLSearchParams({ response_type: 'code', ...request })}`;
     link.onclick = () => {
       if (verifier) sessionStorage.setItem('saoma:' + request.state, verifier);
@@ -273,7 +273,7 @@ const login = (element, internals) => {
     show('phone');
   };
   const wake = ({ persisted }) => {
-    if (document.hidden || persisted === false) return;
+    if (document.hidden || persisted === false || performance.now() < soonest) return;
     tries = 0;
     next?.();
   };
@@ -281,9 +281,9 @@ const login = (element, internals) => {
   return { start, leave, over };
 };
 
-export class WechatLogin extends HTMLElement {
+export class WechatLogin extends (globalThis.HTMLElement ?? class {}) {
   static formAssociated = true;
-  #login = login(this, this.attachInternals?.());
+  #login = login(this, this.attachInternals());
   connectedCallback() {
     this.#login.start();
   }
@@ -295,4 +295,4 @@ export class WechatLogin extends HTMLElement {
   }
 }
 
-if (!customElements.get('wechat-login')) customElements.define('wechat-login', WechatLogin);
+globalThis.customElements?.get('wechat-login') ?? globalThis.customElements?.define('wechat-login', WechatLogin);

@@ -216,6 +216,33 @@ test('a script that builds the element by hand gets the same', async () => {
   await inState(page, 'waiting');
 });
 
+test('a framework may set the attributes just after it put the element into the page', async () => {
+  site.pages['/'] = `<!doctype html><html lang="en"><title>Late</title>${LISTEN}<script type="module">
+    await import('${saoma.origin}/wechat-login.js');
+    const element = document.body.appendChild(document.createElement('wechat-login'));
+    for (const [name, value] of [['client-id', 'blog'], ['redirect-uri', '${site.origin}/callback'], ['code-challenge', '${CHALLENGE}'], ['state', 'late']]) element.setAttribute(name, value);
+  </script><body></body>`;
+  site.pages['/callback'] = '<!doctype html><html lang="en"><title>Back</title>';
+  await page.goto(site.origin);
+  await inState(page, 'waiting');
+  assert.deepEqual([saoma.opened.client_id, saoma.opened.code_challenge, saoma.opened.state], ['blog', CHALLENGE, 'late']);
+  saoma.last.approve();
+  await page.waitForURL('**/callback?**');
+});
+
+test('put in and taken out at once, it opens nothing', async () => {
+  site.pages['/'] = `<!doctype html><html lang="en"><title>In and out</title>${LISTEN}<script type="module">
+    await import('${saoma.origin}/wechat-login.js');
+    const element = document.createElement('wechat-login');
+    document.body.append(element);
+    element.remove();
+    setTimeout(() => document.body.append('over'));
+  </script><body></body>`;
+  await page.goto(site.origin);
+  await page.getByText('over').waitFor();
+  assert.equal(saoma.count(/./), 1, 'the module itself');
+});
+
 test('on a phone the element hands over to the hosted page with the same request', async () => {
   const phone = await browser.newContext({ ...PHONE, locale: 'en-GB' });
   page = await phone.newPage();

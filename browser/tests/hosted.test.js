@@ -78,7 +78,31 @@ test('the code is there without any script', async () => {
   const { data, width, height } = PNG.sync.read(await page.screenshot());
   assert.match(jsQR(new Uint8ClampedArray(data), width, height).data, /scene=/);
   assert.ok(await page.locator('noscript p').boundingBox(), 'and a sentence says what is missing');
+  assert.equal(await page.locator('.old').isVisible(), false, 'which is not the browser’s age');
 });
+
+for (const lost of ['page.js', 'wechat-login.js']) {
+  test(`a browser that cannot run ${lost} is told after a while, and a slow one is not called old at once`, async () => {
+    await page.route(`**/${lost}`, (route) => route.fulfill({ contentType: 'text/javascript', body: '' }));
+    await page.goto(saoma.authorize());
+    await page.locator('wechat-login img').evaluate((img) => img.decode());
+    const old = page.locator('.old');
+    const { height } = await page.locator('.login').boundingBox();
+    assert.equal(await old.isVisible(), false);
+    const after = () => page.evaluate(() => document.getAnimations().forEach((some) => some.finish()));
+    await after();
+    assert.ok(await old.isVisible());
+    assert.match(await old.textContent(), /network may be slow, or this browser too old/);
+    await old.evaluate((node) => (node.hidden = true));
+    const gone = await page.locator('.login').boundingBox();
+    assert.ok(Math.abs(gone.height - height) < 1, 'before that it takes no place');
+    await page.unroute(`**/${lost}`);
+    await page.reload();
+    await inState(page, 'waiting');
+    await after();
+    assert.equal(await old.isVisible(), false);
+  });
+}
 
 test('in dark the code stays dark on white, with a quiet margin of four modules', async () => {
   await context.close();
@@ -243,6 +267,28 @@ test('a reload keeps the ticket that a phone may be looking at, and lets the new
   assert.deepEqual([...saoma.tickets.values()].filter(({ cookie }) => cookie === first.cookie), [first]);
   first.approve();
   assert.equal((await arrived()).code, first.code);
+});
+
+test('a look at the ticket of before that stalls holds the code on the screen up for four seconds, not for ever', async () => {
+  await page.addInitScript(() => {
+    AbortSignal.timeout = (ms) => {
+      const stop = new AbortController();
+      setTimeout(() => stop.abort(new DOMException('late', 'TimeoutError')), ms);
+      return stop.signal;
+    };
+  });
+  await page.clock.install();
+  await visit();
+  const first = saoma.last;
+  await page.route(`**/api/tickets/${first.id}`, () => {}); // Never answered.
+  const asked = page.waitForRequest(`**/api/tickets/${first.id}`);
+  await page.reload();
+  await asked;
+  await page.clock.runFor(4_000);
+  await inState(page, 'waiting');
+  assert.equal(await element(page).getAttribute('ticket'), saoma.last.id);
+  assert.notEqual(saoma.last.id, first.id);
+  await saoma.last.listening;
 });
 
 test('a picture that was lost before the script ran is asked for again', async () => {

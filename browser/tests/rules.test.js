@@ -18,6 +18,11 @@ test('the element is one module: it loads nothing else', () => {
   assert.doesNotMatch(read('wechat-login.js'), /^\s*import\s|import\(/m);
 });
 
+test('a server that renders pages may import the element', async () => {
+  const { WechatLogin } = await import('../wechat-login.js');
+  assert.equal(typeof WechatLogin, 'function');
+});
+
 test('no page holds a script, a style or a handler of its own, so that the CSP can forbid them', () => {
   for (const name of pages) {
     const html = readFileSync(new URL(name, templates), 'utf8');

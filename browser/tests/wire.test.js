@@ -125,6 +125,24 @@ test('a picture that did not come is asked for again by itself, and at once when
   await loaded();
 });
 
+test('an element that was taken out asks for its picture no more', async () => {
+  await page.clock.install();
+  saoma.fail(/GET .*code$/, 502, 1000);
+  await visit();
+  await called(/GET .*code$/, 1);
+  await saoma.last.listening;
+  await page.evaluate(() => {
+    window.taken = document.querySelector('wechat-login');
+    window.pictures = 0;
+    const picture = taken.shadowRoot.querySelector('[part=code]');
+    new MutationObserver((seen) => (pictures += seen.length)).observe(picture, { attributeFilter: ['src'] });
+    picture.dispatchEvent(new Event('error'));
+    taken.remove();
+  });
+  await page.clock.runFor(60_000);
+  assert.equal(await page.evaluate(() => pictures), 0);
+});
+
 test('offline is shown at once, and all goes on when the net is back', async () => {
   await visit();
   const ticket = saoma.last;
@@ -164,6 +182,27 @@ test('Retry-After is kept to', async () => {
   await page.clock.runFor(2_000);
   await called(/POST \/api\/tickets$/, 2);
   await inState(page, 'waiting');
+});
+
+test('a server that is busy is not called a lost connection, and a tab that is looked at again keeps to Retry-After too', async () => {
+  await page.clock.install();
+  for (const [code, status] of [['too_many_requests', 429], ['no_code_now', 503], ['wechat_unreachable', 502]]) {
+    saoma.calls.length = 0;
+    saoma.fail(/POST \/api\/tickets$/, status, 1, { 'retry-after': '20', 'access-control-expose-headers': 'retry-after' }, { code });
+    await page.goto(site.origin);
+    await inState(page, 'offline');
+    assert.equal(await page.locator('wechat-login [part=status]').textContent(), 'Busy. Trying again…', code);
+    await page.clock.runFor(10_000);
+    await turnAway(page);
+    await lookAgain(page);
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    assert.equal(saoma.count(/POST \/api\/tickets$/), 1);
+    await turnAway(page);
+    await page.clock.runFor(11_000);
+    assert.equal(saoma.count(/POST \/api\/tickets$/), 1, 'nobody looks');
+    await lookAgain(page);
+    await inState(page, 'waiting');
+  }
 });
 
 test('a page that nobody looks at does not knock at a server that is away', async () => {
