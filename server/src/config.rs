@@ -30,7 +30,7 @@ mod given;
 mod in_force;
 
 pub use faults::Faults;
-use given::{defaults, merge, overlay, paths, unknown_keys};
+use given::{defaults, follow, merge, overlay, paths, unknown_keys};
 pub use in_force::{InForce, Line, Source};
 
 /// Every setting with its default and why, as `saoma config` prints it.
@@ -377,6 +377,7 @@ impl Settings {
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
+        follow(&mut table, &sources);
         let in_force = InForce::of(&table, &sources);
         let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
@@ -453,6 +454,21 @@ impl Settings {
             !owned.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
         below(&host) || self.owned_domains.iter().any(|owned| below(owned))
+    }
+
+    /// The pattern of a site's made-up addresses: its own, else one at the public host, which may well be without mail.
+    pub fn email_of(&self, site: &Site) -> String {
+        if site.email.is_empty() {
+            format!("{{username}}@{}", self.mail_domain().as_deref().unwrap_or("saoma.invalid"))
+        } else {
+            site.email.clone()
+        }
+    }
+
+    /// The public host, where it could be a mail domain: an IP address and a name without a dot are none.
+    pub fn mail_domain(&self) -> Option<String> {
+        let url = Url::parse(&self.public_url).ok()?;
+        url.domain().filter(|name| name.contains('.')).map(ToOwned::to_owned)
     }
 
     /// The host that the address bar reads on saoma's own pages.

@@ -155,6 +155,7 @@ pub async fn show(settings: &Settings, store: &SharedStore, id: &str) -> Said {
         shown.remove("rainbow_hashes");
         let logo = site.logo.path(&site.id).map(|path| format!("{}{path}", settings.public_url));
         shown.insert("logo".to_owned(), logo.into());
+        shown.insert("email".to_owned(), settings.email_of(&site).into());
         let rainbow = !site.rainbow_key.is_empty() || !site.rainbow_hashes.is_empty();
         shown.insert("rainbow".to_owned(), rainbow.into());
         shown.insert("secrets".to_owned(), secrets.into());

@@ -22,6 +22,22 @@ pub(super) fn merge(into: &mut Table, from: Table) {
     }
 }
 
+/// Settings that follow from others where nobody gave them: of codes A and C none is fetched ahead, and of another version
+/// than the published one WeChat knows no pages.
+pub(super) fn follow(table: &mut Table, sources: &BTreeMap<String, Source>) {
+    let Some(Value::Table(wechat)) = table.get_mut("wechat") else { return };
+    let is = |key: &str, word: &str| wechat.get(key).and_then(Value::as_str) == Some(word);
+    let follows = [
+        ("pool", is("code", "unlimited"), Value::Integer(0)),
+        ("check_path", is("env_version", "release"), Value::Boolean(false)),
+    ];
+    for (key, as_usual, value) in follows {
+        if !as_usual && !sources.contains_key(&format!("wechat.{key}")) {
+            wechat.insert(key.to_owned(), value);
+        }
+    }
+}
+
 /// Keys in the file that no setting has.
 pub(super) fn unknown_keys(given: &Table) -> Vec<String> {
     let known = known_keys();

@@ -144,6 +144,64 @@ fn code_c_opens_the_published_version_alone() {
 }
 
 #[test]
+fn what_follows_from_another_setting_need_not_be_written() {
+    let in_force = |settings: &Settings, name: &str| {
+        let mut lines = settings.in_force.0.iter();
+        lines.find(|line| line.name == name).map(|line| line.value.clone()).unwrap()
+    };
+    for code in ["a", "c"] {
+        let settings = load(&format!("{ENOUGH}code = \"{code}\"\n"), &[]).unwrap();
+        assert_eq!((settings.wechat.pool, in_force(&settings, "wechat.pool").as_str()), (0, "0"));
+        assert!(settings.wechat.check_path);
+    }
+    for version in ["trial", "develop"] {
+        let settings = load(ENOUGH, &[("SAOMA_WECHAT__ENV_VERSION", version)]).unwrap();
+        assert!(!settings.wechat.check_path);
+        assert_eq!(in_force(&settings, "wechat.check_path"), "false");
+        assert_eq!(settings.wechat.pool, 16);
+    }
+    let said = fault(&format!("{ENOUGH}code = \"a\"\npool = 16\n"), &[]);
+    assert!(said.contains("wechat.pool must be 0"), "{said}");
+    let trial = [("SAOMA_WECHAT__ENV_VERSION", "trial"), ("SAOMA_WECHAT__CHECK_PATH", "true")];
+    assert!(fault(ENOUGH, &trial).contains("wechat.check_path must be false"));
+}
+
+#[test]
+fn made_up_addresses_are_at_the_public_host_where_that_could_be_a_mail_domain() {
+    let (blog, mut wiki) = (Site::new("blog", "My blog"), Site::new("wiki", "Wiki"));
+    wiki.email = "{username}@users.example.com".to_owned();
+    for (url, domain) in [
+        ("https://login.example.com:8443", "login.example.com"),
+        ("https://192.0.2.1", "saoma.invalid"),
+        ("https://[2001:db8::1]", "saoma.invalid"),
+        ("http://localhost:8080", "saoma.invalid"),
+        ("https://intranet", "saoma.invalid"),
+    ] {
+        let settings = load(&ENOUGH.replace("https://login.example.com", url), &[]).unwrap();
+        assert_eq!(settings.email_of(&blog), format!("{{username}}@{domain}"));
+        assert_eq!(settings.email_of(&wiki), wiki.email, "its own rules");
+    }
+}
+
+#[test]
+fn a_code_lives_shorter_than_anybody_can_scan_it_on_this_machine_alone() {
+    let lives = |life, device_life| {
+        format!("[ticket]\nlife = \"{life}\"\ndevice_life = \"{device_life}\"\n")
+    };
+    let here = ENOUGH.replace("https://login.example.com", "http://127.0.0.1:8080");
+    assert!(load(&format!("{here}{}", lives("1s", "1s")), &[]).is_ok());
+    for (life, device_life) in [("500ms", "10m"), ("2m", "0s"), ("11m", "10m"), ("2m", "31m")] {
+        assert!(load(&format!("{here}{}", lives(life, device_life)), &[]).is_err());
+    }
+    let said = fault(&format!("{ENOUGH}{}", lives("19s", "59s")), &[]);
+    assert!(
+        said.contains("ticket.life must lie") && said.contains("ticket.device_life must lie"),
+        "{said}"
+    );
+    assert!(load(&format!("{ENOUGH}{}", lives("20s", "1m")), &[]).is_ok());
+}
+
+#[test]
 fn a_wrong_type_names_its_setting() {
     let said = fault(&format!("{ENOUGH}pool = \"many\"\n"), &[]);
     assert!(said.contains("wechat.pool is wrong"), "{said}");

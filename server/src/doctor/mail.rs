@@ -34,11 +34,14 @@ const CHECK: &str = "email_domain";
 
 /// Looks at the domain of each site's made-up addresses.
 pub(super) async fn look(settings: &Settings, sites: &[Site], dns: Dns) -> Vec<Finding> {
-    let patterns = sites.iter().map(|site| site.email.as_str());
-    let domains: BTreeSet<_> =
-        patterns.filter_map(|pattern| Some(pattern.split_once('@')?.1.to_owned())).collect();
+    let chosen = |site: &Site| Some(site.email.split_once('@')?.1.to_owned());
+    let chosen: BTreeSet<String> = sites.iter().filter_map(chosen).collect();
+    // Sites that have chosen none have theirs at the public host, where it could be a mail domain.
+    let usual = sites.iter().any(|site| site.email.is_empty());
+    let usual = settings.mail_domain().filter(|_| usual);
+    let domains: BTreeSet<String> = chosen.iter().cloned().chain(usual).collect();
     if domains.is_empty() {
-        return vec![Finding::skipped(CHECK, "no site has made-up addresses")];
+        return vec![Finding::skipped(CHECK, "no site has made-up addresses where mail could go")];
     }
     let Ok(resolver) = resolver(dns) else {
         return vec![Finding::skipped(CHECK, "this machine names no name server")];
@@ -50,7 +53,14 @@ pub(super) async fn look(settings: &Settings, sites: &[Site], dns: Dns) -> Vec<F
         if let Reached::Host(host) = &reached {
             names.push(host.clone());
         }
-        found.push(judge(&domain, settings.owns(&domain), reached).naming(names));
+        let finding = match reached {
+            // saoma itself answers there, so there is a machine.
+            Reached::Itself if !chosen.contains(&domain) => {
+                Finding::ok(CHECK, format!("no mail server is named for {domain}"))
+            }
+            reached => judge(&domain, settings.owns(&domain), reached),
+        };
+        found.push(finding.naming(names));
     }
     found
 }

@@ -183,11 +183,12 @@ pub(super) fn of_person(
             claim("groups", json!(person.groups));
         }
     }
-    if scopes.has(Scope::Email)
-        && let Some((_, domain)) = site.email.split_once('@')
-    {
-        claim("email", json!(site.email.replacen("{username}", &person.username, 1)));
-        claim("email_verified", json!(app.settings.owns(domain)));
+    if scopes.has(Scope::Email) {
+        let email = app.settings.email_of(site).replacen("{username}", &person.username, 1);
+        // Only of a domain that somebody wrote down for it is it known that nobody else has an address there.
+        let domain = site.email.split_once('@').map(|(_, domain)| domain);
+        claim("email", json!(email));
+        claim("email_verified", json!(domain.is_some_and(|domain| app.settings.owns(domain))));
     }
     if scopes.has(Scope::Wechat) {
         claim("wechat_openid", json!(login.identity.openid));

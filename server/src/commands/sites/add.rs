@@ -56,7 +56,7 @@ pub struct New {
     /// Sites of one group share `sub` and sign-in.
     #[arg(long, default_value = "")]
     pub group: String,
-    /// A made-up address for scope email, such as {username}@users.example.com.
+    /// The pattern of its made-up addresses, such as {username}@users.example.com; without, they are at public_url's host.
     #[arg(long, value_name = "PATTERN", default_value = "")]
     pub email: String,
     /// No secret: an application in the browser or on a device, which PKCE alone protects.
