@@ -15,6 +15,7 @@ pub enum Code {
     PayloadTooLarge,
     RequestTimeout,
     NotFound,
+    NobodyYet,
     MethodNotAllowed,
     OriginNotAllowed,
     WrongHost,
@@ -93,6 +94,8 @@ table! {
         "请求发送得太慢，请重试。" "The request took too long to arrive. Send it again."
     NotFound 404 "not_found" "Not found"
         "没有这个地址。" "There is nothing at this address."
+    NobodyYet 404 "nobody_yet" "Nobody yet"
+        "这个微信还没有登录过任何网站。请先扫码登录一次。" "Nobody has signed in anywhere with this WeChat yet. Scan and sign in once first."
     MethodNotAllowed 405 "method_not_allowed" "Method not allowed"
         "这个地址不接受该方法。" "This address does not take that method."
     OriginNotAllowed 403 "origin_not_allowed" "Origin not allowed"

@@ -178,11 +178,13 @@ pub async fn find(app: &App, id: Hashed) -> Result<Standing, Error> {
     }
 }
 
-/// Whether a decision can come to nothing any more: its code was redeemed, or nobody may claim or redeem it.
+/// Whether a decision can come to nothing any more: its code was redeemed or has ended, or nobody may claim it.
 fn is_over(decided: &Decided, claimed: Option<Timestamp>, now: Timestamp) -> bool {
-    decided.redeemed.is_some()
-        || now >= decided.decision.claim_until
-        || (decided.decision.is_approved() && claimed.is_some_and(|at| now >= at + CODE_LIFE))
+    let ends = match claimed {
+        Some(at) if decided.decision.is_approved() => at + CODE_LIFE,
+        _ => decided.decision.claim_until,
+    };
+    decided.redeemed.is_some() || now >= ends
 }
 
 /// The same, for who must own it: a stranger gets the answer to an unknown ticket.

@@ -121,13 +121,14 @@ pub fn answer(app: &App, claim: &Claim) -> Answer {
 
 /// The no that came back as this reason.
 pub fn denied(word: &str) -> Option<Denied> {
-    let all = [Denied::ByPerson, Denied::NotAdmitted, Denied::OwnerAsked];
+    let all = [Denied::ByPerson, Denied::WrongMatch, Denied::NotAdmitted, Denied::OwnerAsked];
     all.into_iter().find(|why| reason(*why) == word)
 }
 
 fn reason(why: Denied) -> &'static str {
     match why {
-        Denied::ByPerson | Denied::WrongMatch => "denied",
+        Denied::ByPerson => "denied",
+        Denied::WrongMatch => "wrong_match",
         Denied::NotAdmitted => "not_admitted",
         Denied::OwnerAsked => "owner_asked",
     }
@@ -136,7 +137,8 @@ fn reason(why: Denied) -> &'static str {
 /// What a site is told of a no.
 fn described(why: Denied) -> &'static str {
     match why {
-        Denied::ByPerson | Denied::WrongMatch => "the person said no",
+        Denied::ByPerson => "the person said no",
+        Denied::WrongMatch => "the number typed on the phone was not the one on the page",
         Denied::NotAdmitted => "the owner lets only chosen people in to this site",
         Denied::OwnerAsked => {
             "the owner has been asked to let this person in; sign in again once they have said yes"

@@ -95,7 +95,7 @@ pub struct Site {
     /// Whether what userinfo would say stands in the id_token too, for software that asks nowhere else.
     #[serde(default)]
     pub id_token_claims: bool,
-    /// The made-up address of scope `email`, such as "{username}@users.example.com"; empty: none.
+    /// The pattern of the made-up addresses of scope `email`, such as "{username}@users.example.com"; empty: at the public host.
     #[serde(default)]
     pub email: String,
     /// What `name` says: the nickname that a person may change, or the fixed user name.
@@ -274,12 +274,18 @@ impl Site {
     }
 
     /// Whether an answer may go to `uri`: letter for letter one of those registered (OIDC Core 3.1.2.1), but that a
-    /// loopback address registered for a native application may come with any port (RFC 8252 section 7.3).
+    /// loopback address registered for a native application, which has no secret, may come with any port (RFC 8252 section
+    /// 7.3).
     pub fn allows_redirect(&self, uri: &str) -> bool {
-        self.redirect_uris
-            .iter()
-            .any(|registered| registered == uri || loopback_twin(registered, uri))
+        let is_twin = |registered: &String| loopback_twin(registered, uri);
+        self.has_redirect(uri)
+            || (self.is_public() && self.redirect_uris.iter().any(is_twin))
             || uri.strip_suffix(FORWARD_CALLBACK).is_some_and(|origin| self.protects(origin))
+    }
+
+    /// Whether `uri` is letter for letter one of those registered.
+    pub fn has_redirect(&self, uri: &str) -> bool {
+        self.redirect_uris.iter().any(|registered| registered == uri)
     }
 
     /// Whether the application of `origin` is this site's, behind a proxy that asks saoma.
@@ -386,5 +392,10 @@ mod tests {
         ] {
             assert!(!cli.allows_redirect(near_miss), "{near_miss}");
         }
+        let mut server = cli.clone();
+        server.secret = Secret::from("a secret of its own".to_owned());
+        assert!(server.allows_redirect("http://127.0.0.1/done"));
+        assert!(!server.allows_redirect("http://127.0.0.1:53121/done"), "it has one address");
+        assert!(!cli.has_redirect("http://127.0.0.1:53121/done"));
     }
 }

@@ -134,6 +134,9 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Option<Login>, Error>;
 
+    /// Whether a person's login is over; false: they have none of this name, or it lives, or it is forgotten.
+    async fn has_ended(&self, person: &str, login: &str) -> Result<bool, Error>;
+
     /// The living logins that a browser's session holds: what it may skip the scan for. Empty: not signed in.
     async fn session(&self, session: BrowserSession, now: Timestamp) -> Result<Vec<Login>, Error>;
 
@@ -234,8 +237,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets decisions, tokens and sessions that are over.
     async fn prune(&self, now: Timestamp) -> Result<(), Error>;
 
-    /// Ends a login and every other of the same browser: somebody else sits there. Empty: this person has no such living
-    /// login.
+    /// Ends a login and every other of the same browser: somebody else sits there. Empty: there this person has no living one.
     async fn end_browser(
         &self,
         person: &str,

@@ -285,7 +285,9 @@ impl Ticket {
         now: Timestamp,
     ) -> Result<Decision, Refusal> {
         let scan = self.held_by(token, now)?.clone();
-        let verdict = match (scan.risk.ask, &scan.number, &approval.number) {
+        // Nothing but spaces is no number, and none of what is around one counts.
+        let typed = approval.number.as_deref().map(str::trim).filter(|typed| !typed.is_empty());
+        let verdict = match (scan.risk.ask, &scan.number, typed) {
             (Ask::Refuse, ..) => return Err(Refusal::Refused),
             (Ask::Match, _, None) => return Err(Refusal::MatchRequired),
             (Ask::Match, Some(shown), Some(typed)) if Hashed::of(shown) == Hashed::of(typed) => {

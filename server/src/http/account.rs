@@ -139,8 +139,7 @@ async fn logins_of(app: &App, person: &Person) -> Result<Vec<OneLogin>, Error> {
 #[derive(Deserialize, Default, JsonSchema)]
 pub(super) struct Ending {
     /// Somebody else signed in there: everything of that browser ends.
-    #[serde(default)]
-    not_me: bool,
+    not_me: Option<bool>,
 }
 
 pub(super) async fn end_login(
@@ -151,12 +150,16 @@ pub(super) async fn end_login(
 ) -> Result<StatusCode, Error> {
     let person = person.ok_or(Code::NotFound)?;
     let now = app.world.now();
-    let ended = if ending.not_me {
+    let ended = if ending.not_me.unwrap_or_default() {
         app.store.end_browser(&person.id, &id, now).await?
     } else {
         app.store.end_login(&person.id, &id, now).await?.into_iter().collect()
     };
-    if ended.is_empty() { Err(Code::NotFound.into()) } else { Ok(StatusCode::NO_CONTENT) }
+    // Whose answer was lost asks again.
+    if ended.is_empty() && !app.store.has_ended(&person.id, &id).await? {
+        return Err(Code::NotFound.into());
+    }
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn end_all(
@@ -274,7 +277,7 @@ pub(super) async fn set_profile(
     Measured(Holder { identity, person }): Measured,
     Sent(sent): Sent<NewProfile>,
 ) -> Result<Json<Face>, Error> {
-    let person = person.ok_or(Code::NotFound)?;
+    let person = person.ok_or(Code::NobodyYet)?;
     let avatar = match sent.avatar {
         Some(text) => Some(drawn_anew(text).await?),
         None => None,
@@ -393,6 +396,15 @@ pub(super) async fn me(
         let identities = vec![identity];
         return Ok(Json(Kept { person: None, identities, logins: Vec::new(), more: None }));
     };
+    Ok(Json(all_kept(&app, &person, part.log_before).await?))
+}
+
+/// The same of somebody who has approved something; their log from the newest line on, or from the one before this.
+pub(super) async fn all_kept(
+    app: &App,
+    person: &Person,
+    log_before: Option<i64>,
+) -> Result<Kept, Error> {
     let identities = app.store.identities(&person.id).await?;
     let subs = app.store.subs(&person.id).await?.into_iter();
     let given = app.store.consents(&person.id).await?.into_iter();
@@ -400,7 +412,7 @@ pub(super) async fn me(
     let most = u32::try_from(KEPT_LINES + 1).unwrap_or(u32::MAX);
     let asked = Lines {
         person: Some(person.id.clone()),
-        before: part.log_before,
+        before: log_before,
         most,
         ..Lines::default()
     };
@@ -434,8 +446,8 @@ pub(super) async fn me(
         log_before: lines.last().map(|(id, _)| *id).filter(|_| goes_on),
         log: lines.into_iter().map(line).collect(),
     };
-    let logins = logins_of(&app, &person).await?;
-    Ok(Json(Kept { person: Some(face_of(&person)), identities, logins, more: Some(more) }))
+    let logins = logins_of(app, person).await?;
+    Ok(Kept { person: Some(face_of(person)), identities, logins, more: Some(more) })
 }
 
 pub(super) async fn forget(

@@ -12,7 +12,7 @@ use axum_extra::extract::CookieJar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, Piece, Sent, session_cookie};
+use super::caller::{Caller, Origin, Piece, Sent, session_cookie};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -33,8 +33,7 @@ pub(super) struct Open {
     nonce: Option<String>,
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
-    #[serde(default)]
-    on_phone: bool,
+    on_phone: Option<bool>,
 }
 
 /// What proves a page: nothing for the hosted one, whose cookie does.
@@ -61,11 +60,11 @@ impl FromRequest<SharedApp> for OwnTicket {
         let Ok(caller) = Caller::from_request_parts(&mut parts, app).await;
         let piece = Piece::from_request_parts(&mut parts, app).await;
         let Piece(name) = piece.map_err(IntoResponse::into_response)?;
+        let origin = Origin::from_request_parts(&mut parts, app).await;
+        let Origin(origin) = origin.map_err(IntoResponse::into_response)?;
         let sent = Sent::from_request(HttpRequest::from_parts(parts, body), app).await;
         let Sent(Proof { key }) = sent?;
         let presented = caller.presents(key.as_ref());
-        let origin = caller.origin.ok_or(Error::from(Code::OriginNotAllowed));
-        let origin = origin.map_err(IntoResponse::into_response)?;
         Ok(Self { id: Hashed::of(&name), name, presented, origin })
     }
 }
@@ -102,9 +101,9 @@ impl From<Opening> for Opened {
 pub(super) async fn open(
     State(app): State<SharedApp>,
     caller: Caller,
+    Origin(origin): Origin,
     Sent(open): Sent<Open>,
 ) -> Result<Response, Error> {
-    let origin = caller.origin.clone().ok_or(Code::OriginNotAllowed)?;
     let site = app.sites.get(&open.client_id).ok_or(Code::UnknownSite)?;
     if !site.allows_origin(&origin) {
         return Err(Code::OriginNotAllowed.into());
@@ -132,7 +131,7 @@ pub(super) async fn open(
         expects: None,
         link: None,
     };
-    let kind = if open.on_phone { Kind::OnPhone } else { Kind::Page };
+    let kind = if open.on_phone.unwrap_or_default() { Kind::OnPhone } else { Kind::Page };
     let opening =
         login::open(&app, &site, request, Opener::Page { origin }, kind, caller.browser()).await?;
     Ok(created(opening))

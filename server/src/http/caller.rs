@@ -302,6 +302,17 @@ pub(super) fn no_session_cookie(app: &App) -> Cookie<'static> {
     cookie(app, CookieNames::of(app).session, "", 0)
 }
 
+/// Where a page stands that does what needs one: asked first, whatever it sends. Which is right depends on the site.
+pub(super) struct Origin(pub(super) String);
+
+impl FromRequestParts<SharedApp> for Origin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &SharedApp) -> Result<Self, Error> {
+        text(&parts.headers, header::ORIGIN).map(Self).ok_or_else(|| Code::OriginNotAllowed.into())
+    }
+}
+
 /// A JSON body. Anything else is a clear 4xx that says which field is wrong.
 pub(super) struct Sent<T>(pub(super) T);
 
@@ -334,6 +345,10 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
             _ if is_json => bytes,
             _ => return Err(Error::from(Code::UnsupportedMediaType).into_response()),
         };
+        // An array would pass for an object whose fields come without their names.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::invalid("the body must be a JSON object").into_response());
+        }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let sent = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let (path, why) = (error.path().to_string(), error.inner().to_string());
@@ -392,8 +407,8 @@ impl<T: DeserializeOwned> FromRequestParts<SharedApp> for Asked<T> {
 pub(super) type Pairs = Vec<(String, String)>;
 
 /// A form, or what is wrong with it.
-pub(super) fn posted(form: Result<Form<Pairs>, FormRejection>) -> Result<Pairs, Error> {
-    form.map(|Form(pairs)| pairs).map_err(|refused| {
+pub(super) fn posted<T>(form: Result<Form<T>, FormRejection>) -> Result<T, Error> {
+    form.map(|Form(sent)| sent).map_err(|refused| {
         if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Code::PayloadTooLarge.into()
         } else {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use super::{
-    caller::{AtConsole, Caller},
+    caller::{AtConsole, Caller, Pairs, posted},
     reply::Lang,
 };
 use crate::{
@@ -308,7 +308,7 @@ impl FromRequest<SharedApp> for Act {
         let (mut parts, body) = request.into_parts();
         let desk = Desk::from_request_parts(&mut parts, app).await?;
         let request = Request::from_parts(parts, body);
-        let form = super::caller::posted(Form::from_request(request, app).await);
+        let form = posted::<Pairs>(Form::from_request(request, app).await);
         let form: BTreeMap<_, _> = form.map_err(Error::into_response)?.into_iter().collect();
         let given = form.get("form").map(String::as_str).unwrap_or_default();
         if Hashed::of(given) != Hashed::of(&desk.token) {

@@ -234,7 +234,7 @@ async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
         "/oauth2/jwks" => allow(app, request, next, HeaderValue::from_static("*"), "GET").await,
         // Public sites whose pages redeem the code themselves.
         "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke"
-            if app.sites.any_allows_origin(text) =>
+            if app.sites.any_public_allows_origin(text) =>
         {
             allow(app, request, next, origin, "GET, POST").await
         }

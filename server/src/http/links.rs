@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
-    caller::{Asked, Caller, host_of},
+    caller::{Asked, Caller, host_of, posted},
     guard::page_policy,
     pages,
     reply::{error_page, html},
@@ -68,7 +68,7 @@ pub(super) async fn open(
     let (cookies, cookie) = pages::known_by(&app, &caller, cookies);
     let kept = async {
         pages::check_own(&app, &caller)?;
-        let Form(typed) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
+        let typed = posted(form)?;
         // Whole addresses are pasted too.
         let code = typed.code.trim().rsplit('#').next().unwrap_or_default().to_owned();
         links::begin(&app, &Secret::from(code), &cookie).await

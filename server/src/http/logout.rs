@@ -100,7 +100,7 @@ pub(super) async fn logout_by_post(
 ) -> Response {
     let kept = async {
         app.limits.of_address(What::Keep, caller.address, app.world.now())?;
-        let Form(wish) = form.map_err(|refused| Error::invalid(refused.body_text()))?;
+        let wish = posted(form)?;
         let lang = wish.lang().map(|lang| ("ui_locales", lang.tag()));
         let name = oidc::keep_wish(&app, &wish.leave()).await?;
         let mut query = form_urlencoded::Serializer::new(String::new());

@@ -2,7 +2,8 @@
 
 use axum::{Json, extract::State};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::Value;
 use wechat::JsCode;
 
 use super::{
@@ -32,12 +33,26 @@ pub(super) struct Scan {
     client: Option<Program>,
 }
 
-/// WeChat's scene number, or the word for our own scan button.
-#[derive(Deserialize, JsonSchema)]
-#[serde(untagged)]
+/// WeChat's scene number, or the word for our own scan button. A number that can be none of WeChat's is a word that nobody
+/// knows.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
 enum EntryWord {
     Number(u32),
     Word(String),
+}
+
+impl<'de> Deserialize<'de> for EntryWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Number(number) => {
+                let known = number.as_u64().and_then(|number| u32::try_from(number).ok());
+                Ok(known.map_or_else(|| Self::Word(number.to_string()), Self::Number))
+            }
+            Value::String(word) => Ok(Self::Word(word)),
+            _ => Err(D::Error::custom("expected WeChat's scene number, or a word like \"camera\"")),
+        }
+    }
 }
 
 impl EntryWord {
@@ -227,10 +242,8 @@ pub(super) async fn scan_digits(
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Approve {
     r#match: Option<String>,
-    #[serde(default)]
-    remember: bool,
-    #[serde(default)]
-    scopes: Vec<String>,
+    remember: Option<bool>,
+    scopes: Option<Vec<String>>,
 }
 
 /// What stands now.
@@ -246,7 +259,11 @@ pub(super) async fn approve(
     Piece(scene): Piece,
     Sent(sent): Sent<Approve>,
 ) -> Result<Json<Decided>, Error> {
-    let approval = Approval { number: sent.r#match, remember: sent.remember, scopes: sent.scopes };
+    let approval = Approval {
+        number: sent.r#match,
+        remember: sent.remember.unwrap_or_default(),
+        scopes: sent.scopes.unwrap_or_default(),
+    };
     login::approve(&app, &scene, caller.token()?, approval).await?;
     Ok(Json(Decided { state: "approved" }))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::{
     Json,
-    extract::{RawQuery, State},
+    extract::{RawQuery, State, rejection::BytesRejection},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -29,9 +29,10 @@ pub(super) async fn connect(
     State(app): State<SharedApp>,
     caller: Caller,
     RawQuery(query): RawQuery,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let answered = async {
+        let body = body.map_err(|refused| Refused::Wrong(refused.body_text()))?;
         let mut params = read(query.unwrap_or_default().as_bytes(), &body)?;
         let mut take = |name: &str| params.remove(name).filter(|value| !value.is_empty());
         let act = take("act");

@@ -3,18 +3,18 @@
 
 use axum::{
     Form, Json,
-    extract::{State, rejection::FormRejection},
+    extract::{FromRequest, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::{
-    caller::{Caller, Pairs, posted},
+    caller::{Caller, Pairs},
     reply::Refused,
 };
 use crate::{
@@ -54,19 +54,30 @@ fn none_if_empty<'de, D: Deserializer<'de>, T: From<String>>(
     Ok((!text.is_empty()).then(|| T::from(text)))
 }
 
-type Sent<T> = Result<Form<T>, FormRejection>;
+/// A form; what is wrong with one is said in OAuth's words.
+pub(super) struct Sent<T>(T);
 
-fn form<T>(sent: Sent<T>) -> Result<T, OauthError> {
-    sent.map(|Form(form)| form)
-        .map_err(|refused| OauthError::new("invalid_request", refused.body_text()))
+impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Response> {
+        let form = Form::from_request(request, app).await;
+        form.map(|Form(sent)| Self(sent)).map_err(|wrong| {
+            let mut response = refused(&OauthError::new("invalid_request", wrong.body_text()));
+            if wrong.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                *response.status_mut() = wrong.status();
+            }
+            response
+        })
+    }
 }
 
 pub(super) async fn token(
     State(app): State<SharedApp>,
     headers: HeaderMap,
-    sent: Sent<TokenForm>,
+    Sent(form): Sent<TokenForm>,
 ) -> Response {
-    answer(async { give(&app, &headers, form(sent)?).await }.await)
+    answer(give(&app, &headers, form).await)
 }
 
 async fn give(app: &SharedApp, headers: &HeaderMap, form: TokenForm) -> Result<Tokens, OauthError> {
@@ -111,10 +122,9 @@ pub(super) async fn device(
     State(app): State<SharedApp>,
     caller: Caller,
     headers: HeaderMap,
-    sent: Sent<DeviceForm>,
+    Sent(sent): Sent<DeviceForm>,
 ) -> Response {
     let begun = async {
-        let sent = form(sent)?;
         let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
         let site = oidc::authenticate(&app, &auth)?;
         oidc::device(&app, &site, sent.scope.as_deref(), caller.browser()).await
@@ -135,10 +145,9 @@ pub(super) struct OneToken {
 pub(super) async fn revoke(
     State(app): State<SharedApp>,
     headers: HeaderMap,
-    sent: Sent<OneToken>,
+    Sent(sent): Sent<OneToken>,
 ) -> Response {
     let revoked = async {
-        let sent = form(sent)?;
         let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
         let site = oidc::authenticate(&app, &auth)?;
         let token =
@@ -154,10 +163,9 @@ pub(super) async fn revoke(
 pub(super) async fn introspect(
     State(app): State<SharedApp>,
     headers: HeaderMap,
-    sent: Sent<OneToken>,
+    Sent(sent): Sent<OneToken>,
 ) -> Response {
     let looked = async {
-        let sent = form(sent)?;
         let auth = client_auth(&headers, sent.client_id, sent.client_secret)?;
         // Who has no secret cannot prove that a token is theirs to ask about (RFC 7662 section 2.1).
         if auth.secret.is_none() {
@@ -183,10 +191,9 @@ pub(super) async fn par(
     State(app): State<SharedApp>,
     caller: Caller,
     headers: HeaderMap,
-    sent: Sent<Pairs>,
+    Sent(pairs): Sent<Pairs>,
 ) -> Response {
     let pushed = async {
-        let pairs = posted(sent)?;
         let value = |name: &str| {
             let mut found = pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
             found.next().map(|(_, value)| value.clone())
@@ -237,10 +244,14 @@ pub(super) async fn userinfo(State(app): State<SharedApp>, caller: Caller) -> Re
 pub(super) async fn userinfo_by_post(
     State(app): State<SharedApp>,
     caller: Caller,
-    sent: Sent<BodyToken>,
+    sent: Result<Sent<BodyToken>, Response>,
 ) -> Response {
-    // A body that is no form holds no token.
-    let Form(body) = sent.unwrap_or_default();
+    let body = match sent {
+        Ok(Sent(body)) => body,
+        Err(refused) if refused.status() == StatusCode::PAYLOAD_TOO_LARGE => return refused,
+        // A body that is no form holds no token.
+        Err(_) => BodyToken::default(),
+    };
     if caller.bearer.is_some() && body.access_token.is_some() {
         let why = "the access token stands in the header and in the body; send one";
         return refused(&OauthError::new("invalid_request", why));

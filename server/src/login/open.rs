@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Standing, TRIES, find, find_own};
+use bytes::Bytes;
+
+use super::{Standing, TRIES, check_origin, find, find_own};
 use crate::{
     app::App,
     error::{Code, Error},
@@ -229,13 +231,38 @@ pub async fn cancel(
     presented: Presented,
     origin: Option<&str>,
 ) -> Result<(), Error> {
-    match find_own(app, id, presented, origin).await? {
+    let found = match find_own(app, id, presented, origin).await {
+        // Whose answer was lost asks again, with the same right to it.
+        Err(Error { code: Code::NoSuchTicket, .. }) => {
+            let owner = cancelled_by(app, id).await?.filter(|owner| owner.is(presented));
+            return check_origin(app, &owner.ok_or(Code::NoSuchTicket)?, origin);
+        }
+        found => found?,
+    };
+    match found {
         Standing::Decided(_) => Err(Refusal::AlreadyDecided.into()),
         Standing::Living(seen) => {
+            let owner = serde_json::to_vec(&seen.ticket.owner).map_err(|error| Error {
+                cause: Some(error.to_string()),
+                ..Code::Internal.into()
+            })?;
+            let until = app.world.now() + app.settings.ticket.life;
+            app.tickets.keep(given_up(id), Bytes::from(owner), until).await?;
             app.tickets.remove(&seen.ticket).await?;
             app.metrics.sign_ins.cancelled(&seen.ticket.request.site, seen.ticket.opened);
             app.tickets.nudge(id).await;
             Ok(())
         }
     }
+}
+
+/// Under what is kept for a while whose a ticket was that its page gave up.
+fn given_up(id: Hashed) -> Hashed {
+    Hashed::of([b"given up:".as_slice(), id.as_bytes()].concat())
+}
+
+/// Whose a ticket was that its page gave up a moment ago.
+async fn cancelled_by(app: &App, id: Hashed) -> Result<Option<Owner>, Error> {
+    let kept = app.tickets.kept(given_up(id), app.world.now()).await?;
+    Ok(kept.and_then(|owner| serde_json::from_slice(&owner).ok()))
 }

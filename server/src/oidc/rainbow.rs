@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{
-    authorize::{Authorize, PUSHED_LIFE, Prompt, check_lengths},
+    authorize::{Authorize, PUSHED_LIFE, Prompt, check_lengths, keep},
     token::Family,
 };
 use crate::{
@@ -53,6 +52,9 @@ pub enum Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
+        if error.code == Code::InvalidRequest {
+            return Self::Wrong(error.hint.unwrap_or_default());
+        }
         tracing::error!(name: "rainbow.failed", cause = ?error, "a site could not be answered");
         Self::Wrong("try again shortly".to_owned())
     }
@@ -84,7 +86,7 @@ fn authenticate(app: &App, sent: &Sent) -> Result<Arc<Site>, Refused> {
 /// Why not.
 pub async fn login(app: &App, sent: Sent) -> Result<String, Refused> {
     let site = authenticate(app, &sent)?;
-    if !site.allows_redirect(&sent.redirect_uri) {
+    if !site.has_redirect(&sent.redirect_uri) {
         let row = Code::RedirectUriNotRegistered.row();
         return Err(Refused::Wrong(row.en.to_owned()));
     }
@@ -95,11 +97,7 @@ pub async fn login(app: &App, sent: Sent) -> Result<String, Refused> {
         response_mode: ResponseMode::Rainbow,
         ..Request::bare(&site.id, sent.redirect_uri)
     };
-    let json = serde_json::to_vec(&request).map_err(|error| Refused::Wrong(error.to_string()))?;
-    let name = Secret::new(&app.world);
-    let until = app.world.now() + PUSHED_LIFE;
-    let kept = app.tickets.keep(name.hashed(), Bytes::from(json), until).await;
-    kept.map_err(Error::from)?;
+    let name = keep(app, &request, PUSHED_LIFE).await?;
     Ok(format!("{}/connect/{}", app.settings.public_url, name.reveal()))
 }
 

@@ -82,6 +82,11 @@ impl Sites {
         self.all().iter().any(|site| site.allows_origin(origin))
     }
 
+    /// Whether any public site registered this origin: its pages redeem their codes themselves.
+    pub fn any_public_allows_origin(&self, origin: &str) -> bool {
+        self.all().iter().any(|site| site.is_public() && site.allows_origin(origin))
+    }
+
     /// All of them, by id.
     pub fn all(&self) -> Vec<Arc<Site>> {
         let (settled, kept) =

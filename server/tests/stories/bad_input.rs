@@ -103,6 +103,8 @@ async fn a_body_that_is_no_json_object_is_a_bad_request() {
             ("a text", b"\"hello\"".to_vec()),
             ("a number", b"42".to_vec()),
             ("null", b"null".to_vec()),
+            ("an array", b"[]".to_vec()),
+            ("the fields without their names", b"[null,false,[]]".to_vec()),
             ("two bodies", b"{}{}".to_vec()),
             ("no UTF-8", b"{\"key\":\"\xff\xfe\",\"js_code\":\"\xff\",\"client_id\":\"\xff\",\"match\":\"\xff\",\"nickname\":\"\xff\"} \xff".to_vec()),
             ("a lone surrogate", b"{\"key\":\"\\ud800\",\"js_code\":\"\\ud800\",\"client_id\":\"\\ud800\",\"match\":\"\\ud800\",\"nickname\":\"\\ud800\"} x".to_vec()),
@@ -125,6 +127,8 @@ async fn a_wrong_type_or_a_missing_field_is_named() {
             let wrongs = [json!({}), json!([[]]), json!(4.5), json!(true), json!(-1)];
             let right_anyway = |wrong: &Value| match field.as_str() {
                 "remember" | "on_phone" => wrong.is_boolean(),
+                // One that is none of WeChat's is nobody's.
+                "entry" => wrong.is_number(),
                 _ => false,
             };
             for wrong in wrongs.into_iter().filter(|wrong| !right_anyway(wrong)) {
@@ -153,6 +157,46 @@ async fn a_wrong_type_or_a_missing_field_is_named() {
         }
     }
     victim.is_unharmed().await;
+}
+
+#[tokio::test]
+async fn null_counts_as_left_out() {
+    let victim = Victim::new().await;
+    let mut opening = victim.saoma.site("blog").opening();
+    for name in ["on_phone", "scope", "state", "nonce"] {
+        opening[name] = Value::Null;
+    }
+    let opened = victim.says(&Method::POST, "/api/tickets", opening.to_string()).await;
+    assert_eq!(opened.status, 201, "{}", opened.text());
+    let nothing = json!({ "match": null, "remember": null, "scopes": null }).to_string();
+    let path = format!("/api/phone/tickets/{}/approve", victim.asked.scene);
+    let approved = victim.says(&Method::POST, &path, nothing).await;
+    assert_eq!(approved.status, 200, "{}", approved.text());
+}
+
+#[tokio::test]
+async fn a_form_for_sites_and_people_may_be_so_large_and_no_larger() {
+    let saoma = Saoma::starts().await;
+    let large = "x".repeat(64 * 1024);
+    for path in [
+        "/oauth2/token",
+        "/oauth2/revoke",
+        "/oauth2/introspect",
+        "/oauth2/par",
+        "/oauth2/device_authorization",
+        "/oauth2/userinfo",
+        "/oauth2/authorize",
+        "/oauth2/logout",
+        "/oauth2/logout/confirm",
+        "/link",
+    ] {
+        let request = saoma.http.post(format!("{}{path}", saoma.url)).header("origin", &saoma.url);
+        let reply = Reply::of(request.form(&[("x", &large)])).await.unwrap();
+        assert_eq!(reply.status, 413, "{path}: {}", reply.text());
+        if !reply.header("content-type").starts_with("text/html") {
+            assert_eq!(reply.problem(), "413 invalid_request", "{path}");
+        }
+    }
 }
 
 #[tokio::test]

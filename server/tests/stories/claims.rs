@@ -41,6 +41,62 @@ async fn a_lost_claim_is_answered_again_until_the_code_is_redeemed() {
 }
 
 #[tokio::test]
+async fn a_late_claim_is_answered_again_for_as_long_as_its_code_is_good() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    for redeems in [true, false] {
+        let (page, asked) = saoma.scans(&browser, &blog, &phone).await;
+        phone.approves(&asked).await.unwrap();
+        saoma.passes(119);
+        let next = goes_next(&browser, &page).await;
+        saoma.passes(59);
+        assert_eq!(goes_next(&browser, &page).await, next, "a lost reply is given again");
+        if redeems {
+            assert!(blog.redeems(&crate::support::param(&next, "code")).await.good().is_ok());
+        } else {
+            saoma.passes(1);
+        }
+        let over = browser.calls(&page, "claim").await.unwrap();
+        assert_eq!(over.problem(), "404 no_such_ticket");
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_twice_is_answered_the_same() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    let (element, page) = (blog.embeds().await, browser.opens(&blog.asks()).await.unwrap());
+    for time in ["first", "second"] {
+        assert_eq!(element.calls("cancel").await.status, 204, "{time}");
+        assert_eq!(browser.calls(&page, "cancel").await.unwrap().status, 204, "{time}");
+    }
+    let foreign = element.calls_as("cancel", "made up", &blog.origin).await;
+    assert_eq!(foreign.problem(), "404 no_such_ticket");
+    let elsewhere = element.calls_as("cancel", &element.key, "https://shop.example.com").await;
+    assert_eq!(elsewhere.problem(), "403 origin_not_allowed");
+    let stranger = saoma.browser().calls(&page, "cancel").await.unwrap();
+    assert_eq!(stranger.problem(), "404 no_such_ticket");
+    assert_eq!(element.calls("renew").await.problem(), "404 no_such_ticket");
+    saoma.passes(120);
+    assert_eq!(element.calls("cancel").await.problem(), "404 no_such_ticket");
+}
+
+#[tokio::test]
+async fn an_address_is_made_up_at_every_site_for_who_ticks_it() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    let page = browser.opens(&blog.asks_with(&[("scope", "openid profile email")])).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    assert_eq!(asked.shown["scopes"], json!(["profile", "email"]));
+    let ticked = json!({ "scopes": ["profile", "email"] });
+    phone.approves_with(&asked, &ticked).await.unwrap();
+    let tokens = blog.redeems(&claims(&browser, &page).await).await.good().unwrap();
+    let who = blog.asks_who(tokens["access_token"].as_str().unwrap()).await.good().unwrap();
+    let address = format!("{}@saoma.invalid", who["preferred_username"].as_str().unwrap());
+    assert_eq!((&who["email"], &who["email_verified"]), (&json!(address), &json!(false)));
+}
+
+#[tokio::test]
 async fn an_embedded_ticket_is_claimed_with_its_key_and_no_other() {
     let saoma = Saoma::starts().await;
     let (blog, phone) = (saoma.site("blog"), saoma.phone("ann"));

@@ -112,6 +112,9 @@ async fn an_origin_that_nobody_registered_is_refused_before_the_ticket_is_looked
             let request = saoma.http.post(url).json(&json!({ "key": element.key }));
             let refused = Reply::of(request).await.unwrap();
             assert_eq!(refused.problem(), "403 origin_not_allowed", "{verb} from nowhere");
+            let url = format!("{}/api/tickets/{ticket}/{verb}", saoma.url);
+            let refused = Reply::of(saoma.http.post(url).json(&json!([]))).await.unwrap();
+            assert_eq!(refused.problem(), "403 origin_not_allowed", "{verb}, whatever is sent");
         }
     }
 }
@@ -154,6 +157,9 @@ async fn only_a_page_of_the_site_itself_opens_a_ticket_for_it() {
     }
     let nowhere = saoma.http.post(format!("{}/api/tickets", saoma.url)).json(&blog.opening());
     assert_eq!(Reply::of(nowhere).await.unwrap().problem(), "403 origin_not_allowed");
+    let nothing = saoma.http.post(format!("{}/api/tickets", saoma.url)).json(&json!({}));
+    let refused = Reply::of(nothing).await.unwrap().problem();
+    assert_eq!(refused, "403 origin_not_allowed", "before a look at what is sent");
 }
 
 #[tokio::test]
@@ -175,6 +181,17 @@ async fn browsers_are_told_which_page_may_read_an_answer() {
         let foreign = preflight(path, "https://evil.example").await;
         assert_eq!(foreign.header("access-control-allow-origin"), "", "{path}");
     }
+    let shop = saoma.site("shop");
+    for path in ["/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"] {
+        let none = preflight(path, &shop.origin).await;
+        assert_eq!(none.header("access-control-allow-origin"), "", "{path}: it has a server");
+        let request =
+            saoma.http.post(format!("{}{path}", saoma.url)).header("origin", &shop.origin);
+        let none = Reply::of(request.form(&[("token", "x")])).await.unwrap();
+        assert_eq!(none.header("access-control-allow-origin"), "", "{path}");
+    }
+    let opens = preflight("/api/tickets", &shop.origin).await;
+    assert_eq!(opens.header("access-control-allow-origin"), shop.origin, "its pages open tickets");
     for path in ["/oauth2/authorize", "/api/phone/session", "/"] {
         let none = preflight(path, &blog.origin).await;
         assert_eq!(none.header("access-control-allow-origin"), "", "{path}");

@@ -8,7 +8,7 @@ use saoma::{
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::support::{Saoma, claims, sees_to_the_end};
+use crate::support::{Saoma, claims, goes_next, param, sees_to_the_end};
 
 #[tokio::test]
 async fn the_first_phone_keeps_the_ticket() {
@@ -160,7 +160,12 @@ async fn a_code_out_of_the_chat_asks_for_the_number_on_the_page() {
     let number = watch.sees().await.unwrap()["match"].as_str().unwrap().to_owned();
     assert!(number.len() == 2 && number.chars().all(|c| c.is_ascii_digit()), "{number}");
 
-    assert_eq!(phone.approves(&asked).await.unwrap_err(), "400 match_required");
+    for none in
+        [json!({}), json!({ "match": null }), json!({ "match": "" }), json!({ "match": "  " })]
+    {
+        let refused = phone.approves_with(&asked, &none).await;
+        assert_eq!(refused.unwrap_err(), "400 match_required", "{none}");
+    }
     let state = browser.get(&format!("/api/tickets/{}", page.ticket)).await.unwrap().json();
     assert_eq!(
         (&state["state"], &state["match"]),
@@ -168,7 +173,8 @@ async fn a_code_out_of_the_chat_asks_for_the_number_on_the_page() {
         "nothing changes"
     );
 
-    phone.approves_with(&asked, &json!({ "match": number })).await.unwrap();
+    let spaced = json!({ "match": format!(" {number}\n") });
+    phone.approves_with(&asked, &spaced).await.expect("what is around a number does not count");
     assert_eq!(watch.sees_state().await.unwrap(), "approved");
     assert!(blog.redeems(&claims(&browser, &page).await).await.good().is_ok());
 }
@@ -187,6 +193,8 @@ async fn a_wrong_number_denies_at_once() {
     assert_eq!(sees_to_the_end(&mut watch).await, ["denied", "closed 1000"]);
     let second = phone.approves_with(&asked, &json!({ "match": shown })).await;
     assert_eq!(second.unwrap_err(), "403 wrong_match", "there is no second try");
+    let why = param(&goes_next(&browser, &page).await, "error_description");
+    assert_eq!(why, "the number typed on the phone was not the one on the page");
     assert_eq!(phone.denies(&asked).await.unwrap_err(), "409 already_decided");
 }
 
@@ -215,6 +223,9 @@ async fn how_the_code_was_opened_decides_what_is_asked() {
         (json!(1001), "match", "match", "refuse"),
         (json!("anything else"), "match", "match", "refuse"),
         (Value::Null, "match", "match", "refuse"),
+        (json!(-1), "match", "match", "refuse"),
+        (json!(99_999_999_999_u64), "match", "match", "refuse"),
+        (json!(1047.5), "match", "match", "refuse"),
         (json!(1007), "match", "refuse", "refuse"),
         (json!(1096), "match", "refuse", "refuse"),
     ] {
@@ -304,9 +315,10 @@ async fn digits_are_typed_where_nothing_can_be_scanned() {
     assert!(digits.len() == 8 && digits.chars().all(|c| c.is_ascii_digit()), "{digits}");
     assert_eq!(element.calls("digits").await.json(), made, "the same ones when asked again");
 
-    let asked = phone.types(digits).await.unwrap();
+    let (first, last) = digits.split_at(4);
+    let asked = phone.types(&format!("{first}-{last}")).await.unwrap();
     assert_eq!(asked.shown["ask"], "tap");
-    let late = saoma.phone("bob").types(digits).await;
+    let late = saoma.phone("bob").types(&format!("{first} {last}")).await;
     assert_eq!(late.unwrap_err(), "409 taken_by_another_phone");
     phone.approves(&asked).await.unwrap();
     let claimed = element.calls("claim").await.good().unwrap();

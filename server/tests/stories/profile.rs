@@ -50,10 +50,23 @@ async fn a_person_sees_where_they_are_signed_in_and_ends_one() {
         calls(&ann, Method::GET, "logins", &token, json!({})).await.json(),
         json!({ "logins": [] })
     );
+    // A lost answer is given again, to her alone.
+    for body in [json!({}), json!({ "not_me": true }), json!({ "not_me": null })] {
+        assert_eq!(calls(&ann, Method::DELETE, &path, &token, body).await.status, 204);
+    }
     assert_eq!(
-        calls(&ann, Method::DELETE, &path, &token, json!({})).await.problem(),
+        calls(&bob, Method::DELETE, &path, &bobs, json!({})).await.problem(),
         "404 not_found"
     );
+}
+
+#[tokio::test]
+async fn who_has_signed_in_nowhere_yet_is_told_so_when_they_choose_a_name() {
+    let saoma = Saoma::starts().await;
+    let ann = saoma.phone("ann");
+    let token = opens(&ann).await;
+    let told = calls(&ann, Method::PUT, "profile", &token, json!({ "nickname": "Ann" })).await;
+    assert_eq!(told.problem(), "404 nobody_yet");
 }
 
 #[tokio::test]

@@ -154,6 +154,7 @@ async fn an_address_is_taken_to_the_letter_and_a_parameter_once() {
         "https://plugin.example.com/oauth",
         "https://plugin.example.com/",
         "https://evil.example/",
+        "http://127.0.0.1:53121/done",
         "",
         "javascript:alert(1)",
     ] {
@@ -168,6 +169,16 @@ async fn an_address_is_taken_to_the_letter_and_a_parameter_once() {
     twice.push(("redirect_uri", "https://evil.example/"));
     assert_eq!(calls(&saoma, &twice).await["msg"], "redirect_uri came twice");
     assert_eq!(saoma.browser().get("/connect/made-up").await.unwrap().status, 400);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_told_as_everything_else_is() {
+    let saoma = Saoma::starts().await;
+    let large = "x".repeat(64 * 1024);
+    let request = saoma.http.post(format!("{}/connect.php", saoma.url));
+    let reply = Reply::of(request.form(&[("act", "login"), ("state", &large)])).await.unwrap();
+    assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (200, &json!(-1)));
+    assert_eq!(reply.header("content-type"), "application/json");
 }
 
 #[tokio::test]

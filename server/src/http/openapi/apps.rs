@@ -82,6 +82,7 @@ pub(super) fn oidc(book: &mut Book) {
         .answers::<Userinfo>(200, &[])
         .oauth_errors(400, &["invalid_request"])
         .oauth_errors(401, &["invalid_token"])
+        .too_large()
         .of_tokens();
     book.get("/oauth2/jwks", "The public keys that tokens are signed with")
         .answers::<Jwks>(200, &[]);
@@ -99,7 +100,7 @@ pub(super) fn oidc(book: &mut Book) {
     book.post("/oauth2/logout", "The same; kept, and answered with a GET that names it")
         .form::<logout::Wish>()
         .leads("To the GET")
-        .shows_errors(&[InvalidRequest]);
+        .shows_errors(&[InvalidRequest, PayloadTooLarge]);
     book.post("/oauth2/logout/confirm", "The person has pressed the button")
         .origin()
         .form_of(&["client_id", "post_logout_redirect_uri", "state", "ui_locales"])
@@ -121,7 +122,11 @@ pub(super) fn oidc(book: &mut Book) {
 impl super::Call<'_> {
     /// What any call of a site's own server may be answered.
     fn of_sites(self) -> Self {
-        self.oauth_errors(401, &["invalid_client"]).of_tokens()
+        self.oauth_errors(401, &["invalid_client"]).too_large().of_tokens()
+    }
+
+    fn too_large(self) -> Self {
+        self.oauth_errors(413, &["invalid_request"])
     }
 
     fn of_tokens(self) -> Self {

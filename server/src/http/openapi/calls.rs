@@ -4,7 +4,7 @@ use super::Book;
 use crate::{
     error::Code::{
         AlreadyDecided, AlreadyScanned, BlockedByWechat, InvalidRequest, JsCodeRefused, LinkOver,
-        MatchRequired, NoCodeNow, NoSuchTicket, NotAdmitted, NotDecided, NotFound,
+        MatchRequired, NoCodeNow, NoSuchTicket, NobodyYet, NotAdmitted, NotDecided, NotFound,
         OriginNotAllowed, OwnerAsked, PersonBlocked, RedirectUriNotRegistered, Refused,
         TakenByAnotherPhone, TicketExpired, TooManyRenewals, Unauthorized, UnknownSite,
         UpdateRequired, WechatUnreachable, WrongMatch,
@@ -196,7 +196,7 @@ pub(super) fn account(book: &mut Book) {
         .body::<account::NewProfile>()
         .answers::<ticket::Face>(200, &[])
         .refuses(&holds)
-        .refuses(&[NotFound]);
+        .refuses(&[NobodyYet]);
     book.get("/api/phone/me", "All that is kept of the person")
         .says("The log comes a thousand lines at a time, the latest first.")
         .needs(&["phone"])

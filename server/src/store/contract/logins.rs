@@ -107,6 +107,9 @@ async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl S
     assert_eq!(held(&store, "session", NOW).await, ["login of 2"]);
     assert_eq!(store.logins(&one.person).await.unwrap(), [two]);
     assert_eq!(store.end_login(&one.person, &one.id, NOW).await.unwrap(), None, "it ends once");
+    let ended = async |person: &str, login: &str| store.has_ended(person, login).await.unwrap();
+    assert!(ended(&one.person, &one.id).await && !ended(&bobs.person, &one.id).await);
+    assert!(!ended(&one.person, &bobs.id).await && !ended(&bobs.person, &bobs.id).await);
     let decided = store.decision_by_code(code("1")).await.unwrap().unwrap();
     assert_eq!(decided.login.unwrap().ended, Some(NOW + MINUTE));
 }
@@ -166,6 +169,13 @@ async fn a_browser_that_was_not_the_persons_is_known_no_more(store: impl Store) 
     store.end_browser(&strange.person, &strange.id, NOW).await.unwrap();
     assert!(!known(&ann, "strange").await, "nor by the login that had ended before");
     assert!(known(&ann, "own").await && known(&bob, "strange").await);
+    let over = in_browser("5", &ann, "third").await;
+    let living = in_browser("6", &ann, "third").await;
+    store.end_login(&over.person, &over.id, NOW).await.unwrap();
+    let ended = store.end_browser(&over.person, &over.id, NOW).await.unwrap();
+    assert_eq!(ended.iter().map(|login| &login.id).collect::<Vec<_>>(), [&living.id]);
+    assert!(!known(&ann, "third").await, "a browser is named by a login that has ended, too");
+    assert_eq!(store.end_browser(&over.person, &over.id, NOW).await.unwrap(), []);
     store.end_all(&strange.person, Hashed::of("phone"), NOW).await.unwrap();
     assert!(!known(&ann, "own").await && known(&bob, "strange").await);
 }

@@ -74,15 +74,16 @@ pub(super) async fn end_browser(
     login: &str,
     now: Timestamp,
 ) -> Result<Vec<Login>, Error> {
-    let same = "l.person = ?1 AND EXISTS (SELECT 1 FROM logins o WHERE o.id = ?2 AND o.person = ?1 AND o.ended IS NULL
+    let same = "l.person = ?1 AND EXISTS (SELECT 1 FROM logins o WHERE o.id = ?2 AND o.person = ?1
                 AND (o.id = l.id OR o.cookie = l.cookie OR o.session = l.session))";
     let ended = logins::end(db, same, values![person, login], now).await?;
-    for login in &ended {
+    // The one that is named may have ended before.
+    for id in ended.iter().map(|login| login.id.as_str()).chain([login]) {
         // Logins that ended before would vouch for this browser as well.
         db.send(
             "UPDATE logins SET cookie = NULL
-             WHERE person = ?1 AND cookie = (SELECT cookie FROM logins WHERE id = ?2)",
-            values![person, &login.id],
+             WHERE person = ?1 AND cookie = (SELECT cookie FROM logins WHERE id = ?2 AND person = ?1)",
+            values![person, id],
         )
         .await?;
     }

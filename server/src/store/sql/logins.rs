@@ -224,6 +224,11 @@ pub(super) async fn living(db: &dyn Db, id: &str) -> Result<Option<Login>, Error
     one(db, &sql, values![id], login).await
 }
 
+pub(super) async fn has_ended(db: &dyn Db, person: &str, id: &str) -> Result<bool, Error> {
+    let sql = "SELECT 1 AS ended FROM logins WHERE id = ?1 AND person = ?2 AND ended IS NOT NULL";
+    Ok(one(db, sql, values![id, person], |_| Ok(())).await?.is_some())
+}
+
 pub(super) async fn live_token(
     db: &dyn Db,
     hash: Hashed,

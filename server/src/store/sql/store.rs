@@ -130,6 +130,11 @@ impl<D: Database> Store for D {
         Ok(ended.into_iter().next())
     }
 
+    async fn has_ended(&self, person: &str, login: &str) -> Result<bool, Error> {
+        let (person, login) = (person.to_owned(), login.to_owned());
+        self.look(with!(db => logins::has_ended(db, &person, &login))).await
+    }
+
     async fn session(&self, session: BrowserSession, now: Timestamp) -> Result<Vec<Login>, Error> {
         self.look(with!(db => logins::of_session(db, session, now))).await
     }
