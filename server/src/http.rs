@@ -23,6 +23,7 @@ mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzed;
 mod guard;
+mod home;
 mod links;
 mod logout;
 mod neighbours;
@@ -116,8 +117,8 @@ pub fn public(app: SharedApp) -> Router {
 
     Router::new()
         .merge(assets)
-        .route("/", get(pages::home))
-        .route("/login", get(pages::login))
+        .route("/", get(home::home))
+        .route("/login", get(home::login))
         .route(
             "/connect.php",
             get(rainbow::connect)
@@ -133,8 +134,11 @@ pub fn public(app: SharedApp) -> Router {
         .route("/forward-auth", get(forward::check))
         .route("/forward-auth/nginx", get(forward::check_for_nginx))
         .merge(applications)
-        .route("/sign-out", post(pages::sign_out))
-        .route("/logins/{id}/end", post(pages::end_login))
+        .route("/sign-out", post(home::sign_out))
+        .route("/logins/{id}/end", post(home::end_login))
+        .route("/me.json", get(home::kept))
+        .route("/forget", get(home::ask_to_forget).post(home::forget))
+        .route("/forget/scan", get(home::scan_to_forget))
         .route("/tickets/{ticket}/answer", get(pages::answer))
         .route("/avatars/{name}/{version}", get(pages::avatar))
         .route("/logos/{site}/{version}", get(pages::logo))

@@ -28,7 +28,7 @@ mod scan;
 pub use claim::{Claim, Outcome, claim, redeemable_until};
 pub use decide::{approve, deny, skip};
 pub(crate) use holder::holder_again;
-pub use holder::{end_all, forget, open_phone, set_profile};
+pub use holder::{end_all, forget, forget_at_home, is_fresh, open_phone, set_profile};
 pub use open::{Opener, Opening, cancel, digits, digits_of_device, open, renew};
 pub use scan::{
     Phone, Program, Scanned, System, door_of, face_of, is_same_network, scan, scan_digits,

@@ -383,7 +383,7 @@ const KEPT_LINES: usize = 1000;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Part {
     /// What an answer before gave: its log goes on from there.
-    log_before: Option<i64>,
+    pub(super) log_before: Option<i64>,
 }
 
 /// All that is kept of a person, in an answer they can take along (GDPR 15 and 20, PIPL 45).

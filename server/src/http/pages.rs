@@ -1,4 +1,4 @@
-//! Pages for people: the one with the code, their own at `/`, and the answer that takes the browser back to its site.
+//! Pages for people: the one with the code, and the answer that takes the browser back to its site. `home.rs` has their own.
 
 use std::sync::Arc;
 
@@ -12,22 +12,20 @@ use axum_extra::extract::CookieJar;
 use url::Url;
 
 use super::{
-    caller::{Caller, Piece, browser_cookie, no_session_cookie},
+    caller::{Caller, Piece, browser_cookie},
     guard::page_policy,
-    reply::{Lang, error_page, html, not_signed_out},
+    reply::{Lang, error_page, html},
 };
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
-    grant::{Request, ResponseMode},
+    grant::ResponseMode,
     links::{self, Gives},
-    login::{self, Opener, face_of},
-    oidc::{self, Answer, Authorize, Prompt},
+    login::{self, Opener},
+    oidc::{self, Answer, Authorize},
     secret::{Hashed, Secret},
     site::{self, Site},
-    store::Login,
     ticket::Kind,
-    world::Timestamp,
 };
 
 #[derive(Template)]
@@ -129,7 +127,8 @@ async fn open_hosted(
     Ok((cookies, opening))
 }
 
-fn shown(app: &SharedApp, mut response: Response) -> Response {
+/// A page of saoma's own, with its policy.
+pub(super) fn shown(app: &SharedApp, mut response: Response) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
     response
 }
@@ -203,136 +202,10 @@ pub(super) async fn device(State(app): State<SharedApp>, caller: Caller) -> Resp
     shown(&app, html(&DevicePage { lang: caller.lang.tag(), server_name: app.settings.host() }))
 }
 
-#[derive(Template)]
-#[template(path = "home.html")]
-struct HomePage {
-    lang: &'static str,
-    server_name: String,
-    person: Option<HomePerson>,
-    logins: Vec<HomeLogin>,
-}
-
-struct HomePerson {
-    nickname: String,
-    avatar: Option<String>,
-}
-
-struct HomeLogin {
-    id: String,
-    site_name: String,
-    site_host: String,
-    browser: String,
-    since: String,
-    last_seen: String,
-    this: bool,
-}
-
-/// The person who is signed in to saoma itself in this browser.
-async fn signed_in(app: &SharedApp, caller: &Caller) -> Result<Option<Login>, Error> {
-    Ok(caller.logins(app).await?.into_iter().find(|login| login.site == site::SELF))
-}
-
-pub(super) async fn home(State(app): State<SharedApp>, caller: Caller) -> Response {
-    match home_page(&app, &caller).await {
-        Ok(page) => shown(&app, html(&page)),
-        Err(error) => error_page(caller.lang, &error),
-    }
-}
-
-async fn home_page(app: &SharedApp, caller: &Caller) -> Result<HomePage, Error> {
-    let (lang, server_name) = (caller.lang.tag(), app.settings.host());
-    let nobody =
-        HomePage { lang, server_name: server_name.clone(), person: None, logins: Vec::new() };
-    let Some(own) = signed_in(app, caller).await? else { return Ok(nobody) };
-    let Some(person) = app.store.person(&own.person).await? else { return Ok(nobody) };
-    let logins = app.store.logins(&person.id).await?;
-    let shown = |login: Login| {
-        let site = app.sites.get(&login.site);
-        let uri =
-            site.as_ref().and_then(|site| site.address()).and_then(|uri| Url::parse(uri).ok());
-        HomeLogin {
-            this: login.id == own.id,
-            site_name: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
-            site_host: uri
-                .and_then(|url| url.host_str().map(ToOwned::to_owned))
-                .unwrap_or_default(),
-            browser: format!("{} · {}", login.browser.name, login.browser.os),
-            since: date(login.since),
-            last_seen: date(login.last_seen),
-            id: login.id,
-        }
-    };
-    let face = face_of(&person);
-    let person = HomePerson { nickname: person.name(), avatar: face.avatar };
-    Ok(HomePage {
-        lang,
-        server_name,
-        person: Some(person),
-        logins: logins.into_iter().map(shown).collect(),
-    })
-}
-
-fn date(at: Timestamp) -> String {
-    let stamp = jiff::Timestamp::from_second(at.seconds()).unwrap_or_default();
-    stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-/// Signs in to saoma itself.
-pub(super) async fn login(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    cookies: CookieJar,
-) -> Response {
-    let request = Request::bare(site::SELF, format!("{}/", app.settings.public_url));
-    let Some(site) = app.sites.get(site::SELF) else {
-        return error_page(caller.lang, &Code::UnknownSite.into());
-    };
-    let authorize = Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
-    match show_code(&app, &caller, cookies, authorize).await {
-        Ok(response) => response,
-        Err(error) => error_page(caller.lang, &error),
-    }
-}
-
 /// A form of our own page, and nobody else's.
 pub(super) fn check_own(app: &SharedApp, caller: &Caller) -> Result<(), Error> {
     let own = caller.origin.as_deref() == Some(app.settings.public_url.as_str());
     if own { Ok(()) } else { Err(Code::OriginNotAllowed.into()) }
-}
-
-pub(super) async fn sign_out(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    cookies: CookieJar,
-) -> Response {
-    let ended = async {
-        check_own(&app, &caller)?;
-        if let Some(session) = caller.browser_session() {
-            app.store.end_session(session, app.world.now()).await?;
-        }
-        Ok::<_, Error>(())
-    };
-    match ended.await {
-        Ok(()) => (cookies.add(no_session_cookie(&app)), Redirect::to("/")).into_response(),
-        Err(error) => not_signed_out(caller.lang, &error),
-    }
-}
-
-pub(super) async fn end_login(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    Piece(id): Piece,
-) -> Response {
-    let ended = async {
-        check_own(&app, &caller)?;
-        let own = signed_in(&app, &caller).await?.ok_or(Code::Unauthorized)?;
-        app.store.end_login(&own.person, &id, app.world.now()).await?.ok_or(Code::NotFound)?;
-        Ok::<_, Error>(())
-    };
-    match ended.await {
-        Ok(()) => Redirect::to("/").into_response(),
-        Err(error) => not_signed_out(caller.lang, &error),
-    }
 }
 
 /// A person's picture, by a name that says nothing and a number that changes with it.

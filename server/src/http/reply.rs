@@ -182,8 +182,8 @@ pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
 pub(super) struct ShownSite {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    name: String,
-    host: String,
+    pub(super) name: String,
+    pub(super) host: String,
 }
 
 /// The site as its people know it; one that is registered no more by its id.
@@ -242,6 +242,11 @@ pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
 /// The same, for who wanted to sign out.
 pub(super) fn not_signed_out(lang: Lang, error: &Error) -> Response {
     titled(lang, "没有退出登录", "Not signed out", error)
+}
+
+/// The same, for who wanted to be forgotten.
+pub(super) fn not_deleted(lang: Lang, error: &Error) -> Response {
+    titled(lang, "没有删除", "Not deleted", error)
 }
 
 fn titled(lang: Lang, zh: &str, en: &str, error: &Error) -> Response {

@@ -12,7 +12,7 @@ use crate::{
     person::{Identity, Person},
     secret::{Hashed, Secret},
     site,
-    store::Profile,
+    store::{Login, Profile},
 };
 
 /// Opens the mini program's own pages for the person who holds this phone: a token that cannot approve.
@@ -41,7 +41,30 @@ pub async fn open_phone(
 /// [`Code::Unauthorized`] if the js_code is somebody else's, [`Code::PersonBlocked`].
 pub async fn forget(app: &App, token: Hashed, js_code: wechat::JsCode) -> Result<(), Error> {
     let identity = holder_again(app, token, js_code).await?;
-    match app.store.person_of(&identity).await? {
+    forget_person(app, app.store.person_of(&identity).await?).await
+}
+
+/// How long after a phone's yes its browser may do what cannot be undone.
+const FRESH: Duration = Duration::from_secs(300);
+
+/// Whether a phone approved a sign-in a moment ago: then the person is there, and not their browser alone.
+pub fn is_fresh(app: &App, login: &Login) -> bool {
+    app.world.now().since(login.since) < FRESH
+}
+
+/// Forgets the person of a sign-in at saoma's own page, which a phone must have approved a moment ago.
+///
+/// # Errors
+/// [`Code::Unauthorized`] if it has not, [`Code::PersonBlocked`].
+pub async fn forget_at_home(app: &App, own: &Login) -> Result<(), Error> {
+    if own.site != site::SELF || !is_fresh(app, own) {
+        return Err(Code::Unauthorized.into());
+    }
+    forget_person(app, app.store.person(&own.person).await?).await
+}
+
+async fn forget_person(app: &App, person: Option<Person>) -> Result<(), Error> {
+    match person {
         // They may not so much as look at these pages; forgetting them is for the operator.
         Some(person) if person.blocked => Err(Code::PersonBlocked.into()),
         Some(person) => {

@@ -130,7 +130,17 @@ impl Browser {
     /// # Errors
     /// If nobody answers.
     pub async fn get(&self, url: &str) -> Told<Reply> {
+        self.get_with(url, &[]).await
+    }
+
+    /// The same with more headers.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub async fn get_with(&self, url: &str, more: &[(&str, &str)]) -> Told<Reply> {
         let request = self.http.get(self.absolute(url)).header("accept-language", "en");
+        let request =
+            more.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         Reply::of(forwarded(request, self.address.as_ref())).await
     }
 

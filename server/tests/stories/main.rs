@@ -19,6 +19,7 @@ mod counted;
 #[cfg(target_os = "linux")]
 mod crashes;
 mod devices;
+mod home;
 #[cfg(target_os = "linux")]
 mod neighbours;
 mod openapi;

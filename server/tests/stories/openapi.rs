@@ -290,6 +290,9 @@ async fn pages_answer_as_it_says() {
     let (browser, phone, blog) = (&held.browser, saoma.phone("ann"), saoma.site("blog"));
     held.gets("get /", "/").await;
     held.gets("get /login", "/login").await;
+    held.gets("get /me.json", "/me.json").await;
+    held.gets("get /forget", "/forget").await;
+    held.gets("get /forget/scan", "/forget/scan").await;
     held.gets("get /oauth2/authorize", &blog.asks()).await;
     held.gets("get /oauth2/authorize", "/oauth2/authorize?client_id=nobody").await;
     for (operation, url) in [
@@ -497,7 +500,7 @@ async fn sites_are_answered_as_it_says() {
     }
     let left = browser.submits("/oauth2/logout/confirm", &[]).await.unwrap();
     holds(&document, "post /oauth2/logout/confirm", &left);
-    for path in ["/sign-out", "/logins/nothing/end"] {
+    for path in ["/sign-out", "/logins/nothing/end", "/forget"] {
         let template = path.replace("nothing", "{id}");
         holds(&document, &format!("post {template}"), &browser.submits(path, &[]).await.unwrap());
     }

@@ -288,7 +288,7 @@ async fn what_a_browser_may_skip_goes_along_for_the_same_person_alone() {
 }
 
 /// Signs in to saoma's own page.
-async fn signs_in_at_home(saoma: &Saoma, browser: &Browser, phone: &Phone) {
+pub(crate) async fn signs_in_at_home(saoma: &Saoma, browser: &Browser, phone: &Phone) {
     let page = browser.opens("/login").await.unwrap();
     let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
     assert_eq!(asked.shown["scopes"], json!([]));

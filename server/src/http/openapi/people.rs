@@ -4,10 +4,10 @@ use super::Book;
 use crate::{
     error::Code::{
         ApplicationNotRegistered, InvalidRequest, LinkOver, NoCodeNow, NoSuchTicket, NotDecided,
-        NotFound, OriginNotAllowed, ProxyNotTrusted, RequestOver, TicketExpired, Unauthorized,
-        UnknownSite,
+        NotFound, OriginNotAllowed, PayloadTooLarge, PersonBlocked, ProxyNotTrusted, RequestOver,
+        TicketExpired, Unauthorized, UnknownSite,
     },
-    http::{forward, links},
+    http::{account, forward, links},
 };
 
 pub(super) fn pages(book: &mut Book) {
@@ -25,7 +25,7 @@ pub(super) fn pages(book: &mut Book) {
         .origin()
         .form::<links::Typed>()
         .leads("To the code to scan for it")
-        .shows_errors(&[InvalidRequest, OriginNotAllowed, LinkOver]);
+        .shows_errors(&[InvalidRequest, PayloadTooLarge, OriginNotAllowed, LinkOver]);
     book.get("/link/scan", "Scan for what a one-time link gives")
         .query::<links::Begun>()
         .shows("The page with the code")
@@ -46,6 +46,22 @@ pub(super) fn pages(book: &mut Book) {
         .needs(&["session"])
         .leads("To the person's own page")
         .shows_errors(&[OriginNotAllowed, Unauthorized, NotFound]);
+    book.get("/me.json", "All that is kept of me")
+        .needs(&["session"])
+        .answers::<account::Kept>(200, &[])
+        .refuses(&[OriginNotAllowed, Unauthorized]);
+    book.get("/forget", "Ask to be forgotten")
+        .needs(&["session"])
+        .shows("The form, or the way to the scan that must come first");
+    book.get("/forget/scan", "Scan once more before being forgotten")
+        .shows("The page with the code")
+        .shows_errors(&[UnknownSite, NoCodeNow]);
+    book.post("/forget", "Forget me; within five minutes of a scan")
+        .origin()
+        .needs(&["session"])
+        .shows("The page that says it is done")
+        .leads("To the way to that scan, where it is longer ago")
+        .shows_errors(&[OriginNotAllowed, Unauthorized, PersonBlocked]);
     book.get("/tickets/{ticket}/answer", "Where the hosted page goes with response_mode=form_post")
         .needs(&["browser"])
         .shows("The page that posts the answer to the site")
