@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::{
     caller,
-    reply::{self, Lang, Refused},
+    reply::{self, Lang, Manner, Refused},
     token,
 };
 use crate::{
@@ -139,10 +139,10 @@ pub(super) async fn public(State(app): State<SharedApp>, request: Request, next:
         http.route = route,
         http.response.status_code = tracing::field::Empty
     );
-    let lang = Lang::of(request.headers());
+    let (lang, manner) = (Lang::of(request.headers()), Manner::at(request.uri().path()));
     // In a box: each of those it is handed through would carry the room for it, and copy it.
     let answering = Box::pin(cross_origin(&app, request, next));
-    let response = safely(&app, lang, answering).instrument(span.clone()).await;
+    let response = safely(&app, lang, manner, answering).instrument(span.clone()).await;
     span.record("http.response.status_code", response.status().as_u16());
     let status = match response.status().as_u16() / 100 {
         1 => "1xx",
@@ -169,7 +169,7 @@ pub(super) async fn operators(
     next: Next,
 ) -> Response {
     let lang = Lang::of(request.headers());
-    safely(&app, lang, next.run(request)).await
+    safely(&app, lang, Manner::Problem, next.run(request)).await
 }
 
 /// Refuses what a page asks for; a person who types the address is answered as a machine is.
@@ -182,8 +182,13 @@ pub(super) async fn no_page(request: Request, next: Next) -> Response {
 }
 
 /// An answer as everybody may have it, with what no page may do without.
-async fn safely(app: &App, lang: Lang, answering: impl Future<Output = Response>) -> Response {
-    let mut response = reply::spoken(lang, answering).await;
+async fn safely(
+    app: &App,
+    lang: Lang,
+    manner: Manner,
+    answering: impl Future<Output = Response>,
+) -> Response {
+    let mut response = reply::spoken(lang, manner, answering).await;
     set_headers(app, response.headers_mut());
     response
 }
@@ -228,7 +233,8 @@ async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
             if text == app.settings.public_url || app.sites.any_allows_origin(text) {
                 allow(app, request, next, origin, "GET, POST").await
             } else {
-                Error::from(Code::OriginNotAllowed).into_response()
+                let refused = Error::from(Code::OriginNotAllowed).into_response();
+                if path == "/api/tickets" { said_to_all(&request, refused) } else { refused }
             }
         }
         "/oauth2/jwks" => allow(app, request, next, HeaderValue::from_static("*"), "GET").await,
@@ -249,20 +255,41 @@ async fn allow(
     origin: HeaderValue,
     methods: &'static str,
 ) -> Response {
-    let preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if preflight {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        limited(app, What::Request, request, next).await
-    };
+    if is_preflight(&request) {
+        return readable(StatusCode::NO_CONTENT.into_response(), origin, Some(methods));
+    }
+    readable(limited(app, What::Request, request, next).await, origin, None)
+}
+
+/// A refusal that any page may read: whoever put the element on a page nobody registered learns from it what to do, and it
+/// holds nothing else.
+fn said_to_all(request: &Request, refused: Response) -> Response {
+    let everybody = HeaderValue::from_static("*");
+    if is_preflight(request) {
+        return readable(StatusCode::NO_CONTENT.into_response(), everybody, Some("POST"));
+    }
+    readable(refused, everybody, None)
+}
+
+/// Whether a browser asks first what a page may send.
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// An answer that pages of `origin` may read; one to a preflight says by which methods they may call.
+fn readable(
+    mut response: Response,
+    origin: HeaderValue,
+    methods: Option<&'static str>,
+) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     // The element waits for as long as it is told.
     let exposed = HeaderValue::from_static("Retry-After");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    if preflight {
+    if let Some(methods) = methods {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         let allowed = HeaderValue::from_static("Content-Type, Authorization");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);

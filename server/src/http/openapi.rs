@@ -14,6 +14,7 @@ use axum::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::reply::Manner;
 use crate::error::Code;
 
 mod apps;
@@ -377,6 +378,7 @@ impl Drop for Call<'_> {
         for (status, codes) in std::mem::take(&mut self.problems) {
             let names: Vec<_> = codes.iter().map(|code| code.row().code).collect();
             let shape = named(&self.book.written.subschema_for::<Problem>(), "code", &names);
+            let oauth = self.book.written.subschema_for::<apps::OauthProblem>();
             let mut media = json!({ "schema": shape });
             let golden =
                 [(Code::NoSuchTicket, "problem"), (Code::OwnerAsked, "problem.owner_asked")];
@@ -392,10 +394,15 @@ impl Drop for Call<'_> {
             let answer = answers
                 .entry(status.to_string())
                 .or_insert_with(|| json!({ "description": words(&codes), "content": {} }));
-            // A page that fails before it is one says so as everything else does.
-            if let Some(forms) = answer.get_mut("content").and_then(Value::as_object_mut) {
-                forms.insert("application/problem+json".to_owned(), media);
-            }
+            let Some(forms) = answer.get_mut("content").and_then(Value::as_object_mut) else {
+                continue;
+            };
+            let (form, media) = match Manner::at(self.path) {
+                Manner::Problem => ("application/problem+json", media),
+                Manner::Oauth => ("application/json", json!({ "schema": oauth })),
+                Manner::Page | Manner::SignOut => ("text/html", json!({})),
+            };
+            forms.entry(form).or_insert(media);
         }
         let value = Value::Object(std::mem::take(&mut self.value));
         self.book.paths.entry(self.path).or_default().insert(self.method.to_owned(), value);

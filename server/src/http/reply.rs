@@ -19,6 +19,7 @@ use url::Url;
 use crate::{
     app::App,
     error::{Code, Error},
+    oidc::OauthError,
     ticket::Browser,
 };
 
@@ -78,6 +79,34 @@ struct Pending {
     hint: Option<String>,
 }
 
+/// How an address says what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// As problem+json, to programs.
+    Problem,
+    /// In OAuth's words, to the servers of sites (RFC 6749 section 5.2).
+    Oauth,
+    /// As a page, to people who want to sign in.
+    Page,
+    /// As a page, to people who want to sign out.
+    SignOut,
+}
+
+impl Manner {
+    /// How errors are said at this path, whichever layer finds them.
+    pub(super) fn at(path: &str) -> Self {
+        let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+        match path {
+            "/" | "/login" | "/device" | "/link" | "/oauth2/authorize" => Self::Page,
+            "/sign-out" | "/oauth2/logout" => Self::SignOut,
+            _ if below(&["/link/", "/connect/", "/tickets/"]) => Self::Page,
+            _ if below(&["/logins/", "/oauth2/logout/"]) => Self::SignOut,
+            _ if below(&["/oauth2/"]) => Self::Oauth,
+            _ => Self::Problem,
+        }
+    }
+}
+
 /// The code of an answer that is an error, for who counts them.
 #[derive(Clone, Copy)]
 pub(super) struct Refused(pub(super) &'static str);
@@ -105,33 +134,56 @@ impl IntoResponse for Error {
     }
 }
 
-/// An answer; the body of one that is an error is written in the language of who asked. A panic costs its own request and
-/// no other.
-pub(super) async fn spoken(lang: Lang, answering: impl Future<Output = Response>) -> Response {
+/// An answer; the body of one that is an error is written in the language and the manner of who asked. A panic costs its own
+/// request and no other.
+pub(super) async fn spoken(
+    lang: Lang,
+    manner: Manner,
+    answering: impl Future<Output = Response>,
+) -> Response {
     let answered = AssertUnwindSafe(answering).catch_unwind().await;
     let mut response = answered.unwrap_or_else(panicked);
     let Some(Pending { code, hint }) = response.extensions_mut().remove::<Pending>() else {
         return response;
     };
-    let row = code.row();
+    let (parts, _) = response.into_parts();
+    // What happened inside has been written down by now.
+    let error = Error { code, hint, retry_after: None, cause: None };
+    let mut answer = match manner {
+        Manner::Problem => problem(lang, error),
+        Manner::Oauth => in_oauths_words(error),
+        Manner::Page => error_page(lang, &error),
+        Manner::SignOut => not_signed_out(lang, &error),
+    };
+    *answer.status_mut() = parts.status;
+    answer
+        .headers_mut()
+        .extend(parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.extensions_mut().insert(Refused(code.row().code));
+    answer
+}
+
+fn problem(lang: Lang, error: Error) -> Response {
+    let row = error.code.row();
     let sentence = match lang {
         Lang::Zh => row.zh,
         Lang::En => row.en,
     };
+    let hint = error.hint;
     let detail = hint.map_or_else(|| sentence.to_owned(), |hint| format!("{sentence} ({hint})"));
-    let problem = json!({
+    let body = json!({
         "type": "about:blank", "title": row.title, "status": row.status, "code": row.code, "detail": detail,
     });
-    let (parts, _) = response.into_parts();
-    let mut answer = (parts.status, Json(problem)).into_response();
-    answer
-        .headers_mut()
-        .extend(parts.headers.into_iter().filter_map(|(name, value)| Some((name?, value))));
-    let problem_json = HeaderValue::from_static("application/problem+json");
-    answer.headers_mut().insert(header::CONTENT_TYPE, problem_json);
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer.extensions_mut().insert(Refused(row.code));
-    answer
+    ([(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+}
+
+fn in_oauths_words(error: Error) -> Response {
+    let told = match error.code {
+        Code::Internal => OauthError::new("server_error", Code::Internal.row().en),
+        _ => OauthError::from(error),
+    };
+    Json(json!({ "error": told.error, "error_description": told.description })).into_response()
 }
 
 /// The policy of a page that only says something: its style is all that it needs.
@@ -305,10 +357,14 @@ mod tests {
             let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
             (status, String::from_utf8(body.to_vec()).unwrap())
         };
-        let (status, body) = answer(spoken(Lang::En, breaks()).await).await;
+        let (status, body) = answer(spoken(Lang::En, Manner::Problem, breaks()).await).await;
         assert_eq!(status, 500);
         assert!(body.contains("internal") && !body.contains("secret"), "{body}");
-        let works = spoken(Lang::En, async { "fine".into_response() }).await;
+        let (status, body) = answer(spoken(Lang::En, Manner::Oauth, breaks()).await).await;
+        assert_eq!(status, 500);
+        assert!(body.contains("server_error") && !body.contains("secret"), "{body}");
+        let fine = async { "fine".into_response() };
+        let works = spoken(Lang::En, Manner::Problem, fine).await;
         assert_eq!(answer(works).await, (200, "fine".to_owned()));
     }
 

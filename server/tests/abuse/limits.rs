@@ -319,8 +319,37 @@ async fn anything_at_all_has_its_measure() {
         assert_eq!(browser.get("/no-such-page").await.unwrap().status, 404);
     }
     is_held_back(&browser.get("/no-such-page").await.unwrap());
-    is_held_back(&browser.get("/oauth2/jwks").await.unwrap());
     assert_eq!(play.browser("192.0.2.2").get("/oauth2/jwks").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn whichever_limit_is_reached_everybody_is_told_in_their_own_words() {
+    let play = Play::with(&[("SAOMA_LIMITS__REQUESTS_PER_ADDRESS", "1")]).await;
+    let browser = play.browser("192.0.2.1");
+    assert_eq!(browser.get("/no-such-page").await.unwrap().status, 404);
+    let form = [("grant_type", "authorization_code"), ("client_id", "blog"), ("code", "x")];
+    for held in [
+        browser.submits("/oauth2/token", &form).await.unwrap(),
+        browser.get("/oauth2/userinfo").await.unwrap(),
+        browser.get("/oauth2/jwks").await.unwrap(),
+    ] {
+        assert_eq!(held.problem(), "429 too_many_requests");
+        assert_eq!(held.json()["error"], "too_many_requests", "{}", held.text());
+        assert!(held.json()["error_description"].is_string());
+        assert_eq!(held.header("content-type"), "application/json");
+        assert_eq!(held.header("cache-control"), "no-store");
+        assert!(!held.header("retry-after").is_empty());
+    }
+    for path in ["/", "/login", "/link/scan", "/oauth2/authorize?client_id=blog", "/oauth2/logout"]
+    {
+        let page = browser.get(path).await.unwrap();
+        assert_eq!(page.status, 429, "{path}");
+        assert!(page.header("content-type").starts_with("text/html"), "{path}");
+        assert!(page.text().contains("too_many_requests"), "{path}");
+        assert!(page.header("content-security-policy").contains("style-src 'self'"), "{path}");
+        assert!(!page.header("retry-after").is_empty(), "{path}");
+    }
+    is_held_back(&browser.get("/api/tickets/any").await.unwrap());
 }
 
 #[tokio::test]
