@@ -34,6 +34,7 @@ pub enum Code {
     AlreadyDecided,
     NotDecided,
     Unauthorized,
+    WrongSecret,
     MatchRequired,
     WrongMatch,
     Refused,
@@ -132,6 +133,8 @@ table! {
         "手机上还没有确认。" "Nobody has decided on the phone yet."
     Unauthorized 401 "unauthorized" "Unauthorized"
         "凭证缺失或已失效。请重新扫描。" "The token is missing or no longer good. Scan again."
+    WrongSecret 401 "wrong_secret" "Wrong secret"
+        "密钥缺失或不对。请以 Bearer 发送 neighbours.secrets 里冒号后面的部分，不带前面的“名字:”。" "The secret is missing or wrong. Send, as Bearer, what stands behind the colon in neighbours.secrets, without the \"name:\" before it."
     MatchRequired 400 "match_required" "Number required"
         "请输入网页上显示的两位数字。" "Type the two digits that the page shows."
     WrongMatch 403 "wrong_match" "Wrong number"
@@ -190,9 +193,31 @@ impl Error {
         Self { retry_after: Some(retry_after), ..Self::from(Code::TooManyRequests) }
     }
 
+    /// An address that is not among those registered: shown as it came, so that it can be copied.
+    pub fn unregistered(code: Code, uri: &str) -> Self {
+        Self { hint: Some(shown(uri)), ..Self::from(code) }
+    }
+
     fn caused(code: Code, cause: impl fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Self::from(code) }
     }
+}
+
+/// An address that anybody may have written, in letters that pass for no others, and no longer than one can read.
+fn shown(uri: &str) -> String {
+    const MOST: usize = 200;
+    let mut text = String::new();
+    for c in uri.chars() {
+        if text.len() >= MOST {
+            return text + "...";
+        }
+        if c.is_ascii_graphic() && !"\"\\".contains(c) {
+            text.push(c);
+        } else {
+            text.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")));
+        }
+    }
+    text
 }
 
 impl From<Code> for Error {
@@ -296,6 +321,22 @@ mod tests {
         }
         let known = Code::ALL.iter().map(|code| (code.row().status, code.row().code)).collect();
         assert_eq!(named, known);
+    }
+
+    #[test]
+    fn an_address_that_anybody_may_have_written_is_shown_without_harm() {
+        for (uri, seen) in [
+            ("https://blog.example.com/cb?x=1&y=%20", "https://blog.example.com/cb?x=1&y=%20"),
+            (
+                "https://a.example/\u{202e}\n \"\\码",
+                "https://a.example/%E2%80%AE%0A%20%22%5C%E7%A0%81",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(shown(uri), seen, "{uri:?}");
+        }
+        assert_eq!(shown(&"a".repeat(200)), "a".repeat(200));
+        assert_eq!(shown(&"a".repeat(100_000)), "a".repeat(200) + "...");
     }
 
     #[test]

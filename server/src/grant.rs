@@ -175,6 +175,9 @@ pub enum RequestError {
     /// `plain`, or something nobody knows.
     #[error("code_challenge_method must be S256")]
     MethodNotS256,
+    /// A method, and nothing that was made by it.
+    #[error("code_challenge_method came without code_challenge; send both, or neither")]
+    MethodAlone,
     /// Not the base64url of a SHA-256.
     #[error("code_challenge must be 43 characters of base64url, the SHA-256 of the verifier")]
     ChallengeMalformed,
@@ -194,7 +197,8 @@ pub fn check_pkce(
             hash.map(|hash| Some(Hashed::from_bytes(hash))).ok_or(RequestError::ChallengeMalformed)
         }
         // Without a method RFC 7636 means plain, which shows the verifier to who reads the request.
-        (Some(_), _) | (None, Some(_)) => Err(RequestError::MethodNotS256),
+        (Some(_), _) => Err(RequestError::MethodNotS256),
+        (None, Some(_)) => Err(RequestError::MethodAlone),
         (None, None) if embedded || site.is_public() || site.pkce == Pkce::Required => {
             Err(RequestError::ChallengeMissing)
         }
@@ -214,9 +218,22 @@ pub enum RedeemError {
     /// The PKCE proof fails.
     #[error("code_verifier does not match code_challenge")]
     WrongVerifier,
+    /// A challenge stood in the request, and nothing answers it.
+    #[error("code_verifier is missing; the authorization request had a code_challenge")]
+    VerifierMissing,
+    /// An answer to no challenge.
+    #[error("code_verifier came, but the authorization request had no code_challenge")]
+    VerifierAlone,
     /// Sixty seconds are over.
     #[error("the code has expired")]
     Expired,
+}
+
+impl RedeemError {
+    /// Whether it is the proof that fails: then somebody else has the code, and nobody may have it any more.
+    pub fn burns(self) -> bool {
+        matches!(self, Self::WrongVerifier | Self::VerifierMissing | Self::VerifierAlone)
+    }
 }
 
 /// Whether `site` may redeem the code of `request` with what it sent (RFC 6749 section 4.1.3, RFC 7636 section 4.6).
@@ -237,13 +254,14 @@ pub fn check_redemption(
     if redirect_uri != Some(request.redirect_uri.as_str()) {
         return Err(RedeemError::OtherRedirect);
     }
-    let proven = match (request.code_challenge, verifier) {
-        (Some(challenge), Some(verifier)) => verifies(challenge, verifier),
-        (None, None) => true,
-        // A verifier without a challenge is an attacker who stripped the challenge (RFC 9700 section 4.8.2).
-        _ => false,
-    };
-    if proven { Ok(()) } else { Err(RedeemError::WrongVerifier) }
+    match (request.code_challenge, verifier) {
+        (Some(challenge), Some(verifier)) if verifies(challenge, verifier) => Ok(()),
+        (None, None) => Ok(()),
+        (Some(_), Some(_)) => Err(RedeemError::WrongVerifier),
+        (Some(_), None) => Err(RedeemError::VerifierMissing),
+        // Somebody may have stripped the challenge (RFC 9700 section 4.8.2).
+        (None, Some(_)) => Err(RedeemError::VerifierAlone),
+    }
 }
 
 fn verifies(challenge: Hashed, verifier: &str) -> bool {
@@ -288,7 +306,7 @@ mod tests {
             redeem("blog", Some("https://x.example"), Some(VERIFIER), now),
             Err(RedeemError::OtherRedirect)
         );
-        assert_eq!(redeem("blog", cb, None, now), Err(RedeemError::WrongVerifier));
+        assert_eq!(redeem("blog", cb, None, now), Err(RedeemError::VerifierMissing));
         assert_eq!(redeem("blog", cb, Some(&other), now), Err(RedeemError::WrongVerifier));
         assert_eq!(redeem("blog", cb, Some("short"), now), Err(RedeemError::WrongVerifier));
         assert_eq!(redeem("blog", cb, Some(VERIFIER), until), Err(RedeemError::Expired));
@@ -319,7 +337,7 @@ mod tests {
         assert_eq!(check_redemption(&request(None), "blog", cb, None, until, now), Ok(()));
         assert_eq!(
             check_redemption(&request(None), "blog", cb, Some(VERIFIER), until, now),
-            Err(RedeemError::WrongVerifier)
+            Err(RedeemError::VerifierAlone)
         );
     }
 
@@ -346,6 +364,7 @@ mod tests {
             Err(RequestError::MethodNotS256)
         );
         assert_eq!(check(&site, false, Some(CHALLENGE), None), Err(RequestError::MethodNotS256));
+        assert_eq!(check(&site, false, None, Some("S256")), Err(RequestError::MethodAlone));
         let of = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         for malformed in ["short", &of(&[0; 31]), &of(&[0; 33]), &format!("{CHALLENGE}=")] {
             assert_eq!(

@@ -48,7 +48,7 @@ pub struct Neighbours(Mutex<HashMap<String, Hashed>>);
 /// Gives the token to a neighbour who proves itself, with how long it is good for.
 ///
 /// # Errors
-/// [`Code::NotFound`] where there are no neighbours, [`Code::Unauthorized`] for a wrong secret, [`Code::TooManyRequests`]
+/// [`Code::NotFound`] where there are no neighbours, [`Code::WrongSecret`], [`Code::TooManyRequests`]
 /// after many, and what WeChat says.
 pub async fn give(
     app: &App,
@@ -66,7 +66,7 @@ pub async fn give(
         neighbours.iter().find(|neighbour| presented == Some(neighbour.secret.hashed()))
     else {
         app.limits.guessed_wrong(address, now);
-        return Err(Code::Unauthorized.into());
+        return Err(Code::WrongSecret.into());
     };
     let token = app.wechat.access_token().await?;
     let left = app.wechat.token_status().left.unwrap_or_default();

@@ -109,7 +109,8 @@ pub(super) async fn open(
         return Err(Code::OriginNotAllowed.into());
     }
     if !site.allows_redirect(&open.redirect_uri) {
-        return Err(Code::RedirectUriNotRegistered.into());
+        let code = Code::RedirectUriNotRegistered;
+        return Err(Error::unregistered(code, &open.redirect_uri));
     }
     let (challenge, method) =
         (open.code_challenge.as_deref(), open.code_challenge_method.as_deref());

@@ -77,6 +77,12 @@ impl Params {
         value.filter(|_| !self.twice.iter().any(|twice| twice == name))
     }
 
+    /// One without which there is nobody to answer.
+    fn needed(&self, name: &str) -> Result<&str, Error> {
+        let why = if self.values.contains_key(name) { "came twice" } else { "is missing" };
+        self.get(name).ok_or_else(|| Error::invalid(format!("{name} {why}")))
+    }
+
     fn text(&self, name: &str) -> Option<String> {
         self.get(name).map(ToOwned::to_owned)
     }
@@ -169,11 +175,13 @@ pub fn check_lengths(values: &[Option<&str>]) -> Result<(), String> {
 /// # Errors
 /// A page where the redirect address is not to be trusted, else an answer to the site.
 pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
-    let page = |code: Code| Failure::Page(code.into());
-    let site = params.get("client_id").and_then(|id| super::client(app, id));
-    let site = site.ok_or_else(|| page(Code::UnknownSite))?;
-    let redirect_uri = params.text("redirect_uri").filter(|uri| site.allows_redirect(uri));
-    let redirect_uri = redirect_uri.ok_or_else(|| page(Code::RedirectUriNotRegistered))?;
+    let id = params.needed("client_id").map_err(Failure::Page)?;
+    let site = super::client(app, id).ok_or_else(|| Failure::Page(Code::UnknownSite.into()))?;
+    let redirect_uri = params.needed("redirect_uri").map_err(Failure::Page)?.to_owned();
+    if !site.allows_redirect(&redirect_uri) {
+        let code = Code::RedirectUriNotRegistered;
+        return Err(Failure::Page(Error::unregistered(code, &redirect_uri)));
+    }
     check_lengths(&[params.get("state")]).map_err(|why| Failure::Page(Error::invalid(why)))?;
     let mode = match params.get("response_mode") {
         None | Some("query") => Ok(ResponseMode::Query),

@@ -145,7 +145,9 @@ fn checked(app: &App, wish: &Leave) -> Result<(Option<Hint>, Option<Arc<Site>>),
     };
     let registered = |uri: &String| site.as_ref().is_some_and(|site| site.allows_post_logout(uri));
     match &wish.redirect_uri {
-        Some(uri) if !registered(uri) => Err(Code::PostLogoutNotRegistered.into()),
+        Some(uri) if !registered(uri) => {
+            Err(Error::unregistered(Code::PostLogoutNotRegistered, uri))
+        }
         _ => Ok((hint, site)),
     }
 }

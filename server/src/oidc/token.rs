@@ -14,7 +14,7 @@ use crate::{
     admission::Door,
     app::App,
     audit,
-    grant::{self, RedeemError, ResponseMode, Scope, Scopes},
+    grant::{self, ResponseMode, Scope, Scopes},
     login,
     secret::{Hashed, Secret},
     site::Site,
@@ -75,7 +75,7 @@ pub(super) async fn checked(
     let (redirect_uri, verifier) = (sent.redirect_uri.as_deref(), sent.verifier.as_deref());
     let checked = grant::check_redemption(request, &site.id, redirect_uri, verifier, until, now);
     if let Err(error) = checked {
-        if error == RedeemError::WrongVerifier {
+        if error.burns() {
             app.store.redeem(code, Vec::new(), now).await?;
         }
         return Err(error.into());

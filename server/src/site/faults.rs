@@ -127,6 +127,9 @@ fn check_redirect_uri(uri: &str) -> Result<(), &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("has a user name in it; remove it");
     }
+    if uri.contains('*') {
+        return Err("has a * in it; addresses are compared to the letter: write each one out");
+    }
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_loopback(&url) => Ok(()),
@@ -203,7 +206,7 @@ pub fn protected_twice<'a>(sites: impl Iterator<Item = &'a Site>, public_url: &s
 pub fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| {
         let safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
-        safe && url.origin().ascii_serialization() == text
+        safe && !text.contains('*') && url.origin().ascii_serialization() == text
     })
 }
 
@@ -227,6 +230,7 @@ mod tests {
             "https://blog.example.com:443",
             "https://BLOG.example.com",
             "https://user@blog.example.com",
+            "https://*.example.com",
             "ws://blog.example.com",
             "null",
             "*",
@@ -253,6 +257,7 @@ mod tests {
         bad.operator = "The bank\u{200b}".to_owned();
         bad.privacy_url = "javascript:alert(1)".to_owned();
         assert_eq!(bad.faults().len(), 9, "{:#?}", bad.faults());
+        assert_eq!(site(&["https://*.example.com/cb", "https://a.example/*"]).faults().len(), 2);
         assert_eq!(
             site(&["https://a.example/cb", "com.example.app:/done"]).faults(),
             [] as [String; 0]

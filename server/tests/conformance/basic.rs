@@ -351,7 +351,6 @@ async fn oidcc_ensure_registered_redirect_uri() {
         "https://rp.example.com/callback/",
         "https://rp.example.com/callback?x=1",
         "https://evil.example",
-        "",
     ] {
         let reply =
             provider.browser().get(&provider.request(&[("redirect_uri", uri)])).await.unwrap();

@@ -29,9 +29,9 @@ async fn a_neighbour_gets_the_one_token_and_the_log_of_the_owner_says_so_once() 
     assert_eq!(saoma.wechat.pretend.count("/cgi-bin/stable_token"), 1, "asking costs no call");
     assert_eq!(
         asks("a secret of somebody else, who is curious").await.problem(),
-        "401 unauthorized"
+        "401 wrong_secret"
     );
-    assert_eq!(Reply::of(http.get(&url)).await.unwrap().problem(), "401 unauthorized");
+    assert_eq!(Reply::of(http.get(&url)).await.unwrap().problem(), "401 wrong_secret");
     let public = url.replace(&saoma.operators(), &saoma.url);
     assert_eq!(Reply::of(http.get(&public).bearer_auth(SECRET)).await.unwrap().status, 404);
     saoma.is_asked_to_stop().await;

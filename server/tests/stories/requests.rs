@@ -3,7 +3,7 @@
 use saoma::try_it::actors::Reply;
 use serde_json::json;
 
-use crate::support::{Saoma, param};
+use crate::support::{Saoma, claims, param};
 
 impl Saoma {
     /// Nothing was asked of WeChat but the token, which a server fetches at its start.
@@ -37,22 +37,76 @@ async fn an_address_that_was_not_registered_gets_no_answer_sent_to_it() {
         "/callback",
         "javascript:alert(1)",
         "https://shop.example.com/callback",
-        "",
     ] {
         let refused = browser.get(&blog.asks_with(&[("redirect_uri", near_miss)])).await.unwrap();
         assert_eq!(refused.status, 400, "{near_miss}");
         assert_eq!(refused.header("location"), "", "{near_miss}");
         assert!(refused.text().contains("redirect_uri_not_registered"), "{near_miss}");
+        assert!(refused.text().contains(near_miss), "{near_miss} can be copied from the page");
         let mut opening = blog.opening();
         opening["redirect_uri"] = json!(near_miss);
         let refused = browser.posts("/api/tickets", &opening, &blog.origin).await.unwrap();
         assert_eq!(refused.problem(), "400 redirect_uri_not_registered", "{near_miss}");
     }
-    for nobody in ["", "nobody", "BLOG"] {
+    for nobody in ["nobody", "BLOG"] {
         let refused = browser.get(&blog.asks_with(&[("client_id", nobody)])).await.unwrap();
         assert_eq!((refused.status.as_u16(), refused.header("location")), (400, ""));
         assert!(refused.text().contains("unknown_site"), "{nobody}");
     }
+    for name in ["client_id", "redirect_uri"] {
+        let refused = browser.get(&blog.asks_with(&[(name, "")])).await.unwrap();
+        assert_eq!((refused.status.as_u16(), refused.header("location")), (400, ""));
+        assert!(refused.text().contains(&format!("{name} is missing")), "{}", refused.text());
+        let twice = format!("{}&{name}=another", blog.asks());
+        let refused = browser.get(&twice).await.unwrap();
+        assert_eq!((refused.status.as_u16(), refused.header("location")), (400, ""));
+        assert!(refused.text().contains(&format!("{name} came twice")), "{}", refused.text());
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_registered_is_shown_without_harm() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    let long = format!("https://evil.example/<b>\u{202e}Call 555 \"now\"</b>{}", "x".repeat(500));
+    let page = browser.get(&blog.asks_with(&[("redirect_uri", &long)])).await.unwrap();
+    let text = page.text();
+    for harm in ["<b>", "\u{202e}", "Call 555", "\"now", &"x".repeat(200), "href=\"https://evil"] {
+        assert!(!text.contains(harm), "{harm}");
+    }
+    assert!(text.contains("https://evil.example/"));
+    let form = [("client_id", "blog"), ("redirect_uri", &long)];
+    let pushed = browser.submits("/oauth2/par", &form).await.unwrap();
+    assert_eq!(pushed.problem(), "400 invalid_request");
+    let why = pushed.json()["error_description"].as_str().unwrap().to_owned();
+    assert!(why.contains("(https://evil.example/<b>%E2%80%AECall%20555"), "{why}");
+    // What RFC 6749 section 5.2 lets stand there.
+    let allowed = |c: char| (' '..='~').contains(&c) && !"\"\\".contains(c);
+    assert!(why.chars().all(allowed) && why.len() < 500, "{why}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_proof_is_said_as_it_is() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));
+    for (name, why) in [
+        ("code_challenge", "code_challenge_method came without code_challenge"),
+        ("code_challenge_method", "code_challenge_method must be S256"),
+    ] {
+        let told = browser.get(&blog.asks_with(&[(name, "")])).await.unwrap();
+        let description = param(told.header("location"), "error_description");
+        assert!(description.starts_with(why), "{description}");
+    }
+    let page = browser.opens(&blog.asks()).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    phone.approves(&asked).await.unwrap();
+    let code = claims(&browser, &page).await;
+    let missing = blog.redeems_with(&code, &[("code_verifier", "")]).await;
+    assert_eq!(missing.problem(), "400 invalid_grant");
+    let why = missing.json()["error_description"].as_str().unwrap().to_owned();
+    assert!(why.starts_with("code_verifier is missing"), "{why}");
+    let again = blog.redeems(&code).await;
+    assert_eq!(again.problem(), "400 invalid_grant", "and the code is burnt, as by a wrong one");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::{Book, calls};
 use crate::{
-    error::Code::{NotFound, NotFromHere, Unauthorized, WechatUnreachable},
+    error::Code::{NotFound, NotFromHere, Unauthorized, WechatUnreachable, WrongSecret},
     http::admin,
 };
 
@@ -22,9 +22,9 @@ pub(super) fn neighbours(book: &mut Book) {
     let given = "The access_token and how long it is good for, as WeChat says it";
     book.get("/neighbours/token", "WeChat's access_token, for a neighbour with a secret")
         .gives(200, given, &["application/json"])
-        .refuses(&[Unauthorized, NotFromHere, NotFound, WechatUnreachable]);
+        .refuses(&[WrongSecret, NotFromHere, NotFound, WechatUnreachable]);
     book.post("/neighbours/token", "The same").gives(200, given, &["application/json"]).refuses(&[
-        Unauthorized,
+        WrongSecret,
         NotFromHere,
         NotFound,
         WechatUnreachable,
