@@ -351,13 +351,22 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
         }
         let mut json = serde_json::Deserializer::from_slice(&bytes);
         let sent = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let (path, why) = (error.path().to_string(), error.inner().to_string());
-            let hint = if path == "." { why } else { format!("{path}: {why}") };
+            let (path, why) = (error.path().to_string(), error.inner());
+            let hint = match path.as_str() {
+                _ if !why.is_data() => not_json(why),
+                "." => why.to_string(),
+                path => format!("{path}: {why}"),
+            };
             Error::invalid(hint).into_response()
         })?;
-        json.end().map_err(|error| Error::invalid(error.to_string()).into_response())?;
+        json.end().map_err(|error| Error::invalid(not_json(&error)).into_response())?;
         Ok(Self(sent))
     }
+}
+
+/// What is said of a body that breaks off or is something else altogether.
+fn not_json(error: &serde_json::Error) -> String {
+    format!("the body is not JSON: {error}")
 }
 
 /// The same where nothing may be sent at all, under whatever content type.

@@ -64,8 +64,11 @@ impl FromRequestParts<SharedApp> for Forwarded {
 impl Forwarded {
     fn read(app: &App, extensions: &Extensions, headers: &HeaderMap) -> Result<Self, Error> {
         // Anybody can write these headers; a proxy of ours writes them over.
-        if !app.settings.is_trusted_proxy(peer(extensions)) {
-            return Err(Code::ProxyNotTrusted.into());
+        let peer = peer(extensions);
+        if !app.settings.is_trusted_proxy(peer) {
+            // For the log alone: the address may be one of an inner network.
+            let cause = format!("{peer} asked; if that is your proxy, add it to trusted_proxies");
+            return Err(Error { cause: Some(cause), ..Code::ProxyNotTrusted.into() });
         }
         let (scheme, host) =
             (one(headers, "x-forwarded-proto")?, one(headers, "x-forwarded-host")?);

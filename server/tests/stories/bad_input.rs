@@ -114,6 +114,10 @@ async fn a_body_that_is_no_json_object_is_a_bad_request() {
         ] {
             let reply = victim.says(&method, &path, body).await;
             is_clear(&reply, "400 invalid_request", &format!("{what} to {method} {path}"));
+            if ["half a body", "two bodies", "a NUL"].contains(&what) {
+                let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+                assert!(detail.contains("(the body is not JSON: "), "{what}: {detail}");
+            }
         }
     }
     victim.is_unharmed().await;
@@ -313,6 +317,16 @@ async fn the_wrong_method_or_address_is_told_apart() {
         is_clear(&reply, "405 method_not_allowed", &path);
         assert!(!reply.header("allow").is_empty(), "{path} does not say what it takes");
     }
+    for path in ["/oauth2/token", "/oauth2/par", "/oauth2/jwks"] {
+        let reply = Reply::of(victim.call(&Method::PATCH, path)).await.unwrap();
+        assert_eq!(
+            (reply.status, &reply.json()["error"]),
+            (405.try_into().unwrap(), &json!("invalid_request"))
+        );
+        assert!(!reply.header("allow").is_empty(), "{path} does not say what it takes");
+    }
+    let nowhere = Reply::of(victim.call(&Method::GET, "/oauth2/nowhere")).await.unwrap();
+    assert_eq!(nowhere.problem(), "404 invalid_request");
     for path in ["/api", "/api/", "/api/tickets/a/b/c", "/api/phone", "/nowhere", "//"] {
         let reply = Reply::of(victim.call(&Method::GET, path)).await.unwrap();
         assert_eq!(reply.problem(), "404 not_found", "{path}");
