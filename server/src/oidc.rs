@@ -6,7 +6,7 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use crate::{
     app::App,
@@ -83,6 +83,16 @@ impl Answer {
         let Ok(mut url) = Url::parse(&self.redirect_uri) else {
             return self.redirect_uri.clone();
         };
+        if self.mode == ResponseMode::Rainbow {
+            // Its plugins register addresses with `type=wx` in them, and many read a list where a name comes twice.
+            let is_ours = |pair: &str| {
+                let name = form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default().0;
+                self.params.iter().any(|(ours, _)| *ours == name)
+            };
+            let own = url.query().unwrap_or_default().split('&').filter(|pair| !is_ours(pair));
+            let own = own.collect::<Vec<_>>().join("&");
+            url.set_query(Some(&own).filter(|own| !own.is_empty()).map(String::as_str));
+        }
         url.query_pairs_mut().extend_pairs(&self.params);
         url.into()
     }

@@ -50,7 +50,9 @@ pub(super) async fn connect(
                 Ok(json!({ "code": 0, "msg": "succ", "type": "wx", "url": url }))
             }
             Some("callback") => rainbow::callback(&app, sent).await,
-            _ => Err(Refused::Wrong("act must be login or callback".to_owned())),
+            _ => {
+                Err(Refused::wrong("act 只能是 login 或 callback", "act must be login or callback"))
+            }
         }
     };
     let answer = answered.await.unwrap_or_else(|refused| {
@@ -64,10 +66,12 @@ pub(super) async fn connect(
 
 fn said(refused: Refused) -> Value {
     let (code, msg) = match refused {
-        Refused::Key => {
-            (-1, "unknown appid, wrong appkey, or the bridge is off for this site".to_owned())
-        }
-        Refused::NotYet => (2, "nobody has signed in yet".to_owned()),
+        Refused::Key => (
+            -1,
+            "appid 不存在、appkey 不对，或者这个站点没有开启彩虹聚合登录 / unknown appid, wrong appkey, or the bridge is off for this site"
+                .to_owned(),
+        ),
+        Refused::NotYet => (2, "还没有人登录 / nobody has signed in yet".to_owned()),
         Refused::Wrong(msg) => (-1, msg),
     };
     json!({ "code": code, "msg": msg })
@@ -79,7 +83,10 @@ fn read(query: &[u8], form: &[u8]) -> Result<BTreeMap<String, String>, Refused> 
     let pairs = form_urlencoded::parse(query).chain(form_urlencoded::parse(form));
     for (name, value) in pairs.map(|(name, value)| (name.into_owned(), value.into_owned())) {
         if params.get(&name).is_some_and(|first| *first != value) {
-            return Err(Refused::Wrong(format!("{name} came twice")));
+            return Err(Refused::wrong(
+                format!("{name} 出现了两次，而且不一样"),
+                format!("{name} came twice"),
+            ));
         }
         params.insert(name, value);
     }

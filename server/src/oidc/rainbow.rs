@@ -4,7 +4,7 @@
 //! The protocol has no PKCE, sends the key with each call, and tells no answer from a forged one but by the code. So a code of
 //! its own kind is good at this bridge alone, for one site, once, for a minute, and addresses are compared to the letter.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -53,10 +53,17 @@ pub enum Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         if error.code == Code::InvalidRequest {
-            return Self::Wrong(error.hint.unwrap_or_default());
+            return Self::wrong("请求有误", error.hint.unwrap_or_default());
         }
         tracing::error!(name: "rainbow.failed", cause = ?error, "a site could not be answered");
-        Self::Wrong("try again shortly".to_owned())
+        Self::wrong("服务暂时不可用，请稍后再试", "not available right now; try again shortly")
+    }
+}
+
+impl Refused {
+    /// What plugins show as it comes, mostly to Chinese: nothing in the protocol says in which language.
+    pub fn wrong(zh: impl Display, en: impl Display) -> Self {
+        Self::Wrong(format!("{zh} / {en}"))
     }
 }
 
@@ -75,7 +82,7 @@ fn authenticate(app: &App, sent: &Sent) -> Result<Arc<Site>, Refused> {
     }
     app.limits.of_site(&site.id, app.world.now())?;
     if !matches!(sent.kind.as_str(), "" | "wx") {
-        return Err(Refused::Wrong("type must be wx".to_owned()));
+        return Err(Refused::wrong("type 只能是 wx", "type must be wx"));
     }
     Ok(site)
 }
@@ -87,10 +94,12 @@ fn authenticate(app: &App, sent: &Sent) -> Result<Arc<Site>, Refused> {
 pub async fn login(app: &App, sent: Sent) -> Result<String, Refused> {
     let site = authenticate(app, &sent)?;
     if !site.has_redirect(&sent.redirect_uri) {
-        let row = Code::RedirectUriNotRegistered.row();
-        return Err(Refused::Wrong(row.en.to_owned()));
+        let Error { code, hint, .. } =
+            Error::unregistered(Code::RedirectUriNotRegistered, &sent.redirect_uri);
+        let (row, hint) = (code.row(), hint.unwrap_or_default());
+        return Err(Refused::wrong(row.zh, format!("{} ({hint})", row.en)));
     }
-    check_lengths(&[sent.state.as_deref()]).map_err(Refused::Wrong)?;
+    check_lengths(&[sent.state.as_deref()]).map_err(|why| Refused::wrong("state 太长", why))?;
     let request = Request {
         scopes: Scopes::parse("openid profile"),
         state: sent.state,
@@ -120,7 +129,12 @@ pub async fn begun(app: &App, name: &Secret) -> Result<Authorize, Error> {
 pub async fn callback(app: &App, sent: Sent) -> Result<Value, Refused> {
     let site = authenticate(app, &sent)?;
     let code = sent.code.ok_or(Refused::NotYet)?.hashed();
-    let unknown = || Refused::Wrong("the code is unknown, too old, or has been used".to_owned());
+    let unknown = || {
+        Refused::wrong(
+            "code 不存在、已过期或已用过",
+            "the code is unknown, too old, or has been used",
+        )
+    };
     let now = app.world.now();
     let decided = app.store.decision_by_code(code).await?.ok_or_else(unknown)?;
     let request = &decided.decision.request;

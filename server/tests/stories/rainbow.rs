@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Saoma, claims, goes_next, param};
 
 const KEY: &str = "the key of the plugin, 32 characters";
-const BACK: &str = "https://plugin.example.com/oauth?from=wx";
+const BACK: &str = "https://plugin.example.com/oauth?type=wx&from=wx";
 
 /// A call of the plugin's own server.
 async fn calls(saoma: &Saoma, params: &[(&str, &str)]) -> Value {
@@ -57,11 +57,10 @@ async fn a_plugin_signs_somebody_in() {
     assert!(!said["url"].as_str().unwrap().contains(KEY));
 
     let next = signs_in(&saoma, "ann", &json!({ "scopes": ["profile"] })).await;
-    assert!(next.starts_with(BACK), "{next}");
-    assert_eq!(
-        (param(&next, "type"), param(&next, "state")),
-        ("wx".to_owned(), "a state & more".to_owned())
-    );
+    let code = param(&next, "code");
+    let expected = format!("from=wx&code={code}&type=wx&state=a+state+%26+more");
+    let each_once = format!("https://plugin.example.com/oauth?{expected}");
+    assert_eq!(next, each_once, "what the plugin's own address says already comes once");
     let told = calls(&saoma, &callback(&param(&next, "code"), &[])).await;
     let text = |name: &str| told[name].as_str().unwrap().to_owned();
     assert_eq!(
@@ -105,7 +104,9 @@ async fn a_no_comes_back_without_a_code() {
         (param(&next, "code"), param(&next, "error")),
         (String::new(), "access_denied".to_owned())
     );
-    assert_eq!(calls(&saoma, &callback("", &[])).await["code"], 2, "nobody has signed in");
+    let nobody = calls(&saoma, &callback("", &[])).await;
+    assert_eq!(nobody["code"], 2, "nobody has signed in");
+    assert_eq!(nobody["msg"], "还没有人登录 / nobody has signed in yet", "whoever reads it");
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ admit = "ask"
 [[site]]
 id = "plugin"
 name = "A forum with a plugin"
-redirect_uris = ["https://plugin.example.com/oauth?from=wx", "http://127.0.0.1/done"]
+redirect_uris = ["https://plugin.example.com/oauth?type=wx&from=wx", "http://127.0.0.1/done"]
 rainbow_key = "the key of the plugin, 32 characters"
 
 [[site]]
