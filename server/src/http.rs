@@ -111,6 +111,8 @@ pub fn public(app: SharedApp) -> Router {
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).
     let assets = Router::new()
         .route("/wechat-login.js", get(assets::element))
+        .route("/wechat-login.d.ts", get(assets::element_types))
+        .route("/custom-elements.json", get(assets::element_manifest))
         .route("/wxLogin.js", get(assets::wx_login))
         .route("/assets/{name}", get(assets::asset))
         .layer(CompressionLayer::new());

@@ -14,16 +14,28 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 pub(super) async fn element(headers: HeaderMap) -> Response {
-    for_everybody(&headers, ELEMENT)
+    for_everybody(&headers, JS, ELEMENT)
+}
+
+/// What editors and TypeScript know of the element.
+pub(super) async fn element_types(headers: HeaderMap) -> Response {
+    let types = include_str!("../../../browser/wechat-login.d.ts");
+    for_everybody(&headers, "text/plain; charset=utf-8", types)
+}
+
+/// The same as a custom elements manifest.
+pub(super) async fn element_manifest(headers: HeaderMap) -> Response {
+    let manifest = include_str!("../../../browser/custom-elements.json");
+    for_everybody(&headers, "application/json", manifest)
 }
 
 pub(super) async fn wx_login(headers: HeaderMap) -> Response {
-    for_everybody(&headers, include_str!("../../../browser/wxLogin.js"))
+    for_everybody(&headers, JS, include_str!("../../../browser/wxLogin.js"))
 }
 
 /// A page of any origin may load it; what it may then do, the site's origins say.
-fn for_everybody(headers: &HeaderMap, script: &'static str) -> Response {
-    let mut response = served(headers, JS, script);
+fn for_everybody(headers: &HeaderMap, content_type: &'static str, text: &'static str) -> Response {
+    let mut response = served(headers, content_type, text);
     let everybody = header::HeaderValue::from_static("*");
     response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, everybody);
     let cross = header::HeaderValue::from_static("cross-origin");

@@ -20,6 +20,9 @@ done
 for page in saoma serve site-add backup; do
     [ -s "dist/man/saoma-${page#saoma}.1.gz" ] || [ -s "dist/man/$page.1.gz" ] || fail "no manual page of $page"
 done
+for page in docs/sites/gitea.md docs/element.md docs/images/page.en.png; do
+    [ -s "dist/$page" ] || fail "$page, which commands and README name, is not in the archive"
+done
 bash -n dist/completions/saoma.bash
 bash -c '. dist/completions/saoma.bash && complete -p saoma' | grep -q saoma || fail "bash does not complete"
 

@@ -306,6 +306,8 @@ async fn pages_answer_as_it_says() {
         ("get /healthz", "/healthz"),
         ("get /readyz", "/readyz"),
         ("get /wechat-login.js", "/wechat-login.js"),
+        ("get /wechat-login.d.ts", "/wechat-login.d.ts"),
+        ("get /custom-elements.json", "/custom-elements.json"),
         ("get /assets/{name}", "/assets/page.css"),
         ("get /assets/{name}", "/assets/nothing"),
         ("get /avatars/{name}/{version}", "/avatars/nobody/1"),

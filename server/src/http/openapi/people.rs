@@ -78,6 +78,13 @@ pub(super) fn pages(book: &mut Book) {
         "A module",
         &["text/javascript"],
     );
+    book.get("/wechat-login.d.ts", "The element's attributes, events and parts, for TypeScript")
+        .gives(200, "Declarations", &["text/plain"]);
+    book.get("/custom-elements.json", "The same, for editors (a custom elements manifest)").gives(
+        200,
+        "The manifest",
+        &["application/json"],
+    );
     book.get("/wxLogin.js", "The same under the names of WeChat's own script").gives(
         200,
         "A script",
