@@ -30,7 +30,7 @@ const CHALLENGE = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
 const visit = async (more = {}) => {
   const given = { id: 'login', appid: 'blog', scope: 'snsapi_login', redirect_uri: encodeURIComponent(`${site.origin}/callback`), state: 'S1', ...more };
   site.pages['/'] = `<!doctype html><html lang="en"><meta charset="utf-8"><title>A blog</title><main><h1>A blog</h1><div id="login"></div></main>
-    <script src="${saoma.origin}/wxLogin.js"></script><script>window.ready = []; new WxLogin(Object.assign(${JSON.stringify(given)}, { onReady: (is) => ready.push(is) }))</script></html>`;
+    <script src="${saoma.origin}/wxLogin.js"></script><script>window.ready = []; new WxLogin(Object.assign(${JSON.stringify(given)}, { onReady: (is) => ready.push(is), onQRcodeReady: (...told) => ready.push(told) }))</script></html>`;
   await page.goto(site.origin);
 };
 
@@ -41,10 +41,18 @@ test('with a challenge of the server the code stands in the page, and the browse
     client_id: 'blog', redirect_uri: `${site.origin}/callback`, scope: 'openid', state: 'S1', code_challenge: CHALLENGE, code_challenge_method: 'S256',
   });
   assert.equal(await page.locator('#login wechat-login').getAttribute('theme'), 'dark');
-  assert.deepEqual(await page.evaluate('ready'), [true]);
+  assert.deepEqual(await page.evaluate('ready'), [true, []], 'as WeChat calls them');
   saoma.last.approve();
   await page.waitForURL('**/callback?**');
   assert.equal(new URL(page.url()).searchParams.get('code'), saoma.last.code);
+});
+
+test('where there can be no code the page is told so', async () => {
+  const registered = saoma.origins.splice(0);
+  await visit({ code_challenge: CHALLENGE });
+  await inState(page, 'error');
+  saoma.origins.push(...registered);
+  assert.deepEqual(await page.evaluate('ready'), [false]);
 });
 
 test('self_redirect goes to the redirect URI in a frame, and the page stays', async () => {
