@@ -53,6 +53,9 @@ const login = (element, internals) => {
   let next, timer, wire, once, turn = 0; // next: what to do once looked at.
   let renewals, tries, misses = 0, way = 0, soonest = 0; // way: WebSocket, events, poll.
 
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(style);
+
   const picture = make('img', { part: 'code' });
   const cover = make('div', { part: 'cover' });
   const box = make('div', { part: 'qr' }, make('slot', { name: 'code' }, picture), cover);
@@ -61,8 +64,6 @@ const login = (element, internals) => {
   const link = make('a', { part: 'handover', target: '_top' });
   const frame = make('div', { part: 'frame', tabIndex: -1 }, box, status, button, link, make('slot'));
   const root = element.attachShadow({ mode: 'open' });
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(style);
   root.adoptedStyleSheets = [sheet];
   root.append(frame);
 

@@ -104,6 +104,23 @@ for (const lost of ['page.js', 'wechat-login.js']) {
   });
 }
 
+test('where the element breaks as it is made, its code stays and the same word comes', async () => {
+  await page.addInitScript(() => {
+    window.CSSStyleSheet = class {
+      constructor() {
+        throw new TypeError('Illegal constructor');
+      }
+    };
+  });
+  const broken = page.waitForEvent('pageerror');
+  await page.goto(saoma.authorize());
+  await broken;
+  assert.match(wrong.splice(0).join(), /Illegal constructor/);
+  assert.match(await read(), /scene=/);
+  await page.evaluate(() => document.getAnimations().forEach((some) => some.finish()));
+  assert.ok(await page.locator('.old').isVisible());
+});
+
 test('in dark the code stays dark on white, with a quiet margin of four modules', async () => {
   await context.close();
   await use({ colorScheme: 'dark' });
