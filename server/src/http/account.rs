@@ -410,12 +410,8 @@ pub(super) async fn all_kept(
     let given = app.store.consents(&person.id).await?.into_iter();
     // One more than is told says that there are more.
     let most = u32::try_from(KEPT_LINES + 1).unwrap_or(u32::MAX);
-    let asked = Lines {
-        person: Some(person.id.clone()),
-        before: log_before,
-        most,
-        ..Lines::default()
-    };
+    let asked =
+        Lines { person: Some(person.id.clone()), before: log_before, most, ..Lines::default() };
     let mut lines = app.store.audit_lines(&asked).await?;
     let goes_on = lines.len() > KEPT_LINES;
     lines.truncate(KEPT_LINES);

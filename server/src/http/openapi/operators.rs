@@ -2,7 +2,7 @@
 
 use super::{Book, calls};
 use crate::{
-    error::Code::{NotFound, NotFromHere, Unauthorized, WechatUnreachable, WrongSecret},
+    error::Code::{NotFound, NotFromHere, WechatUnreachable, WrongSecret},
     http::admin,
 };
 
