@@ -18,7 +18,7 @@ use crate::{
     audit,
     secret::{Hashed, Secret},
     site::Alg,
-    store::{SharedStore, StoredKey},
+    store::{self, SharedStore, StoredKey},
     world::{Timestamp, World},
 };
 
@@ -31,6 +31,9 @@ use pair::Pair;
 /// How long a key is published after another has taken its place: longer than anything signed with it is good for, and
 /// than anybody keeps an id_token to sign out with in a day's work.
 const FAREWELL: Duration = Duration::from_secs(24 * 3600);
+
+/// The name of the server's own secret. A key's name is longer.
+const DERIVE: &str = "derive";
 
 /// The keys of a running server.
 pub struct Keys {
@@ -88,10 +91,10 @@ pub fn role(from: Timestamp, others: &[Timestamp], now: Timestamp) -> Role {
 pub enum Error {
     /// The store did not give them.
     #[error(transparent)]
-    Store(#[from] crate::store::Error),
+    Store(#[from] store::Error),
     /// They are encrypted with another secret, or with one where none is set.
     #[error(
-        "the key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was made with"
+        "the key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was encrypted with"
     )]
     Locked(String),
     /// A library refused.
@@ -100,7 +103,7 @@ pub enum Error {
 }
 
 impl Keys {
-    /// Loads the keys from the store, making what is not there yet.
+    /// Loads the keys from the store, making what is not there yet, and encrypting what lay plain before there was a secret.
     ///
     /// # Errors
     /// If the store does not answer, or holds keys that `secret` does not open.
@@ -117,14 +120,21 @@ impl Keys {
                 store.put_key(make(&lock, alg, now, world)?).await?;
             }
         }
-        let derive = match store.server_secret("derive").await? {
+        if lock.is_shut() {
+            // Who sets a secret later means what is there already, too. Of two nodes that start at once one is heard.
+            for (name, plain) in plain(store).await? {
+                let sealed = lock.close(&name, &plain)?;
+                store.seal(&name, plain, sealed).await?;
+            }
+        }
+        let derive = match store.server_secret(DERIVE).await? {
             Some(kept) => kept,
             None => {
-                let fresh = lock.close("derive", &world.bytes::<32>())?;
-                store.make_server_secret("derive", fresh).await?
+                let fresh = lock.close(DERIVE, &world.bytes::<32>())?;
+                store.make_server_secret(DERIVE, fresh).await?
             }
         };
-        let derive = lock.open("derive", &derive)?;
+        let derive = lock.open(DERIVE, &derive)?;
         let keys = Self {
             ring: RwLock::default(),
             lock,
@@ -273,6 +283,16 @@ impl Keys {
 pub fn warm_up() {
     // If it has none, signing says so.
     let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
+}
+
+/// What is stored plain, by name: signing keys, and what codes are derived from.
+///
+/// # Errors
+/// If the store does not answer.
+pub async fn plain(store: &SharedStore) -> Result<Vec<(String, Vec<u8>)>, store::Error> {
+    let keys = store.keys().await?.into_iter().map(|key| (key.kid, key.private));
+    let derive = store.server_secret(DERIVE).await?.map(|secret| (DERIVE.to_owned(), secret));
+    Ok(keys.chain(derive).filter(|(_, stored)| !lock::is_sealed(stored)).collect())
 }
 
 /// Which part a stored key plays among all that are stored.

@@ -67,10 +67,10 @@ pub async fn assemble(
     tickets: SharedTickets,
     waiting: Arc<Waiting>,
 ) -> Result<SharedApp, Error> {
-    if settings.keys.secret.is_empty() && !settings.is_loopback() {
+    let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
+    if !settings.is_loopback() && !keys::plain(&store).await?.is_empty() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }
-    let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
     let upstream = Upstream::default();
     let wechat = client_of(&settings, &tickets, &upstream)?;
     let versions: BTreeSet<EnvVersion> =

@@ -219,6 +219,10 @@ pub trait Store: Send + Sync + 'static {
     /// The server's own secret of this name: `fresh` if there was none before.
     async fn make_server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
 
+    /// Puts `sealed` in the place of the signing key or the server's own secret that is kept under this name, if that still
+    /// is `plain`, and leaves as little of `plain` behind as it can.
+    async fn seal(&self, name: &str, plain: Vec<u8>, sealed: Vec<u8>) -> Result<(), Error>;
+
     /// Writes one line of the audit log.
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error>;
 

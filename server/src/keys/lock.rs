@@ -12,6 +12,11 @@ pub(super) struct Lock(Option<RandomizedNonceKey>);
 /// as guessing them in part.
 const SEALED: &[u8] = b"saoma:sealed:1:";
 
+/// Whether this is what a lock with a secret wrote down.
+pub(super) fn is_sealed(stored: &[u8]) -> bool {
+    stored.starts_with(SEALED)
+}
+
 impl Lock {
     /// The lock that `keys.secret` turns; no secret: an open one.
     pub(super) fn new(secret: &Secret) -> Result<Self, Error> {
@@ -20,6 +25,11 @@ impl Lock {
         }
         let key = RandomizedNonceKey::new(&AES_256_GCM, Hashed::of(secret.reveal()).as_bytes());
         key.map(|key| Self(Some(key))).map_err(|_| Error::Crypto("use keys.secret"))
+    }
+
+    /// Whether there is a secret.
+    pub(super) fn is_shut(&self) -> bool {
+        self.0.is_some()
     }
 
     /// What is written down under this name, and opens under no other.

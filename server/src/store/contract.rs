@@ -33,6 +33,7 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     tickets_are_parked_once(fresh().await).await;
     keys_come_oldest_first(fresh().await).await;
     a_server_secret_is_made_once(fresh().await).await;
+    what_was_plain_is_sealed_once(fresh().await).await;
     what_grows_old_loses_its_addresses_and_then_goes(fresh().await).await;
     sites_are_kept_changed_and_forgotten_with_their_logins(fresh().await).await;
     a_site_goes_with_all_its_logins_however_many(fresh().await).await;
@@ -242,6 +243,24 @@ async fn a_server_secret_is_made_once(store: impl Store) {
     let second = store.make_server_secret("derive", vec![2]).await.unwrap();
     assert_eq!((first, second), (vec![1], vec![1]));
     assert_eq!(store.server_secret("derive").await.unwrap(), Some(vec![1]));
+}
+
+async fn what_was_plain_is_sealed_once(store: impl Store) {
+    let plain = StoredKey {
+        kid: "k".to_owned(),
+        alg: Alg::ES256,
+        made: NOW,
+        signs_from: NOW,
+        private: vec![1],
+    };
+    store.put_key(plain.clone()).await.unwrap();
+    store.make_server_secret("derive", vec![1]).await.unwrap();
+    for sealed in [2, 3] {
+        store.seal("k", vec![1], vec![sealed]).await.unwrap();
+        store.seal("derive", vec![1], vec![sealed]).await.unwrap();
+    }
+    assert_eq!(store.keys().await.unwrap(), [StoredKey { private: vec![2], ..plain }]);
+    assert_eq!(store.server_secret("derive").await.unwrap(), Some(vec![2]));
 }
 
 async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {

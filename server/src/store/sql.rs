@@ -137,6 +137,11 @@ pub(super) trait Database: Send + Sync + 'static {
         self.write(work).await
     }
 
+    /// Leaves nothing behind of what was overwritten, as far as this is in the database's hands.
+    async fn sweep(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// How long its work takes.
     fn times(&self) -> &Times;
 

@@ -143,6 +143,18 @@ impl Database for Sqlite {
         self.written(|handle| at_once(work(handle)), |_, _| {}).await
     }
 
+    /// The log holds each page as it was, until it begins anew.
+    async fn sweep(&self) -> Result<(), Error> {
+        let path = self.readers.path.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            let connection = connect(&path, OpenFlags::default())?;
+            // Where somebody reads or writes all the while, it begins anew later.
+            let brought = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            brought.map_err(Error::from)
+        });
+        swept.await.map_err(|error| Error(error.to_string()))?
+    }
+
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -374,9 +386,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // Else a statement that a partial index might serve is parsed anew whenever its parameters change.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // NORMAL may lose the last commits in a power cut; a phone has been told of them.
+    // NORMAL may lose the last commits in a power cut; a phone has been told of them. What is overwritten or deleted is
+    // blanked in its page, which is written anyway: a key that was plain, somebody who wants to be forgotten.
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;",
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+         PRAGMA secure_delete = FAST;",
     )?;
     Ok(connection)
 }

@@ -1,8 +1,14 @@
 //! Signing keys are published before they sign and after, and rotating them loses no sign-in.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
-use saoma::{audit::COMMAND, keys::Keys, secret::Secret, world::World};
+use saoma::{
+    audit::COMMAND,
+    keys::{self, Keys},
+    secret::Secret,
+    store::{SharedStore, sqlite::Sqlite},
+    world::World,
+};
 
 use crate::provider::{Provider, Tokens};
 
@@ -79,25 +85,57 @@ async fn a_command_rotates_the_keys_of_a_running_node_and_nothing_fails() {
     provider.is_answered(&browser, &params).await.code();
 }
 
+/// What a server does with the database's keys at its start.
+async fn starts_with(secret: &str, path: &Path) -> Result<(SharedStore, Keys), keys::Error> {
+    let store: SharedStore = Arc::new(Sqlite::open(path)?);
+    let world = World::held(crate::provider::NOW, 7);
+    let keys = Keys::load(&store, &Secret::from(secret.to_owned()), TERM, &world).await?;
+    keys.tend(&store, &world).await?;
+    Ok((store, keys))
+}
+
+const SECRET: &str = "a long and random text";
+
 #[tokio::test]
 async fn keys_at_rest_open_with_their_secret_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("saoma.db");
-    let open = || -> saoma::store::SharedStore {
-        std::sync::Arc::new(saoma::store::sqlite::Sqlite::open(&path).unwrap())
-    };
-    let world = World::held(crate::provider::NOW, 7);
-    let secret = |text: &str| Secret::from(text.to_owned());
-    let first = Keys::load(&open(), &secret("a long and random text"), TERM, &world).await.unwrap();
-    let again = Keys::load(&open(), &secret("a long and random text"), TERM, &world).await.unwrap();
-    assert_eq!(first.jwks(), again.jwks());
+    let (store, first) = starts_with(SECRET, &path).await.unwrap();
+    let (_, again) = starts_with(SECRET, &path).await.unwrap();
+    assert_eq!(first.jwks()["keys"][0], again.jwks()["keys"][0]);
     for wrong in ["another text", ""] {
-        let refused = Keys::load(&open(), &secret(wrong), TERM, &world).await.err().unwrap();
+        let refused = starts_with(wrong, &path).await.err().unwrap();
         assert!(refused.to_string().contains("keys.secret"), "{refused}");
     }
-    for key in open().keys().await.unwrap() {
+    for key in store.keys().await.unwrap() {
         assert!(key.private.starts_with(b"saoma:sealed:"), "a private key lies open");
     }
-    let derive = open().server_secret("derive").await.unwrap().unwrap();
+    let derive = store.server_secret("derive").await.unwrap().unwrap();
     assert!(derive.starts_with(b"saoma:sealed:"), "what codes are derived from lies open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_set_later_encrypts_what_lay_plain() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saoma.db");
+    let (store, before) = starts_with("", &path).await.unwrap();
+    let plain = keys::plain(&store).await.unwrap();
+    assert_eq!(plain.len(), 5, "two keys of each kind, and what codes are derived from");
+    // It goes on running while three nodes start with the secret at once.
+    let nodes = [(); 3].map(|()| starts_with(SECRET, &path));
+    for node in futures_util::future::join_all(nodes).await {
+        let (store, after) = node.unwrap();
+        assert_eq!(keys::plain(&store).await.unwrap(), []);
+        assert_eq!(after.jwks()["keys"][0], before.jwks()["keys"][0], "they are the same keys");
+    }
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap().path();
+        let bytes = fs::read(&file).unwrap();
+        for (name, private) in &plain {
+            let lies_open = bytes.windows(private.len()).any(|part| part == private);
+            assert!(!lies_open, "{name} lies open in {}", file.display());
+        }
+    }
+    let refused = starts_with("", &path).await.err().unwrap().to_string();
+    assert!(refused.contains("set keys.secret (SAOMA_KEYS__SECRET)"), "{refused}");
 }

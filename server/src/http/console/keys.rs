@@ -7,7 +7,7 @@ use super::{super::reply::html, Act, Desk, back};
 use crate::{
     console::access::by,
     error::{Code, Error},
-    keys::{Role, role_of},
+    keys::{Role, plain, role_of},
 };
 
 #[derive(Template)]
@@ -53,7 +53,7 @@ pub(in crate::http) async fn page(desk: Desk) -> Result<Response, Error> {
     rows.sort_by(|one, other| (&other.alg, &other.signs_from).cmp(&(&one.alg, &one.signs_from)));
     let page = Page {
         keys: rows,
-        locked: !desk.app.settings.keys.secret.is_empty(),
+        locked: plain(&desk.app.store).await?.is_empty(),
         every: super::span(l, desk.app.settings.keys.rotate.as_secs()),
         desk,
     };

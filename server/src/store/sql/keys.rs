@@ -72,3 +72,19 @@ pub(super) async fn make_server_secret(
         .await?
         .ok_or_else(|| Error::Away(format!("the secret {name} was written and is not there")))
 }
+
+/// A key's name and a secret's never meet.
+pub(super) async fn seal(
+    db: &dyn Db,
+    name: &str,
+    plain: &[u8],
+    sealed: &[u8],
+) -> Result<(), Error> {
+    for sql in [
+        "UPDATE signing_keys SET private = ?3 WHERE kid = ?1 AND private = ?2",
+        "UPDATE server_secrets SET secret = ?3 WHERE name = ?1 AND secret = ?2",
+    ] {
+        db.send(sql, values![name, plain, sealed]).await?;
+    }
+    Ok(())
+}

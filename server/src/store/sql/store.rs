@@ -269,6 +269,12 @@ impl<D: Database> Store for D {
         self.write(with!(db => keys::make_server_secret(db, &name, &fresh))).await
     }
 
+    async fn seal(&self, name: &str, plain: Vec<u8>, sealed: Vec<u8>) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.write(with!(db => keys::seal(db, &name, &plain, &sealed))).await?;
+        self.sweep().await
+    }
+
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {
         self.write_one(with!(db => logins::write_audit(db, &entry))).await
     }
