@@ -11,6 +11,7 @@ use std::{
 
 use futures_util::future::join_all;
 use reqwest::{Client, redirect};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::{
@@ -108,15 +109,19 @@ async fn resolve(url: &Url, private: bool) -> Result<(String, Vec<SocketAddr>), 
     let host = url.host_str().ok_or("backchannel_logout_uri has no host")?;
     let port = url.port_or_known_default().ok_or("backchannel_logout_uri has no port")?;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = tokio::net::lookup_host((bare, port)).await.map_err(|error| error.to_string())?;
+    let found = timeout(PATIENCE, tokio::net::lookup_host((bare, port))).await;
+    let found = found.map_err(|_| "no name server tells its address in time")?;
+    let found = found.map_err(|error| error.to_string())?;
     let allowed: Vec<SocketAddr> =
         found.filter(|address| may_call(address.ip(), private)).collect();
-    if allowed.is_empty() {
-        return Err(
-            "its address is private; set backchannel_private = true if that is meant".to_owned()
-        );
-    }
-    Ok((host.to_owned(), allowed))
+    let why = match (allowed.is_empty(), private) {
+        (false, _) => return Ok((host.to_owned(), allowed)),
+        (true, false) => "its address is private; set backchannel_private = true if that is meant",
+        (true, true) => {
+            "its address is one of the network's or the cloud's own, which saoma never calls"
+        }
+    };
+    Err(why.to_owned())
 }
 
 /// Where clouds answer their machines with credentials, besides link-local addresses: Alibaba Cloud, Azure, AWS over IPv6.
@@ -164,6 +169,24 @@ fn behind(ip: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_may_not_be_called_is_not_even_among_the_addresses() {
+        for (url, private, found) in [
+            ("http://127.0.0.1:9/logout", false, Err("set backchannel_private = true")),
+            ("http://127.0.0.1:9/logout", true, Ok("127.0.0.1:9")),
+            ("https://[::1]/logout", true, Ok("[::1]:443")),
+            ("https://169.254.169.254/logout", false, Err("is private")),
+            ("https://169.254.169.254/logout", true, Err("never calls")),
+            ("https://93.184.216.34/logout", false, Ok("93.184.216.34:443")),
+        ] {
+            match (resolve(&Url::parse(url).unwrap(), private).await, found) {
+                (Ok((_, addresses)), Ok(found)) => assert_eq!(addresses, [found.parse().unwrap()]),
+                (Err(why), Err(found)) => assert!(why.contains(found), "{url} {private}: {why}"),
+                (said, _) => panic!("{url} {private}: {said:?}"),
+            }
+        }
+    }
 
     #[test]
     fn what_only_the_inside_answers_is_not_called() {

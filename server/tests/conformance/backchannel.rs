@@ -7,7 +7,8 @@ use std::{
 };
 
 use axum::{Form, Router, extract::State, http::StatusCode, routing::post};
-use saoma::{backchannel, http, site::Site};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use saoma::{backchannel, http, metrics::Now, site::Site};
 use serde_json::{Value, json};
 
 use crate::provider::{Provider, rp};
@@ -122,6 +123,29 @@ async fn a_site_that_is_down_is_told_again_and_one_that_never_answers_is_given_u
     assert_eq!(ear.heard().len(), 7, "the first try and six more");
     provider.time_passes(Duration::from_secs(30 * 24 * 3600));
     assert_eq!(backchannel::round(&provider.app).await.unwrap(), 0, "then nothing is left to tell");
+}
+
+#[tokio::test]
+async fn a_server_that_the_world_reaches_calls_no_private_address_without_the_sites_word() {
+    for (private, outcome) in [(false, "failed"), (true, "told")] {
+        let (ear, uri) = Ear::listens(&[StatusCode::OK]).await;
+        let site = Site { device: true, backchannel_private: private, ..site(&uri) };
+        let provider = Provider::known_as(Some("https://login.example.com"), vec![site]).await;
+        let id = provider.signed_in_at_a_terminal().await.id;
+        let claims = URL_SAFE_NO_PAD.decode(id.split('.').nth(1).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        let store = &provider.app.store;
+        let login = store.login(claims["sid"].as_str().unwrap()).await.unwrap().unwrap();
+        store.end_login(&login.person, &login.id, provider.app.world.now()).await.unwrap();
+        let counted = format!("saoma_logouts_total{{outcome=\"{outcome}\"}} 1");
+        provider
+            .sees(async || {
+                let text = provider.app.metrics.text(&Now::of(&provider.app).await).unwrap();
+                text.contains(&counted).then_some(())
+            })
+            .await;
+        assert_eq!(ear.heard().len(), usize::from(private));
+    }
 }
 
 #[tokio::test]

@@ -59,11 +59,19 @@ impl Provider {
     }
 
     pub(crate) async fn with(sites: Vec<Site>) -> Self {
+        Self::known_as(None, sites).await
+    }
+
+    /// The same where the world reaches it at another address than it listens at.
+    pub(crate) async fn known_as(public_url: Option<&str>, sites: Vec<Site>) -> Self {
         let stage = Stage::open([0; 4]).await.unwrap();
         let addresses = stage.addresses();
         let mut settings = stage.settings(None, &[]).unwrap();
         let pretend = stage.pretend(&settings);
         settings.sites = sites;
+        if let Some(public_url) = public_url {
+            settings.public_url = public_url.to_owned();
+        }
         // One picture ahead will do, and nobody measures how small it is; a test is one very busy address.
         settings.wechat.pool = 1;
         settings.limits.off = true;
@@ -153,6 +161,19 @@ impl Provider {
             ("redirect_uri", "https://rp.example.com/callback"),
         ];
         self.post_basic("/oauth2/token", &form).await
+    }
+
+    /// Ann signs in at a terminal by typing its digits.
+    pub(crate) async fn signed_in_at_a_terminal(&self) -> Tokens {
+        let begun = self.post_basic("/oauth2/device_authorization", &[("scope", "openid")]).await;
+        let phone = self.phone("ann");
+        let asked = phone.types(&begun.text("user_code").replace('-', "")).await.unwrap();
+        phone.approves(&asked).await.unwrap();
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", begun.text("device_code")),
+        ];
+        Tokens::of(self.post_basic("/oauth2/token", &form).await)
     }
 
     pub(crate) async fn refreshes(&self, token: &str) -> Answer {
