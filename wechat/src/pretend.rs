@@ -144,6 +144,13 @@ impl Pretend {
         people::openid(&self.0.appid, person)
     }
 
+    /// The session key that the exchange of this person's last js_code told, if there was one: what
+    /// must be found nowhere else.
+    #[must_use]
+    pub fn session_key(&self, person: &str) -> Option<String> {
+        self.world().people.session_key(&self.openid(person))
+    }
+
     /// A phone in this person's hand.
     #[must_use]
     pub fn phone(&self, person: &str) -> Phone {

@@ -209,6 +209,8 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
     let body = json!({ "js_code": js_code, "entry": 1048, "protocol": 1 });
     let path = format!("tickets/{scene}/scan");
     let asked = phone.calls(Method::POST, &path, None, &body).await.unwrap().good().unwrap();
+    let session_key = || saoma.wechat.pretend.session_key("ann").unwrap();
+    let mut session_keys = vec![session_key()];
     let refused = phone.calls(Method::POST, &path, None, &body).await.unwrap();
     assert_eq!(refused.problem(), "422 js_code_refused");
     let number = watch.sees().await.unwrap()["match"].clone();
@@ -238,6 +240,7 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
     let fresh = json!({ "js_code": phone.logs_in().await.unwrap() });
     let session = phone.calls(Method::POST, "session", None, &fresh).await.unwrap().json();
     let session = session["token"].as_str().unwrap();
+    session_keys.push(session_key());
     let me = phone.calls(Method::GET, "me", Some(session), &json!({})).await.unwrap();
     assert_eq!(me.status, 200);
     let home = browser.opens("/login").await.unwrap();
@@ -258,7 +261,10 @@ async fn not_even_the_most_talkative_log_tells_a_secret() {
         "a state that only the shop and its browser know",
         "a nonce of the shop and of nobody else",
     ];
-    let more = everything_else(&saoma, &browser, &phone, asked_for).await;
+    let mut more = everything_else(&saoma, &browser, &phone, asked_for).await;
+    session_keys.push(session_key());
+    assert!(session_keys.iter().all(|key| key.len() == 24), "{session_keys:?}");
+    more.append(&mut session_keys);
 
     let last = browser.opens(&asks()).await.unwrap();
     let last = reads_scene(&browser, &last).await;

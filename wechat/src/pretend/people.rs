@@ -122,6 +122,10 @@ impl People {
         }))
     }
 
+    pub(super) fn session_key(&self, openid: &str) -> Option<String> {
+        self.sessions.get(openid).map(|session| session.key.clone())
+    }
+
     /// `/wxa/checksession` and `/wxa/resetusersessionkey`: does the signature belong to the key
     /// that counts?
     pub(super) fn check(&self, openid: &str, signature: &str, sig_method: &str) -> Result<(), No> {
