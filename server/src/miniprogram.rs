@@ -329,7 +329,7 @@ fn faults(settings: &Settings) -> Vec<String> {
         if text.chars().count() > longest {
             faults.push(format!("miniprogram.{setting} has more than {longest} characters"));
         }
-        if text.chars().any(misleading) {
+        if misleading(text) {
             faults.push(format!(
                 "miniprogram.{setting} has control or invisible characters; remove them"
             ));

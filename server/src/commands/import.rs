@@ -196,9 +196,7 @@ impl Row {
             _ => return Err("site and sub belong together"),
         };
         let nickname = some(&self.nickname);
-        if nickname
-            .as_ref()
-            .is_some_and(|name| name.chars().count() > 32 || name.chars().any(site::misleading))
+        if nickname.as_ref().is_some_and(|name| name.chars().count() > 32 || site::misleading(name))
         {
             return Err("nickname: 32 characters at most, none of them invisible");
         }

@@ -117,7 +117,7 @@ pub async fn set_profile(
     profile.nickname =
         profile.nickname.map(|it| if it == NOBODYS_NAME { String::new() } else { it });
     if let Some(nickname) = profile.nickname.as_ref().filter(|nickname| !nickname.is_empty()) {
-        if nickname.chars().count() > 32 || nickname.chars().any(site::misleading) {
+        if nickname.chars().count() > 32 || site::misleading(nickname) {
             return Err(Error::invalid("nickname: 32 characters at most, none of them invisible"));
         }
         let check = TextCheck::new(&identity.openid, TextScene::Profile, nickname);

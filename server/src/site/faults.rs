@@ -1,7 +1,11 @@
 //! What can be wrong with a site, each with what to write instead.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use icu_properties::{
+    CodePointSetData, CodePointSetDataBorrowed,
+    props::{DefaultIgnorableCodePoint, ExtendedPictographic},
+};
 use url::Url;
 
 use super::{CONSOLE, Pkce, SELF, Site, is_loopback};
@@ -29,7 +33,7 @@ impl Site {
         if self.name.trim().is_empty() || self.name.chars().count() > 40 {
             faults.push(format!("site {id:?}: name needs 1 to 40 characters; phones show it"));
         }
-        if self.name.chars().any(misleading) {
+        if misleading(&self.name) {
             faults.push(format!(
                 "site {id:?}: name has control or invisible characters; remove them"
             ));
@@ -39,7 +43,7 @@ impl Site {
                 "site {id:?}: operator may have 60 characters, contact 120; phones show them"
             ));
         }
-        if self.operator.chars().chain(self.contact.chars()).any(misleading) {
+        if misleading(&self.operator) || misleading(&self.contact) {
             faults.push(format!(
                 "site {id:?}: operator or contact has control or invisible characters; remove them"
             ));
@@ -111,11 +115,38 @@ impl Site {
     }
 }
 
-/// Control, bidirectional and zero-width characters: they make one name look like another (threats.md row 13).
-pub fn misleading(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+/// Whether a text holds what cannot be seen: control and bidirectional characters, what Unicode lets screens leave out, and
+/// letters that are blank. They make one name look like another, or like none (threats.md row 13). Of those, emoji are made
+/// of two: a joiner between two of them, and what asks for a picture in colours.
+pub fn misleading(text: &str) -> bool {
+    const IGNORED: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    const PICTURES: CodePointSetDataBorrowed<'static> =
+        CodePointSetData::new::<ExtendedPictographic>();
+    const TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
+    let picture = |c: Option<char>| c.is_some_and(|c| PICTURES.contains(c));
+    let (mut before, mut rest) = (None, text.chars().peekable());
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied();
+        let seen = match c {
+            '\u{fe0f}' => {
+                let keycap = before.is_some_and(|c: char| "0123456789#*".contains(c));
+                picture(before) || keycap && next == Some('\u{20e3}')
+            }
+            '\u{200d}' => {
+                let ends = before.is_some_and(|c| c == '\u{fe0f}' || TONES.contains(&c));
+                (picture(before) || ends) && picture(next)
+            }
+            // Separators of lines, notes between lines, an empty cell of Braille, and a note without a head.
+            '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{2800}' | '\u{1d159}' => false,
+            c => !c.is_control() && !IGNORED.contains(c),
+        };
+        if !seen {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
 }
 
 /// https anywhere, http on this machine, or a scheme that a native application owns (RFC 8252 section 7.1).
@@ -246,6 +277,74 @@ mod tests {
             redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
             ..Site::new("blog", "My blog")
         };
+    #[test]
+    fn what_cannot_be_seen_stands_in_no_name() {
+        for name in [
+            "Ann",
+            "安娜",
+            "Zoë",
+            "Zoe\u{308}",
+            "آنا",
+            "अन्ना",
+            "안나",
+            "O'Hara (2)",
+            "^_^",
+            "❤",
+            "❤\u{fe0f}",
+            "1\u{fe0f}\u{20e3}",
+            "👩🏽\u{200d}💻",
+            "🏳\u{fe0f}\u{200d}🌈",
+            "👨\u{200d}👩\u{200d}👧",
+            "🇨🇳",
+            "👍🏿",
+            "a 🙂 b",
+        ] {
+            assert!(!misleading(name), "{name:?}");
+        }
+        for name in [
+            "\u{3164}",
+            "\u{115f}",
+            "\u{1160}",
+            "\u{ffa0}",
+            "\u{2800}",
+            "\u{1d159}",
+            "a\u{34f}",
+            "a\u{fe0f}",
+            "a\u{fe00}",
+            "a\u{e0100}",
+            "1\u{fe0f}",
+            "❤\u{fe0f}\u{fe0f}",
+            "\u{fe0f}",
+            "a\u{200d}b",
+            "❤\u{200d}",
+            "\u{200d}❤",
+            "❤\u{200d}\u{200d}❤",
+            "a\u{200b}",
+            "a\u{200c}b",
+            "\u{ad}",
+            "\u{61c}",
+            "\u{180e}",
+            "\u{180b}",
+            "\u{202e}a",
+            "\u{2066}a",
+            "\u{2060}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{fff9}",
+            "\u{17b4}",
+            "\u{1d173}",
+            "\u{e0061}",
+            "\u{e0fff}",
+            "a\nb",
+            "\u{7f}",
+            "\u{85}",
+        ] {
+            assert!(misleading(name), "{name:?}");
+            assert_ne!(Site::new("blog", name).faults(), [] as [String; 0], "{name:?}");
+        }
+        assert_ne!(Site::new("blog", " \u{3000}\u{a0}").faults(), [] as [String; 0]);
+    }
+
         let mut bad =
             site(&["javascript:alert(1)", "http://blog.example.com/x", "https://a.example/#x"]);
         bad.name = "Bank\u{202e}gnaB".to_owned();
