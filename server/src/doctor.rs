@@ -138,6 +138,7 @@ impl Doctor {
         found.extend(wechat);
         found.extend(outside);
         found.extend(mail);
+        found.push(here::secrets(&sites));
         found.extend(here);
         found
     }

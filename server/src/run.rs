@@ -77,6 +77,12 @@ pub async fn assemble(
         settings.sites.iter().filter_map(|site| site.env_version).collect();
     let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
         .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
+    for site in settings.sites.iter().filter(|site| site.has_short_secret()) {
+        if !settings.is_loopback() {
+            tracing::warn!(name: "site.secret_short", site = site.id,
+                "its secret has less than 32 characters and may be guessed; write the output of `openssl rand -hex 32`");
+        }
+    }
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     sites.keep(store.sites().await?);
     let limits = Limits::new(&settings.limits);

@@ -3,6 +3,7 @@
 use super::{Finding, Todo, todo};
 use crate::{
     config::Settings,
+    site::Site,
     store::{OTHER_VERSION, SharedStore},
 };
 
@@ -13,6 +14,24 @@ pub(super) async fn look(
     let mut found = database(settings, store).await;
     found.push(tickets(settings).await);
     found
+}
+
+/// The secrets that somebody wrote in the settings: those that saoma makes are long.
+pub(super) fn secrets(sites: &[Site]) -> Finding {
+    let short = sites.iter().filter(|site| site.has_short_secret());
+    let short: Vec<String> = short.map(|site| site.id.clone()).collect();
+    if short.is_empty() {
+        return Finding::ok("site_secrets", "are long enough");
+    }
+    Finding::warning(
+        "site_secrets",
+        format!("short enough to be guessed, at {}", short.join(", ")),
+        todo(
+            "Write the output of `openssl rand -hex 32` there and in the application; until both know it, keep the old one in `secrets` beside it.",
+            "请换成 `openssl rand -hex 32` 的输出，应用里也一并更换；换好之前，旧密钥可以先留在 `secrets` 里。",
+        ),
+    )
+    .naming(short)
 }
 
 async fn database(

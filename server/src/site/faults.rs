@@ -113,6 +113,12 @@ impl Site {
         }
         faults
     }
+
+    /// Whether a secret that somebody chose for it is short enough to be guessed.
+    pub fn has_short_secret(&self) -> bool {
+        let all = self.secrets.iter().chain([&self.secret]);
+        all.into_iter().any(|secret| (1..32).contains(&secret.reveal().len()))
+    }
 }
 
 /// Whether a text holds what cannot be seen: control and bidirectional characters, what Unicode lets screens leave out, and
@@ -272,12 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn a_site_that_cannot_work_says_what_to_write() {
-        let site = |redirect_uris: &[&str]| Site {
-            redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
-            ..Site::new("blog", "My blog")
-        };
-    #[test]
     fn what_cannot_be_seen_stands_in_no_name() {
         for name in [
             "Ann",
@@ -345,6 +345,12 @@ mod tests {
         assert_ne!(Site::new("blog", " \u{3000}\u{a0}").faults(), [] as [String; 0]);
     }
 
+    #[test]
+    fn a_site_that_cannot_work_says_what_to_write() {
+        let site = |redirect_uris: &[&str]| Site {
+            redirect_uris: redirect_uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            ..Site::new("blog", "My blog")
+        };
         let mut bad =
             site(&["javascript:alert(1)", "http://blog.example.com/x", "https://a.example/#x"]);
         bad.name = "Bank\u{202e}gnaB".to_owned();

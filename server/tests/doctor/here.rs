@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use saoma::{
     doctor::{Verdict, is_broken, text, unusable},
+    secret::Secret,
+    site::Site,
     store::sqlite::Sqlite,
     try_it::actors::{Browser, Phone},
 };
@@ -51,6 +53,22 @@ async fn no_database_yet_is_no_fault_and_none_is_made_by_looking() {
     let found = patient.findings().await;
     assert!(!is_broken(&found), "{}", text(&found));
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_secret_of_a_site_that_can_be_guessed() {
+    let mut patient = Patient::healthy().await;
+    let mut shop = Site::new("shop", "My shop");
+    shop.secret = Secret::from("0".repeat(32));
+    patient.with(|settings| settings.sites = vec![shop.clone()]);
+    let found = patient.findings().await;
+    assert!(found.iter().any(|it| it.check == "site_secrets" && it.verdict == Verdict::Ok));
+    shop.secrets = vec![Secret::from("only-for-trying".to_owned())];
+    patient.with(|settings| settings.sites = vec![shop]);
+    let warned = patient.warned("site_secrets").await;
+    assert!(warned.said.contains("shop") && !warned.said.contains("only-for-trying"), "{warned:?}");
+    assert!(warned.todo.unwrap().en.contains("openssl rand -hex 32"));
+    assert_eq!(warned.names, ["shop"], "a report leaves them out");
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use std::{
 
 use saoma::try_it::{Stage, actors::Browser};
 
+use crate::process::Process;
+
 /// `saoma` with these arguments and settings, run to its end.
 fn saoma(args: &[&str], settings: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -326,4 +328,26 @@ async fn the_console_of_a_try_opens_by_its_link_and_the_phone_at_hand_sees_its_c
     let wechat = address("Hold the phone").replace("/phone", "");
     let phone = Browser::new(&wechat).unwrap().get("/phone").await.unwrap().text();
     assert!(phone.contains("Scan the code of"), "{phone}");
+}
+
+#[tokio::test]
+async fn what_lies_plain_and_what_can_be_guessed_is_said_at_the_start_until_it_is_mended() {
+    let mut saoma = Process::starts_at("info", "", "https://login.example.com").await;
+    let said = |saoma: &Process, word: &str| saoma.log().matches(word).count();
+    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 2));
+    assert!(!saoma.log().contains("a secret of the"), "the secrets themselves are not told");
+    let secret = "a text of 32 characters, or of more";
+    saoma.is_given(&format!("{}\n[keys]\nsecret = \"{secret}\"", saoma.settings()));
+    saoma.is_asked_to_stop().await;
+    saoma.starts_again().await;
+    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 4));
+    saoma.is_asked_to_stop().await;
+
+    let without = saoma.settings().replace(secret, "");
+    let folder = saoma.database().parent().unwrap().to_owned();
+    std::fs::write(folder.join("saoma.toml"), without).unwrap();
+    let ended = saoma.saoma(&["serve"]);
+    let said = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("set keys.secret (SAOMA_KEYS__SECRET)"), "{said}");
 }
