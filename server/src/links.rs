@@ -94,7 +94,8 @@ pub async fn begin(app: &App, secret: &Secret, cookie: &Secret) -> Result<Secret
     let link = find(app, secret.hashed()).await?;
     let name = Secret::new(&app.world);
     let hash = Bytes::copy_from_slice(link.hash.as_bytes());
-    app.tickets.keep(of_browser(&name, cookie), hash, app.world.now() + BEGUN).await?;
+    let now = app.world.now();
+    app.tickets.keep(of_browser(&name, cookie), hash, now, now + BEGUN).await?;
     Ok(name)
 }
 

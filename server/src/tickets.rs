@@ -167,8 +167,15 @@ pub trait Tickets: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<u32, Error>;
 
-    /// Keeps something small under a secret's hash for a while: whoever has the secret may have it.
-    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error>;
+    /// Keeps something small under a secret's hash for a while: whoever has the secret may have it. Where there is no more
+    /// room the oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
+    async fn keep(
+        &self,
+        name: Hashed,
+        value: Bytes,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), Error>;
 
     /// What is kept under this name.
     async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error>;

@@ -114,7 +114,7 @@ pub async fn arrive(
             return Err(Code::LinkOver.into());
         }
         let kept = Bytes::copy_from_slice(hash.as_bytes());
-        app.tickets.keep(claims(cookie), kept, now + CLAIM).await?;
+        app.tickets.keep(claims(cookie), kept, now, now + CLAIM).await?;
         return Ok(Arrival::MayClaim);
     }
     if !app.store.take_console_link(hash, Opens::Console, now).await? {

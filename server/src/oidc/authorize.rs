@@ -108,7 +108,8 @@ pub(super) async fn keep(
         return Err(Error::invalid("the request is too long"));
     }
     let name = Secret::new(&app.world);
-    app.tickets.keep(name.hashed(), Bytes::from(json), app.world.now() + life).await?;
+    let now = app.world.now();
+    app.tickets.keep(name.hashed(), Bytes::from(json), now, now + life).await?;
     Ok(name)
 }
 

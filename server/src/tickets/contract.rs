@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 
 use super::{Picture, Seen, Tickets};
@@ -38,11 +39,11 @@ pub(crate) fn ticket(name: &str, now: Timestamp) -> Ticket {
     }
 }
 
-/// Runs every rule against a fresh store each.
+/// Runs every rule against a fresh store each, which keeps so many small things at once.
 ///
 /// # Panics
 /// Where the store breaks one.
-pub(crate) async fn holds<T: Tickets>(fresh: impl AsyncFn() -> T) {
+pub(crate) async fn holds<T: Tickets>(fresh: impl AsyncFn() -> T, most_kept: usize) {
     a_ticket_is_found_by_each_of_its_names(fresh().await).await;
     of_fifty_who_write_one_wins(Arc::new(fresh().await)).await;
     a_renewed_ticket_takes_the_old_ones_place(fresh().await).await;
@@ -51,6 +52,7 @@ pub(crate) async fn holds<T: Tickets>(fresh: impl AsyncFn() -> T) {
     the_first_claim_is_remembered(fresh().await).await;
     what_is_over_is_forgotten(fresh().await).await;
     what_is_kept_can_be_read_until_it_is_over(fresh().await).await;
+    where_there_is_no_more_room_the_oldest_goes(fresh().await, most_kept).await;
     as_many_are_held_as_there_are(fresh().await).await;
 }
 
@@ -162,10 +164,37 @@ async fn what_is_over_is_forgotten(store: impl Tickets) {
 
 async fn what_is_kept_can_be_read_until_it_is_over(store: impl Tickets) {
     let (name, until) = (Hashed::of("name"), NOW + Duration::from_secs(60));
-    store.keep(name, Bytes::from_static(b"something small"), until).await.unwrap();
+    store.keep(name, Bytes::from_static(b"something small"), NOW, until).await.unwrap();
     assert_eq!(store.kept(name, NOW).await.unwrap().unwrap(), "something small");
     assert_eq!(store.kept(Hashed::of("another"), NOW).await.unwrap(), None);
     assert_eq!(store.kept(name, until).await.unwrap(), None);
+}
+
+/// Whatever its own end: a flood of what lives long does not drive out what was put there a moment ago.
+async fn where_there_is_no_more_room_the_oldest_goes(store: impl Tickets, most: usize) {
+    let name = |n: usize| Hashed::of(n.to_be_bytes());
+    let at = |n: usize| NOW + Duration::from_millis(n.try_into().unwrap());
+    let keep = |n: usize, life: u64| {
+        store.keep(name(n), Bytes::from_static(b"kept"), at(n), at(n) + Duration::from_secs(life))
+    };
+    let flood = futures_util::stream::iter((0..most).map(|n| keep(n, 600)));
+    flood.buffer_unordered(128).for_each(async |kept| kept.unwrap()).await;
+    let is_kept = async |n: usize| store.kept(name(n), at(n)).await.unwrap().is_some();
+    assert!(is_kept(0).await, "there is just room");
+    for short in most..most + 3 {
+        keep(short, 120).await.unwrap();
+    }
+    assert!(!is_kept(0).await && !is_kept(2).await, "the oldest made room");
+    assert!(is_kept(3).await && is_kept(most).await && is_kept(most + 2).await);
+    // What is kept anew is young again, and what is over takes no room.
+    store.keep(name(3), Bytes::from_static(b"again"), at(most + 3), at(600_003)).await.unwrap();
+    store.purge(at(most + 120_003)).await.unwrap();
+    for more in most + 4..most + 7 {
+        keep(more, 120).await.unwrap();
+    }
+    assert!(is_kept(3).await && is_kept(4).await, "three had gone by themselves");
+    keep(most + 7, 120).await.unwrap();
+    assert!(is_kept(3).await && !is_kept(4).await);
 }
 
 async fn as_many_are_held_as_there_are(store: impl Tickets) {

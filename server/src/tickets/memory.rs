@@ -385,9 +385,17 @@ impl Tickets for Memory {
         }
     }
 
-    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
+    async fn keep(
+        &self,
+        name: Hashed,
+        value: Bytes,
+        _: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), Error> {
         let mut held = self.held();
-        // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
+        if held.kept.remove(&name).is_some() {
+            held.keeping.retain(|other| *other != name);
+        }
         while held.kept.len() >= MOST_KEPT {
             let Some(oldest) = held.keeping.pop_front() else { break };
             held.kept.remove(&oldest);
@@ -459,7 +467,7 @@ mod tests {
         let (now, until) = (Timestamp::from_millis(0), Timestamp::from_millis(600_000));
         let name = |n: u32| Hashed::of(n.to_be_bytes());
         for n in 0..20_000 {
-            memory.keep(name(n), Bytes::from_static(b"kept"), until).await.unwrap();
+            memory.keep(name(n), Bytes::from_static(b"kept"), now, until).await.unwrap();
         }
         assert_eq!(memory.kept(name(1), now).await.unwrap(), None, "the oldest made room");
         assert_eq!(memory.kept(name(19_999), now).await.unwrap().unwrap(), "kept");
@@ -471,7 +479,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_keeps_the_contract() {
-        contract::holds(async || Memory::new(Arc::new(Waiting::default()))).await;
+        contract::holds(async || Memory::new(Arc::new(Waiting::default())), MOST_KEPT).await;
     }
 
     #[tokio::test]
@@ -481,7 +489,7 @@ mod tests {
             Memory::new(Arc::new(Waiting::default()))
                 .spilling_beside(&folder.path().join("saoma.db"))
         };
-        contract::holds(fresh).await;
+        contract::holds(fresh, MOST_KEPT).await;
     }
 
     #[tokio::test]

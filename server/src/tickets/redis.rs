@@ -50,8 +50,11 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// makes it live longer.
 const HELD: &str = "saoma:held";
 
-/// The names of all small things that are kept, by their end.
+/// The names of all small things that are kept, by the moment at which each was put there.
 const KEEPING: &str = "saoma:keeping";
+
+/// The same names by their end.
+const ENDING: &str = "saoma:keeping:ends";
 
 /// Tickets in Redis.
 pub struct Redis {
@@ -316,22 +319,35 @@ impl Tickets for Redis {
         self.run(&self.scripts.count, &key, &args).await
     }
 
-    async fn keep(&self, name: Hashed, value: Bytes, until: Timestamp) -> Result<(), Error> {
+    async fn keep(
+        &self,
+        name: Hashed,
+        value: Bytes,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<(), Error> {
         let held: usize = self.ask(cmd("ZCARD").arg(KEEPING)).await?;
-        // The oldest goes: who is on their way comes within seconds, and a flood must not lock everybody out.
         if let Some(over) = (held + 1).checked_sub(MOST_KEPT).filter(|over| *over > 0) {
             let oldest: Vec<(Vec<u8>, f64)> =
                 self.ask(cmd("ZPOPMIN").arg(KEEPING).arg(over)).await?;
-            let names = oldest.iter().filter_map(|(name, _)| <[u8; 32]>::try_from(&name[..]).ok());
-            let gone =
-                names.map(|name| cmd("DEL").arg(kept_key(Hashed::from_bytes(name))).to_owned());
-            self.all(&gone.collect::<Vec<_>>()).await?;
+            let oldest: Vec<Vec<u8>> = oldest.into_iter().map(|(name, _)| name).collect();
+            let names = oldest.iter().filter_map(|name| <[u8; 32]>::try_from(&name[..]).ok());
+            let mut gone: Vec<Cmd> = names
+                .map(|name| cmd("DEL").arg(kept_key(Hashed::from_bytes(name))).to_owned())
+                .collect();
+            // Another node may have taken them first.
+            gone.extend(
+                (!oldest.is_empty()).then(|| cmd("ZREM").arg(ENDING).arg(oldest).to_owned()),
+            );
+            self.all(&gone).await?;
         }
         let packed = [&until.millis().to_be_bytes(), &value[..]].concat();
         let kept =
             cmd("SET").arg(kept_key(name)).arg(packed).arg("PX").arg(millis(KEPT)).to_owned();
-        let counted = cmd("ZADD").arg(KEEPING).arg(until.millis()).arg(name.as_bytes()).to_owned();
-        self.all(&[kept, counted]).await
+        let counted = |set: &str, at: Timestamp| {
+            cmd("ZADD").arg(set).arg(at.millis()).arg(name.as_bytes()).to_owned()
+        };
+        self.all(&[kept, counted(KEEPING, now), counted(ENDING, until)]).await
     }
 
     async fn kept(&self, name: Hashed, now: Timestamp) -> Result<Option<Bytes>, Error> {
@@ -350,20 +366,21 @@ impl Tickets for Redis {
     async fn purge(&self, now: Timestamp) -> Result<Expired, Error> {
         // What ends by Redis's own clock leaves its name behind; by ours it is looked at once more.
         const ROUND: usize = 256;
-        self.ask::<()>(cmd("ZREMRANGEBYSCORE").arg(KEEPING).arg("-inf").arg(now.millis())).await?;
+        let over = |set: &str, at: Timestamp| {
+            cmd("ZRANGEBYSCORE").arg(set).arg("-inf").arg(at.millis()).to_owned()
+        };
+        let ended: Vec<Vec<u8>> = self.ask(&over(ENDING, now)).await?;
+        if !ended.is_empty() {
+            let gone = |set: &str| cmd("ZREM").arg(set).arg(&ended).to_owned();
+            self.all(&[gone(KEEPING), gone(ENDING)]).await?;
+        }
+        // And what a node that died in the middle left in one of the two.
+        let old = now.before(KEPT).millis();
+        self.ask::<()>(cmd("ZREMRANGEBYSCORE").arg(KEEPING).arg("-inf").arg(old)).await?;
         let mut expired = Expired::default();
         loop {
-            let over: Vec<Vec<u8>> = self
-                .ask(
-                    cmd("ZRANGEBYSCORE")
-                        .arg(HELD)
-                        .arg("-inf")
-                        .arg(now.millis())
-                        .arg("LIMIT")
-                        .arg(0)
-                        .arg(ROUND),
-                )
-                .await?;
+            let over: Vec<Vec<u8>> =
+                self.ask(over(HELD, now).arg("LIMIT").arg(0).arg(ROUND)).await?;
             let ids = over.iter().filter_map(|id| <[u8; 32]>::try_from(id.as_slice()).ok());
             let gone = ids.map(|id| self.forget(Hashed::from_bytes(id), now));
             for ticket in try_join_all(gone).await?.into_iter().flatten() {
@@ -483,40 +500,21 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest() {
-        let server = RedisServer::starts();
-        let (redis, ..) = connect(&server.url(0)).await;
-        let now = Timestamp::from_millis(0);
-        let name = |n: usize| Hashed::of(n.to_be_bytes());
-        let keep = |n: usize| {
-            let until = Timestamp::from_millis(600_000 + i64::try_from(n).unwrap());
-            redis.keep(name(n), Bytes::from_static(b"kept"), until)
-        };
-        for n in 0..MOST_KEPT + 10 {
-            keep(n).await.unwrap();
-        }
-        assert_eq!(redis.kept(name(9), now).await.unwrap(), None, "the oldest made room");
-        assert_eq!(redis.kept(name(MOST_KEPT + 9), now).await.unwrap().unwrap(), "kept");
-        let held: usize = redis.ask(cmd("ZCARD").arg(KEEPING)).await.unwrap();
-        assert_eq!(held, MOST_KEPT);
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
     async fn redis_keeps_the_contract() {
         let server = RedisServer::starts();
         let n = AtomicU32::new(0);
-        contract::holds(async || connect(&server.url(n.fetch_add(1, Ordering::Relaxed))).await.0)
-            .await;
+        let fresh = async || connect(&server.url(n.fetch_add(1, Ordering::Relaxed))).await.0;
+        contract::holds(fresh, MOST_KEPT).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_cluster_keeps_the_contract_and_carries_nudges_and_the_token() {
         let cluster = RedisCluster::starts();
-        contract::holds(async || {
+        let fresh = async || {
             cluster.empties();
             connect(&cluster.url()).await.0
-        })
-        .await;
+        };
+        contract::holds(fresh, MOST_KEPT).await;
 
         let world = World::real();
         let (here, waiting) = connect(&cluster.url()).await;
@@ -599,14 +597,14 @@ mod tests {
         redis.put(ticket.clone(), Some(picture)).await.unwrap();
         redis.first_claim(ticket.id, now).await.unwrap();
         redis.count("digits:wx1:ann", 1, Duration::from_secs(600), now).await.unwrap();
-        redis.keep(Hashed::of("kept"), Bytes::from_static(b"{}"), now + CLAIM).await.unwrap();
+        redis.keep(Hashed::of("kept"), Bytes::from_static(b"{}"), now, now + CLAIM).await.unwrap();
         redis.nudge(ticket.id).await;
         let keys: Vec<String> = redis.ask(cmd("KEYS").arg("*")).await.unwrap();
         assert!(keys.len() >= 9, "{keys:?}");
         for key in keys {
             let left: i64 = redis.ask(cmd("PTTL").arg(&key)).await.unwrap();
             // The stream is cut by its length, the sets by who purges, and a counter is eight bytes.
-            let bounded = [HELD, KEEPING, "saoma:{nudges}", "saoma:{nudges}:n"];
+            let bounded = [HELD, KEEPING, ENDING, "saoma:{nudges}", "saoma:{nudges}:n"];
             assert!(left > 0 || bounded.contains(&key.as_str()), "{key} stays for ever");
             assert!(!key.contains("ann") && !key.contains(":kept:kept"), "{key}");
         }

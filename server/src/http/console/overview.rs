@@ -531,7 +531,7 @@ pub(in crate::http) async fn ask_quota(
     }
     let json = serde_json::to_vec(&(now.millis(), rows)).unwrap_or_default();
     let until = now + std::time::Duration::from_secs(3600);
-    app.tickets.keep(quota_name(), Bytes::from(json), until).await?;
+    app.tickets.keep(quota_name(), Bytes::from(json), now, until).await?;
     let by = by(&act.desk.operator);
     app.store.audit(Entry::of_operator(now, "quota.asked", by, None, json!({}))).await?;
     Ok(Redirect::to("/console#wechat").into_response())

@@ -294,7 +294,8 @@ pub(super) async fn take_tried(
     };
     let json =
         serde_json::to_vec(&(&site.id, told)).map_err(|error| Error::invalid(error.to_string()))?;
-    app.tickets.keep(tried_name(ticket), Bytes::from(json), app.world.now() + SHOWN).await?;
+    let now = app.world.now();
+    app.tickets.keep(tried_name(ticket), Bytes::from(json), now, now + SHOWN).await?;
     Ok(tried_path(&site.id, ticket))
 }
 
