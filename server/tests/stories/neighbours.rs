@@ -43,6 +43,25 @@ async fn a_neighbour_gets_the_one_token_and_the_log_of_the_owner_says_so_once() 
 }
 
 #[tokio::test]
+async fn who_guesses_is_held_back() {
+    let more = format!(
+        "[neighbours]\nsecrets = [\"shop:{SECRET}\"]\n[limits]\nwrong_secrets_per_address = 3"
+    );
+    let saoma = Process::starts_with("info", &more).await;
+    let url = format!("{}/neighbours/token", saoma.operators());
+    let http = reqwest::Client::new();
+    let asks = async |secret: &str| Reply::of(http.get(&url).bearer_auth(secret)).await.unwrap();
+    assert_eq!(asks(SECRET).await.status, 200);
+    for n in 0..3 {
+        let guessed = asks(&format!("a guess of somebody who is curious, say {n}")).await;
+        assert_eq!(guessed.problem(), "401 unauthorized");
+    }
+    let held = asks(SECRET).await;
+    assert_eq!(held.problem(), "429 too_many_requests", "not even with the right one, for a while");
+    assert_ne!(held.header("retry-after"), "");
+}
+
+#[tokio::test]
 async fn without_neighbours_there_is_nothing_to_ask() {
     let saoma = Process::starts("info").await;
     let url = format!("{}/neighbours/token", saoma.operators());
