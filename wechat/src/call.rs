@@ -173,13 +173,13 @@ impl Upstream {
         outcome
     }
 
-    /// A used-up quota is not asked again until it may have filled. The exchange of js_codes is
-    /// left out: its limit is of one person, not of all.
+    /// A used-up quota is not asked again until it may have filled, but for the minute of the exchange
+    /// of js_codes: that is of one person, not of all.
     fn heed_quota(&self, refusal: &Refusal) {
-        let used_up = matches!(refusal.errcode, 45009 | 45011);
+        let of_one_person = (refusal.api, refusal.errcode) == (Api::Code2Session, 45011);
         if let Act::Later { after } = refusal.act()
-            && used_up
-            && refusal.api != Api::Code2Session
+            && refusal.is_of_quota()
+            && !of_one_person
         {
             // Somebody may clear the quota by hand, so look again every ten minutes.
             let time = after.min(Duration::from_secs(600));

@@ -76,25 +76,34 @@ impl Refusal {
     }
 
     /// Whether the token is what is wrong, so that a fresh one may mend it. WeChat names three
-    /// codes for it (wechat-api.md section 0).
+    /// codes for it (wechat-api.md section 0); where a token is asked for, none is sent.
     #[must_use]
     pub fn is_stale_token(&self) -> bool {
-        matches!(self.errcode, 40001 | 40014 | 42001)
+        matches!(self.errcode, 40001 | 40014 | 42001) && !self.asks_for_token()
+    }
+
+    fn asks_for_token(&self) -> bool {
+        matches!(self.api, Api::Token | Api::StableToken)
+    }
+
+    /// Whether a quota is used up, which fills again by itself, or sooner by hand.
+    pub(crate) fn is_of_quota(&self) -> bool {
+        matches!(self.errcode, 45009 | 45011)
     }
 
     /// Who must act on it.
     #[must_use]
     pub fn act(&self) -> Act {
         match self.errcode {
+            // The plain endpoint's other word for a wrong secret (wechat-api.md section 1.3).
+            40001 if self.asks_for_token() => remedy(40125).map_or(Act::OurBug, Act::Operator),
             -1 | 40001 | 40014 | 42001 => Act::Retry,
             40029 | 40163 | 41008 => Act::AskPhoneAgain,
             40226 => Act::BlockedByWechat,
             87007..=87009 => Act::SignInAgain,
             45011 => Act::Later { after: MINUTE },
-            // The codes' own limit is of the minute, though the text speaks of the day.
-            45009 if matches!(self.api, Api::Code | Api::UnlimitedCode | Api::QrCode) => {
-                Act::Later { after: MINUTE }
-            }
+            // Code B's own limit is of the minute, though the text speaks of the day.
+            45009 if self.api == Api::UnlimitedCode => Act::Later { after: MINUTE },
             // WeChat's day ends at midnight in China, or sooner if somebody clears the quota.
             45009 => Act::Later { after: HOUR },
             89507 => Act::Later { after: HOUR },

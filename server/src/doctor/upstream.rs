@@ -64,6 +64,8 @@ fn refused(error: &Error, otherwise: &'static str) -> Finding {
     let check = match refusal.map(|refusal| refusal.errcode) {
         Some(40013) => "appid",
         Some(40125 | 40243) => "secret",
+        // Where a token is asked for there is none that could be stale.
+        Some(40001) if otherwise == "token" => "secret",
         Some(40164) => "ip_list",
         Some(89503 | 89506 | 89507) => "token",
         Some(45063 | 48001 | 50002 | 50004 | 50007 | 61024) => "account",

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{Landed, StoredToken, TokenStatus};
 use crate::error::Error;
-use crate::refusal::Act;
+use crate::refusal::{Act, Refusal};
 use crate::secret::AccessToken;
 
 /// The stable endpoint hands out a new token only in the last five minutes of the old one's life
@@ -162,7 +162,13 @@ fn pause_after(error: &Error, failures: u32, dice: f64) -> Duration {
     };
     let time = match error.act() {
         Act::Operator(_) | Act::OurBug => doubled(Duration::from_secs(10), Duration::from_secs(60)),
-        Act::Later { after } => after.min(Duration::from_secs(600)),
+        // Somebody may clear the quota by hand, so look again every ten minutes.
+        Act::Later { after } if error.refusal().is_some_and(Refusal::is_of_quota) => {
+            after.min(Duration::from_secs(600))
+        }
+        // An administrator has said no for so long. Who talked them round starts the server anew,
+        // which asks at once.
+        Act::Later { after } => return after,
         _ => doubled(FIRST_PAUSE, Duration::from_secs(30)),
     };
     time.mul_f64(0.75 + 0.25 * dice)

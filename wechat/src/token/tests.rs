@@ -221,7 +221,7 @@ async fn tokens_that_are_refused_one_after_another_are_not_fetched_without_end()
 
 #[tokio::test(start_paused = true)]
 async fn wrong_credentials_are_not_tried_again_and_again() {
-    for (errcode, most) in [(40125, 20), (40164, 20), (45009, 3), (89506, 3)] {
+    for (errcode, most) in [(40125, 20), (40001, 20), (40164, 20), (45009, 3)] {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
         let fetch: Fetch = Box::new(move || {
