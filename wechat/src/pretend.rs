@@ -32,7 +32,7 @@ use trouble::Troubles;
 
 pub use account::{Account, Ban, Confirmation};
 pub use calls::Call;
-pub use phone::{Arrival, How, Phone, Reentry};
+pub use phone::{Arrival, Closed, How, Phone, Reentry};
 pub use quotas::Limit;
 pub use trouble::Trouble;
 

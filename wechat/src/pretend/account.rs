@@ -19,6 +19,8 @@ pub struct Account {
     pub unauthorized: bool,
     /// Tell a token of impossible form (40014) from one that is merely unknown (40001).
     pub strict_token_form: bool,
+    /// Who may open the trial and the development version; `None`: everybody.
+    pub members: Option<Vec<String>>,
 }
 
 /// What an administrator said to a call for a token.
@@ -44,6 +46,10 @@ pub enum Ban {
 }
 
 impl Account {
+    pub(super) fn is_member(&self, person: &str) -> bool {
+        self.members.as_ref().is_none_or(|members| members.iter().any(|member| member == person))
+    }
+
     pub(super) fn check_address(&self, from: IpAddr) -> Result<(), No> {
         let from = from.to_canonical();
         match &self.ip_list {

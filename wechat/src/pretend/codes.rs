@@ -61,6 +61,10 @@ impl Codes {
         self.pages = pages;
     }
 
+    pub(super) fn is_published(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
     /// Checks a request for code B.
     pub(super) fn unlimited(
         &self,
@@ -92,7 +96,7 @@ impl Codes {
         refuse_scancode_time(page, "page or path not allow include scancode_time field")?;
         let check_path = boolean(body, "check_path")?.unwrap_or(true);
         let published = match page {
-            "" => !self.pages.is_empty(),
+            "" => self.is_published(),
             page => self.pages.iter().any(|published| published == page),
         };
         if page.starts_with('/') || page.contains('?') || (check_path && !published) {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::Pretend;
 use super::account::{Ban, Confirmation};
 use super::people;
-use super::phone::How;
+use super::phone::{Closed, How};
 use super::quotas::Limit;
 use super::trouble::Trouble;
 
@@ -87,12 +87,21 @@ async fn js_code(State(pretend): State<Pretend>, Said(wanted): Said<JsCode>) -> 
 struct Open {
     text: String,
     how: How,
+    /// Whose phone it is; somebody's who is no member, where it is left out.
+    #[serde(default)]
+    person: String,
 }
 
 async fn open(State(pretend): State<Pretend>, Said(wanted): Said<Open>) -> Response {
-    match pretend.phone("").open(&wanted.text, wanted.how) {
-        Some(arrival) => Json(arrival).into_response(),
-        None => (StatusCode::NOT_FOUND, "no such code was drawn here\n").into_response(),
+    match pretend.phone(&wanted.person).open(&wanted.text, wanted.how) {
+        Ok(arrival) => Json(arrival).into_response(),
+        Err(closed) => {
+            let status = match closed {
+                Closed::NoSuchCode => StatusCode::NOT_FOUND,
+                Closed::NotPublished | Closed::NotAMember => StatusCode::FORBIDDEN,
+            };
+            (status, Json(json!({ "closed": closed }))).into_response()
+        }
     }
 }
 
@@ -158,6 +167,7 @@ struct AccountIs {
     banned: Option<i64>,
     unauthorized: bool,
     strict_token_form: bool,
+    members: Option<Vec<String>>,
     risky_persons: Vec<String>,
     codes_used: usize,
 }
@@ -184,6 +194,7 @@ async fn account(State(pretend): State<Pretend>, Said(wanted): Said<AccountIs>) 
         account.banned = banned;
         account.unauthorized = wanted.unauthorized;
         account.strict_token_form = wanted.strict_token_form;
+        account.members = wanted.members;
     });
     pretend.risky_persons(wanted.risky_persons);
     pretend.codes_used(wanted.codes_used);

@@ -205,12 +205,8 @@ fn check_credentials(
     Ok(())
 }
 
-fn client_credential(grant_type: Option<&str>) -> Result<(), No> {
-    if grant_type == Some("client_credential") {
-        Ok(())
-    } else {
-        Err(no(40002, "invalid grant_type"))
-    }
+fn grant_type(wanted: &str, given: Option<&str>) -> Result<(), No> {
+    if given == Some(wanted) { Ok(()) } else { Err(no(40002, "invalid grant_type")) }
 }
 
 fn plain_token(
@@ -221,7 +217,7 @@ fn plain_token(
 ) -> Result<Yes, No> {
     let (appid, secret) = (incoming.query("appid"), incoming.query("secret"));
     check_credentials(pretend, world, incoming.from, appid, secret, || {
-        client_credential(incoming.query("grant_type"))
+        grant_type("client_credential", incoming.query("grant_type"))
     })?;
     world.account.check_token_taking()?;
     world.quotas.spend(&incoming.path, now)?;
@@ -240,9 +236,9 @@ fn stable_token(
         Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
         Some(_) => Err(no(47001, "data format error")),
     };
-    let grant_type = text("grant_type")?;
+    let given = text("grant_type")?;
     check_credentials(pretend, world, incoming.from, text("appid")?, text("secret")?, || {
-        client_credential(grant_type)
+        grant_type("client_credential", given)
     })?;
     let force = match body.get("force_refresh") {
         None | Some(Value::Null) => false,
@@ -254,7 +250,8 @@ fn stable_token(
     world.tokens.stable(force, now, &mut world.dice)
 }
 
-/// It reads the query alone, so that a POST with everything in its body gets 41002.
+/// It reads the query alone, so that a POST with everything in its body gets 41002. That a wrong
+/// `grant_type` is refused here as at the token, after the appid, is assumed.
 fn code2session(
     pretend: &Pretend,
     world: &mut World,
@@ -262,7 +259,9 @@ fn code2session(
     now: Moment,
 ) -> Result<Yes, No> {
     let (appid, secret) = (incoming.query("appid"), incoming.query("secret"));
-    check_credentials(pretend, world, incoming.from, appid, secret, || Ok(()))?;
+    check_credentials(pretend, world, incoming.from, appid, secret, || {
+        grant_type("authorization_code", incoming.query("grant_type"))
+    })?;
     let js_code = incoming.query("js_code").ok_or_else(|| no(41008, "missing code"))?;
     world.quotas.spend(&incoming.path, now)?;
     world.people.exchange(&pretend.0.appid, js_code, now, &mut world.dice)

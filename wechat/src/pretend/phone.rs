@@ -58,6 +58,18 @@ pub struct Arrival {
     pub env_version: String,
 }
 
+/// Why a code does not open the mini program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closed {
+    /// It was not drawn here, or too long ago.
+    NoSuchCode,
+    /// It is of the release, and none has been published.
+    NotPublished,
+    /// It is of the trial or the development version, which members alone may open.
+    NotAMember,
+}
+
 /// Somebody's WeChat.
 #[derive(Clone)]
 pub struct Phone {
@@ -91,9 +103,22 @@ impl Phone {
         self.pretend.js_code(&self.person, self.unionid.as_deref())
     }
 
-    /// Opens the code that holds this text. `None`: it was not drawn here, or too long ago.
-    pub fn open(&mut self, text: &str, how: How) -> Option<Arrival> {
-        let drawn = self.pretend.world().codes.read(text).cloned()?;
+    /// Opens the code that holds this text.
+    ///
+    /// # Errors
+    /// Why this person does not get to see its page (wechat-api.md section 2.2).
+    pub fn open(&mut self, text: &str, how: How) -> Result<Arrival, Closed> {
+        let drawn = {
+            let world = self.pretend.world();
+            let drawn = world.codes.read(text).cloned().ok_or(Closed::NoSuchCode)?;
+            match drawn.env_version.as_str() {
+                "release" if !world.codes.is_published() => return Err(Closed::NotPublished),
+                "release" => {}
+                _ if !world.account.is_member(&self.person) => return Err(Closed::NotAMember),
+                _ => {}
+            }
+            drawn
+        };
         let scene = match (drawn.kind, how) {
             (Kind::MiniProgramCode, How::Camera) => 1047,
             (Kind::MiniProgramCode, How::LongPress) => 1048,
@@ -105,7 +130,7 @@ impl Phone {
         let arrival =
             Arrival { path: drawn.page, query: drawn.query, scene, env_version: drawn.env_version };
         self.last = Some(arrival.clone());
-        Some(arrival)
+        Ok(arrival)
     }
 
     /// Comes back to the mini program while it is warm: the same page, another scene number, which

@@ -41,6 +41,8 @@ impl Default for Quotas {
             ("/cgi-bin/token", limit(None, Some(2_000))),
             ("/cgi-bin/stable_token", limit(Some(10_000), Some(500_000))),
             (CODE_B, limit(Some(5_000), None)),
+            // WeChat counts new codes; here the same one counts whenever it is asked for.
+            ("/wxa/getwxacode", limit(None, Some(10_000))),
             ("/wxa/resetusersessionkey", limit(Some(60_000), None)),
             ("/wxa/msg_sec_check", limit(Some(4_000), Some(2_000_000))),
         ];

@@ -1,5 +1,5 @@
 //! `msg_sec_check` (wechat-api.md section 9). What it finds risky is the sample that WeChat's own
-//! documents give, and whatever words a test adds.
+//! documents give. What it leaves to people to look at is a word of ours: they give none.
 
 use serde_json::{Map, Value, json};
 
@@ -9,6 +9,8 @@ use super::reply::{No, Yes, no, ok};
 
 /// The text that WeChat's documents give as risky.
 const SAMPLE: &str = "特3456书yuuo莞6543李zxcz蒜7782法fgnv级";
+/// The word that makes it doubt.
+const DOUBTFUL: &str = "人工复审";
 const MOST: usize = 2_500;
 const ORDINARY: u32 = 100;
 const VULGAR: u32 = 20_012;
@@ -25,10 +27,11 @@ pub(super) fn check(
         _ => return Err(format_error()),
     };
     let fields = ["content", "nickname", "title", "signature"];
-    let risky = fields
-        .iter()
-        .filter_map(|field| body.get(*field)?.as_str())
-        .any(|text| text.contains(SAMPLE));
+    let holds = |word: &str| {
+        let mut texts = fields.iter().filter_map(|field| body.get(*field)?.as_str());
+        texts.any(|text| text.contains(word))
+    };
+    let risky = holds(SAMPLE);
     if body.get("version").and_then(Value::as_u64) != Some(2) {
         // The first version knows one field and answers yes or no.
         return if risky { Err(no(87014, "risky content")) } else { Ok(ok()) };
@@ -47,7 +50,11 @@ pub(super) fn check(
         Some(false) => return Err(no(61010, "code is expired")),
         Some(true) => {}
     }
-    let (suggest, label) = if risky { ("risky", VULGAR) } else { ("pass", ORDINARY) };
+    let (suggest, label) = match (risky, holds(DOUBTFUL)) {
+        (true, _) => ("risky", VULGAR),
+        (false, true) => ("review", VULGAR),
+        (false, false) => ("pass", ORDINARY),
+    };
     Ok(Yes::Json(json!({
         "errcode": 0, "errmsg": "ok",
         "result": {"suggest": suggest, "label": label},

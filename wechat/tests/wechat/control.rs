@@ -62,7 +62,7 @@ async fn a_cut_connection_loses_the_answer_but_not_the_effect() {
     let js_code = world.pretend.js_code("alice", None);
     world.control("trouble", json!({"path": Api::Code2Session.path(), "cut": true})).await;
     let target = format!(
-        "{}/sns/jscode2session?appid=wx1234567890abcdef&secret={SECRET}&js_code={js_code}",
+        "{}/sns/jscode2session?appid=wx1234567890abcdef&secret={SECRET}&js_code={js_code}&grant_type=authorization_code",
         world.url
     );
     let answer = reqwest::Client::builder().no_proxy().build().unwrap().get(target).send().await;

@@ -169,6 +169,11 @@ async fn row_40002_a_wrong_grant_type_after_the_appid_is_known() {
     }
     let body = json!({"appid": APPID, "secret": SECRET, "grant_type": "password"});
     world.post("/cgi-bin/stable_token", body).await.refuses(40002, "invalid grant_type", START);
+    let exchange = format!("/sns/jscode2session?appid={APPID}&secret={SECRET}&js_code=x");
+    for wrong in ["", "&grant_type=", "&grant_type=client_credential"] {
+        let target = format!("{exchange}{wrong}");
+        world.get(&target).await.refuses(40002, "invalid grant_type", START);
+    }
 }
 
 #[tokio::test]
@@ -190,8 +195,25 @@ async fn row_40125_a_wrong_secret() {
     for reply in ask_both(&world, APPID, "wrong").await {
         reply.refuses(40125, "invalid appsecret", START);
     }
-    let target = format!("/sns/jscode2session?appid={APPID}&secret=wrong&js_code=x");
+    let target = format!(
+        "/sns/jscode2session?appid={APPID}&secret=wrong&js_code=x&grant_type=authorization_code"
+    );
     world.get(&target).await.refuses(40125, "invalid appsecret", START);
+}
+
+#[tokio::test]
+async fn row_40001_where_a_token_is_asked_for_means_the_credentials() {
+    for endpoint in [TokenEndpoint::Stable, TokenEndpoint::Plain] {
+        let world = World::held().await;
+        world.pretend.trouble(Trouble::on("*").errcode(40001).times(9));
+        let client = world.builder().token_endpoint(endpoint).build().unwrap();
+        for _ in 0..50 {
+            let refusal = refusal(client.code_unlimited(&code()).await.unwrap_err());
+            assert!(refusal.errcode == 40001 && is_for_the_operator(&refusal));
+            assert!(!refusal.is_stale_token());
+        }
+        assert_eq!(world.pretend.calls().len(), 1, "like a wrong secret it stops the calls");
+    }
 }
 
 #[tokio::test]
@@ -238,7 +260,10 @@ async fn row_40164_an_address_off_the_list_is_told_which_it_is() {
 #[tokio::test]
 async fn row_41002_41004_41008_something_is_missing() {
     let world = World::held().await;
-    for path in ["/cgi-bin/token?grant_type=client_credential", "/sns/jscode2session?x=y"] {
+    for path in [
+        "/cgi-bin/token?grant_type=client_credential",
+        "/sns/jscode2session?grant_type=authorization_code",
+    ] {
         world.get(path).await.refuses(41002, "appid missing", START);
         world.get(&format!("{path}&appid={APPID}")).await.refuses(
             41004,
@@ -250,7 +275,8 @@ async fn row_41002_41004_41008_something_is_missing() {
     world.post("/cgi-bin/stable_token", body).await.refuses(41002, "appid missing", START);
     let body = json!({"grant_type": "client_credential", "appid": APPID});
     world.post("/cgi-bin/stable_token", body).await.refuses(41004, "appsecret missing", START);
-    let target = format!("/sns/jscode2session?appid={APPID}&secret={SECRET}");
+    let target =
+        format!("/sns/jscode2session?appid={APPID}&secret={SECRET}&grant_type=authorization_code");
     world.get(&target).await.refuses(41008, "missing code", START);
 }
 
@@ -299,6 +325,30 @@ async fn row_45009_the_day_is_used_up() {
     world.pretend.advance(Duration::from_secs(12 * 3_600));
     tokio::time::advance(Duration::from_secs(600)).await;
     client.access_token().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_45009_ends_the_day_of_code_a_and_of_sign_ins() {
+    let world = World::held().await;
+    let client = world.client();
+    let a_day = client.quota_of(Api::Code).await.unwrap().daily_limit;
+    assert_eq!(a_day, 10_000, "new codes A");
+    for api in [Api::Code, Api::Code2Session] {
+        world.pretend.limit(api.path(), Limit { minute: None, day: Some(0) });
+        let called = async || match api {
+            Api::Code => client.code(&Code::new("p").unwrap()).await.map(drop),
+            _ => client.code2session(js_code(&world, "alice")).await.map(drop),
+        };
+        let refused = refusal(called().await.unwrap_err());
+        assert_eq!(refused.act(), Act::Later { after: Duration::from_secs(3_600) });
+        let resting = called().await.unwrap_err();
+        let why = matches!(resting, Error::Resting { why: RestReason::Refused(45009), .. });
+        assert!(why, "{resting}");
+        assert_eq!(world.pretend.count(api.path()), 1, "it is left alone");
+        world.pretend.limit(api.path(), Limit::default());
+        tokio::time::advance(Duration::from_secs(600)).await;
+        called().await.expect("somebody may have cleared it: every ten minutes it is looked at");
+    }
 }
 
 #[tokio::test]
@@ -434,6 +484,14 @@ async fn row_89503_89506_89507_an_administrator_must_confirm() {
         }
         client.access_token().await.unwrap_err();
         assert_eq!(world.pretend.count("/cgi-bin/stable_token"), 1, "it is waited, not asked");
+        if let Act::Later { after } = refusal.act() {
+            tokio::time::advance(after - Duration::from_secs(1)).await;
+            client.access_token().await.unwrap_err();
+            assert_eq!(world.pretend.count("/cgi-bin/stable_token"), 1, "for as long as they said");
+            world.pretend.account(|account| account.confirmation = None);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            client.access_token().await.unwrap();
+        }
     }
 }
 

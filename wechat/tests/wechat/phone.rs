@@ -1,7 +1,7 @@
 //! Persons and their phones, as the pretend WeChat plays them.
 
 use serde_json::json;
-use wechat::pretend::{How, Reentry};
+use wechat::pretend::{Closed, How, Reentry};
 use wechat::{JsCode, Suggestion, TextCheck, TextScene};
 
 use crate::support::{START, World};
@@ -74,7 +74,39 @@ async fn the_scene_number_tells_how_a_code_was_opened() {
     assert_eq!((arrival.path.as_str(), arrival.query.as_str()), ("pages/login/login", "scene=22"));
     let arrival = phone.open(&a, How::Camera).unwrap();
     assert_eq!((arrival.path.as_str(), arrival.query.as_str()), ("pages/a", "x=15"));
-    assert!(phone.open("https://elsewhere.example/", How::Camera).is_none());
+    let elsewhere = phone.open("https://elsewhere.example/", How::Camera);
+    assert_eq!(elsewhere, Err(Closed::NoSuchCode));
+}
+
+#[tokio::test]
+async fn a_code_of_another_version_opens_for_members_and_of_the_release_once_there_is_one() {
+    let world = World::held().await;
+    for version in ["release", "trial", "develop"] {
+        let body = json!({"scene": version, "env_version": version, "check_path": false});
+        world.post_with_token("/wxa/getwxacodeunlimit", body).await;
+    }
+    let text =
+        |scene| format!("weixin://pretend/wx1234567890abcdef/pages/login/login?scene={scene}");
+    let opens = |person: &str| {
+        let mut phone = world.pretend.phone(person);
+        ["release", "trial", "develop"].map(|scene| phone.open(&text(scene), How::Camera).err())
+    };
+    assert_eq!(opens("bob"), [None; 3], "unless somebody says who is a member");
+    world.pretend.account(|account| account.members = Some(vec!["alice".to_owned()]));
+    assert_eq!(opens("alice"), [None; 3]);
+    assert_eq!(opens("bob"), [None, Some(Closed::NotAMember), Some(Closed::NotAMember)]);
+    world.pretend.publish([] as [&str; 0]);
+    assert_eq!(opens("alice"), [Some(Closed::NotPublished), None, None]);
+    for (scene, person, closed) in [
+        ("release", "alice", "not_published"),
+        ("trial", "bob", "not_a_member"),
+        ("another", "bob", "no_such_code"),
+    ] {
+        let body = json!({"text": text(scene), "how": "camera", "person": person});
+        let told = world.post("/pretend/open", body).await;
+        assert_eq!(told.status, if closed == "no_such_code" { 404 } else { 403 });
+        assert_eq!(told.json(), json!({ "closed": closed }));
+    }
 }
 
 #[tokio::test]
@@ -115,6 +147,8 @@ async fn a_text_is_judged_for_those_who_were_here_within_two_hours() {
     let sample = "特3456书yuuo莞6543李zxcz蒜7782法fgnv级";
     let verdict = client.check_text(&check(sample)).await.unwrap();
     assert_eq!(verdict.suggestion, Suggestion::Risky);
+    let verdict = client.check_text(&check("小明，人工复审")).await.unwrap();
+    assert_eq!(verdict.suggestion, Suggestion::Review);
 
     world.pretend.advance(std::time::Duration::from_secs(7_200));
     let late = client.check_text(&check("小明")).await.unwrap_err();
