@@ -246,8 +246,9 @@ pub async fn cancel(
                 cause: Some(error.to_string()),
                 ..Code::Internal.into()
             })?;
-            let until = app.world.now() + app.settings.ticket.life;
-            app.tickets.keep(given_up(id), Bytes::from(owner), until).await?;
+            let now = app.world.now();
+            let until = now + app.settings.ticket.life;
+            app.tickets.keep(given_up(id), Bytes::from(owner), now, until).await?;
             app.tickets.remove(&seen.ticket).await?;
             app.metrics.sign_ins.cancelled(&seen.ticket.request.site, seen.ticket.opened);
             app.tickets.nudge(id).await;

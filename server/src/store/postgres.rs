@@ -29,7 +29,9 @@ use tracing::Instrument as _;
 
 use super::{
     Error,
-    sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
+    sql::{
+        Columns, Database, Db, Dialect, Held, Row, Value, Writes, is_not_newer, is_of_this_version,
+    },
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 
@@ -65,6 +67,7 @@ const SCHEMA_LOCK: i64 = 0x7361_6f6d_6100;
 pub struct Postgres {
     pool: Pool,
     times: Times,
+    writes: Writes,
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -96,9 +99,17 @@ impl Postgres {
     /// # Errors
     /// If the URL cannot be used, the server not be reached, or the schema was made by a newer saoma.
     pub async fn open(url: &str) -> Result<Self, Error> {
-        let store = Self { pool: pool(url)?, times: Times::default() };
+        let store = Self::of(pool(url)?);
         store.migrate().await?;
         Ok(store)
+    }
+
+    /// Whether a database could be asked for by this URL; nobody is asked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(url: &str) -> Result<(), Error> {
+        address::parse(url).map(drop)
     }
 
     /// Opens a database beside servers that may be running on it, and changes no schema.
@@ -106,7 +117,7 @@ impl Postgres {
     /// # Errors
     /// If it cannot be reached, or its schema is of another version of saoma.
     pub async fn beside(url: &str) -> Result<Self, Error> {
-        let store = Self { pool: pool(url)?, times: Times::default() };
+        let store = Self::of(pool(url)?);
         let client = store.pool.get().await?;
         let table = "SELECT to_regclass('schema_version') IS NOT NULL";
         let taken: i64 = if client.query_one(table, &[]).await?.try_get(0)? {
@@ -117,6 +128,10 @@ impl Postgres {
         drop(client);
         is_of_this_version(usize::try_from(taken).unwrap_or(usize::MAX), MIGRATIONS.len())?;
         Ok(store)
+    }
+
+    fn of(pool: Pool) -> Self {
+        Self { pool, times: Times::default(), writes: Writes::default() }
     }
 
     /// Nodes that start together take turns; a step is taken whole or not at all.
@@ -177,12 +192,43 @@ impl Database for Postgres {
         &self.times
     }
 
+    fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
     async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
         N: FnOnce(&T, Stopwatch) + Send + 'static,
     {
+        self.writes.ended(self.committed(work, then).await)
+    }
+
+    /// A statement by itself is a transaction: two trips fewer.
+    async fn write_one<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.writes.ended(self.bare("write", tracing::debug_span!("store.write"), work).await)
+    }
+
+    async fn read<T, W>(&self, look: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+    {
+        self.bare("read", tracing::debug_span!("store.read"), look).await
+    }
+}
+
+impl Postgres {
+    async fn committed<T>(
+        &self,
+        work: impl for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>>,
+        then: impl FnOnce(&T, Stopwatch),
+    ) -> Result<T, Error> {
         let watch = Stopwatch::start();
         let client = self.pool.get().await?;
         let whole = async {
@@ -200,25 +246,6 @@ impl Database for Postgres {
         in_time(done, client)
     }
 
-    /// A statement by itself is a transaction: two trips fewer.
-    async fn write_one<T, W>(&self, work: W) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
-    {
-        self.bare("write", tracing::debug_span!("store.write"), work).await
-    }
-
-    async fn read<T, W>(&self, look: W) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
-    {
-        self.bare("read", tracing::debug_span!("store.read"), look).await
-    }
-}
-
-impl Postgres {
     /// Runs statements without a transaction around them.
     async fn bare<T>(
         &self,

@@ -5,6 +5,8 @@
 //! each statement sees what was committed before it began, so that what may happen only once is a statement that names the
 //! state it expects, and what must not meet another of its kind asks [`Db::hold`] first.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 
@@ -108,6 +110,32 @@ pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
     )))
 }
 
+/// Whether what is written arrives. A database that answers may have no room left, or let nobody write. After a write that
+/// failed, and before the first, nobody knows.
+#[derive(Default)]
+pub(super) struct Writes {
+    arrive: AtomicBool,
+}
+
+impl Writes {
+    /// Hears how a write ended.
+    pub(super) fn ended<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if done.is_err() {
+            self.arrive.store(false, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Where nobody knows, does this write to find out: an idle database is not written to.
+    async fn arrive(&self, write: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        if !self.arrive.load(Ordering::Relaxed) {
+            write.await?;
+            self.arrive.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
 /// A database that runs the statements of this room.
 #[async_trait]
 pub(super) trait Database: Send + Sync + 'static {
@@ -144,6 +172,14 @@ pub(super) trait Database: Send + Sync + 'static {
 
     /// How long its work takes.
     fn times(&self) -> &Times;
+
+    /// Whether its writes arrive.
+    fn writes(&self) -> &Writes;
+
+    /// Looks at what the database stands on, where that is on this machine: reading goes on without it.
+    async fn stands(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Runs `look`, which finds a few rows by their keys.
     async fn look<T, W>(&self, look: W) -> Result<T, Error>

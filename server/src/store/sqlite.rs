@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    io::{self, Write as _},
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
@@ -24,7 +25,9 @@ use tracing::Instrument as _;
 
 use super::{
     Error,
-    sql::{Columns, Database, Db, Dialect, Held, Row, Value, is_not_newer, is_of_this_version},
+    sql::{
+        Columns, Database, Db, Dialect, Held, Row, Value, Writes, is_not_newer, is_of_this_version,
+    },
 };
 use crate::{metrics::Times, world::Stopwatch};
 
@@ -58,6 +61,9 @@ pub struct Sqlite {
     writer: Sender<Job>,
     readers: Arc<Readers>,
     times: Times,
+    writes: Writes,
+    /// Which file was opened.
+    file: FileId,
 }
 
 struct Readers {
@@ -83,9 +89,10 @@ impl Sqlite {
     /// Opens the database, makes it if it is not there, and brings its schema up to date.
     ///
     /// # Errors
-    /// If the file cannot be opened or written, or was made by a newer saoma.
+    /// If the file cannot be opened or written, was made by a newer saoma, or is another application's.
     pub fn open(path: &Path) -> Result<Self, Error> {
         keep_private(path)?;
+        is_ours(path)?;
         let mut connection = connect(path, OpenFlags::default())?;
         migrate(&mut connection)?;
         Self::of(path, connection)
@@ -101,6 +108,7 @@ impl Sqlite {
             return Ok(None);
         }
         keep_private(path)?;
+        is_ours(path)?;
         let connection = connect(path, OpenFlags::default())?;
         let taken: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         is_of_this_version(usize::try_from(taken).unwrap_or(usize::MAX), MIGRATIONS.len())?;
@@ -115,7 +123,9 @@ impl Sqlite {
             idle: Mutex::default(),
             free: Semaphore::new(READERS),
         };
-        Ok(Self { writer, readers: Arc::new(readers), times: Times::default() })
+        let file = file_id(path).map_err(|error| Error(format!("{}: {error}", path.display())))?;
+        let (times, writes) = (Times::default(), Writes::default());
+        Ok(Self { writer, readers: Arc::new(readers), times, writes, file })
     }
 }
 
@@ -125,13 +135,23 @@ impl Database for Sqlite {
         &self.times
     }
 
+    fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
+    async fn stands(&self) -> Result<(), Error> {
+        let (readers, opened) = (self.readers.clone(), self.file);
+        let looked = tokio::task::spawn_blocking(move || stands(&readers.path, opened)).await;
+        looked.map_err(|error| Error(error.to_string()))?
+    }
+
     async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
         N: FnOnce(&T, Stopwatch) + Send + 'static,
     {
-        self.written(|handle| handle.in_savepoint(work), then).await
+        self.writes.ended(self.written(|handle| handle.in_savepoint(work), then).await)
     }
 
     /// A statement that fails takes back its own: a savepoint would only copy each page that it touches.
@@ -140,7 +160,7 @@ impl Database for Sqlite {
         T: Send + 'static,
         W: for<'a> FnOnce(&'a dyn Db) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
     {
-        self.written(|handle| at_once(work(handle)), |_, _| {}).await
+        self.writes.ended(self.written(|handle| at_once(work(handle)), |_, _| {}).await)
     }
 
     /// The log holds each page as it was, until it begins anew.
@@ -380,6 +400,43 @@ fn stay_in_the_folders_hands(path: &Path) {
     }
 }
 
+/// Which file it is, whatever its name; where the system has no word for that, all are one.
+#[cfg(unix)]
+type FileId = (u64, u64);
+#[cfg(not(unix))]
+type FileId = ();
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn file_id(path: &Path) -> io::Result<FileId> {
+    std::fs::metadata(path).map(drop)
+}
+
+/// How much room there must be: what a few sign-ins write.
+const ROOM: usize = 128 * 1024;
+
+/// Whether the file that was opened still stands there, and beside it is room to write. What was taken away, or put in its
+/// place, would be seen at the next start, when all that was written since is lost.
+fn stands(path: &Path, opened: FileId) -> Result<(), Error> {
+    if !file_id(path).is_ok_and(|there| there == opened) {
+        return Err(Error(format!(
+            "{} is not the file that was opened: it was taken away or another was put there; put it back, or restart saoma",
+            path.display()
+        )));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let room = || tempfile::tempfile_in(folder)?.write_all(&vec![1; ROOM]);
+    room().map_err(|error| {
+        Error(format!("cannot write in {}: {error}; is the disk full?", folder.display()))
+    })
+}
+
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
@@ -394,6 +451,25 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     )?;
     Ok(connection)
 }
+
+/// Refuses what another application keeps there, before anything is written into it: a database must be saoma's, or empty.
+fn is_ours(path: &Path) -> Result<(), Error> {
+    let mut connection = Connection::open(path)?;
+    // One look: another saoma may be making all of it at this moment.
+    let look = connection.transaction()?;
+    let schema: u32 = look.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let one = |sql: &str| look.query_row(sql, [], |row| row.get::<_, u32>(0));
+    let ours = if schema == 0 {
+        one("SELECT count(*) FROM sqlite_schema WHERE type = 'table'")? == 0
+    } else {
+        one(OURS)? == 3
+    };
+    if ours { Ok(()) } else { Err(Error(format!("{} {NOT_OURS}", path.display()))) }
+}
+
+/// How many it has of three tables that every database of saoma's has.
+const OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
+const NOT_OURS: &str = "is no database of saoma's";
 
 fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
@@ -418,7 +494,10 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::{
-        super::sql::{contract, values},
+        super::{
+            Store as _,
+            sql::{contract, values},
+        },
         *,
     };
 
@@ -473,6 +552,52 @@ mod tests {
             |_, _| panic!("on purpose"),
         );
         assert_eq!(told.await.unwrap(), 1, "what panicked before has left nothing");
+    }
+
+    #[test]
+    fn what_another_application_keeps_in_a_file_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.db");
+        let notes = Connection::open(&path).unwrap();
+        notes.execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+        drop(notes);
+        let before = std::fs::read(&path).unwrap();
+        for opened in [Sqlite::open(&path).err(), Sqlite::beside(&path).err()] {
+            let refused = opened.unwrap().to_string();
+            assert!(refused.ends_with("notes.db is no database of saoma's"), "{refused}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let notes = Connection::open(&path).unwrap();
+        notes.pragma_update(None, "user_version", 3).unwrap();
+        assert!(Sqlite::open(&path).is_err(), "it counts its own versions");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_taken_away_or_changed_for_another_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        let store = Sqlite::open(&path).unwrap();
+        store.ping().await.unwrap();
+        let away = folder.path().join("away.db");
+        std::fs::rename(&path, &away).unwrap();
+        assert!(store.ping().await.is_err());
+        std::fs::copy(&away, &path).unwrap();
+        let said = store.ping().await.unwrap_err().to_string();
+        assert!(said.contains("saoma.db is not the file that was opened"), "{said}");
+        std::fs::rename(&away, &path).unwrap();
+        store.ping().await.unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_to_has_no_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        std::fs::write(&path, "").unwrap();
+        assert!(stands(&path, file_id(&path).unwrap()).is_ok());
+        // No process of any user makes a file here.
+        let nowhere = Path::new("/proc/version");
+        let said = stands(nowhere, file_id(nowhere).unwrap()).unwrap_err().to_string();
+        assert!(said.contains("cannot write in /proc") && said.contains("disk full"), "{said}");
     }
 
     #[test]

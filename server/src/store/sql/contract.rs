@@ -29,6 +29,7 @@ pub(crate) async fn holds<D: Database>(fresh: impl AsyncFn() -> D) {
     what_is_sent_and_fails_takes_all_of_it_back(fresh().await).await;
     what_is_asked_together_is_answered_in_order(fresh().await).await;
     what_follows_a_commit_is_done_before_it_returns_and_only_then(fresh().await).await;
+    a_store_that_cannot_be_written_to_says_so_until_it_can(fresh().await).await;
 }
 
 const KEEP: &str = "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2)";
@@ -75,6 +76,23 @@ async fn what_follows_a_commit_is_done_before_it_returns_and_only_then(store: im
     assert_eq!(done.load(Ordering::Relaxed), 1);
     store.commit(|db| Box::pin(keep(db)), then()).await.unwrap_err();
     assert_eq!(done.load(Ordering::Relaxed), 1, "what failed is followed by nothing");
+}
+
+async fn a_store_that_cannot_be_written_to_says_so_until_it_can(store: impl Database) {
+    let run =
+        async |sql: &'static str| store.write(move |db| Box::pin(db.send(sql, values![]))).await;
+    store.ping().await.unwrap();
+    run("ALTER TABLE revision RENAME TO away").await.unwrap();
+    store.ping().await.unwrap();
+    run("UPDATE revision SET n = 1").await.unwrap_err();
+    for _ in 0..2 {
+        store.ping().await.unwrap_err();
+    }
+    run("ALTER TABLE away RENAME TO revision").await.unwrap();
+    store.ping().await.unwrap();
+    let n = store.revision().await.unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(store.revision().await.unwrap(), n, "where writes arrive, none is made");
 }
 
 /// Every row of a query, for a look behind the trait.

@@ -512,6 +512,9 @@ impl<D: Database> Store for D {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.read(with!(db => rows::answers(db))).await
+        self.read(with!(db => rows::answers(db))).await?;
+        self.stands().await?;
+        // It only has everybody look again, and what writes the same as before would write nothing.
+        self.writes().arrive(self.write(with!(db => keys::changed(db)))).await
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{MIGRATIONS, keep_private};
+use super::{MIGRATIONS, NOT_OURS, OURS, keep_private};
 use crate::store::Error;
 
 /// Copies the database at `from` to `to`, which must not be there: everything up to one moment, in one whole file that only
@@ -137,15 +137,14 @@ fn check(path: &Path) -> Result<usize, Error> {
     let unread = |error| not(&format!("cannot be read: {error}"));
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let connection = connection.map_err(unread)?;
-    let is_ours = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
     let tables: u32 = connection
-        .query_row(is_ours, [], |row| row.get(0))
+        .query_row(OURS, [], |row| row.get(0))
         .map_err(|_| not("is no SQLite database"))?;
     let schema: u32 =
         connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(unread)?;
     let schema = usize::try_from(schema).unwrap_or(usize::MAX);
     if tables != 3 || schema == 0 {
-        return Err(not("is no database of saoma's"));
+        return Err(not(NOT_OURS));
     }
     if schema > MIGRATIONS.len() {
         return Err(not(&format!(
