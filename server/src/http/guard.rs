@@ -222,6 +222,10 @@ pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
 
 /// Which other origins may read an answer. Around all routes, so that it meets preflights too, which no route takes.
 async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
+    // Who asks these restarts what does not answer: a server with much to do would be taken for dead.
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return next.run(request).await;
+    }
     let Some(origin) = request.headers().get(header::ORIGIN).cloned() else {
         return limited(app, What::Request, request, next).await;
     };
