@@ -82,7 +82,13 @@ impl Log {
     /// # Errors
     /// If the level is none; the one before stays.
     pub fn set_level(&self, level: &str) -> Result<(), String> {
-        self.filter.reload(filter(level)?).map_err(|error| error.to_string())
+        let fresh = filter(level)?;
+        let was = self.filter.with_current(ToString::to_string).unwrap_or_default();
+        if was != fresh.to_string() {
+            // Before it holds: where it grows quiet, this is the last that is heard.
+            tracing::warn!(name: "settings.level", was, level, "the log's level changes");
+        }
+        self.filter.reload(fresh).map_err(|error| error.to_string())
     }
 
     /// Sends what is still on its way.
@@ -94,12 +100,30 @@ impl Log {
     }
 }
 
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn filter(level: &str) -> Result<EnvFilter, String> {
+    // What is no level would be a module's name: all of that one, and nothing of any other.
+    for part in level.split(',').filter(|part| !part.contains('=')) {
+        if !LEVELS.iter().any(|level| part.eq_ignore_ascii_case(level)) {
+            return Err(format!("the log level {part:?} is none; {}", instead(part)));
+        }
+    }
     EnvFilter::try_new(level).map_err(|error| {
         format!(
             "the log level {level:?} is none ({error}); write error, warn, info, debug or trace"
         )
     })
+}
+
+fn instead(word: &str) -> String {
+    let word = word.to_ascii_lowercase();
+    let alike = LEVELS.map(|level| (strsim::jaro_winkler(&word, level), level));
+    match alike.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((likeness, level)) if likeness > 0.8 => format!("did you mean {level}?"),
+        _ => "write error, warn, info, debug or trace, and for a module of its own module=level"
+            .to_owned(),
+    }
 }
 
 /// Whether this is a level, or levels by module.
@@ -309,6 +333,14 @@ mod tests {
     #[test]
     fn a_level_that_is_none_is_refused() {
         assert!(check_level("info,saoma::http=debug").is_ok());
+        assert!(check_level("warn,saoma=debug").is_ok() && check_level("OFF").is_ok());
         assert!(check_level("info,saoma=loud").unwrap_err().contains("loud"));
+        for (level, near) in [("warning", "mean warn?"), ("info;debug", "mean info?")] {
+            let said = check_level(level).unwrap_err();
+            assert!(said.contains(level) && said.contains(near), "{said}");
+        }
+        for none in ["verbose", "2", "", "info,", "saoma::http"] {
+            assert!(check_level(none).unwrap_err().contains("write error, warn"), "{none:?}");
+        }
     }
 }
