@@ -94,7 +94,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// They are encrypted with another secret, or with one where none is set.
     #[error(
-        "the key {0} cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text it was encrypted with"
+        "the keys in the database cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text they were encrypted with"
     )]
     Locked(String),
     /// A library refused.
@@ -143,6 +143,21 @@ impl Keys {
         };
         keys.refresh(store, world).await?;
         Ok(keys)
+    }
+
+    /// Whether `secret` opens what the store holds; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn check(store: &SharedStore, secret: &Secret) -> Result<(), Error> {
+        let lock = Lock::new(secret)?;
+        for key in store.keys().await? {
+            lock.open(&key.kid, &key.private)?;
+        }
+        if let Some(kept) = store.server_secret("derive").await? {
+            lock.open("derive", &kept)?;
+        }
+        Ok(())
     }
 
     /// Takes over what the store holds now.

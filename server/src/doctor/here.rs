@@ -3,6 +3,7 @@
 use super::{Finding, Todo, todo};
 use crate::{
     config::Settings,
+    keys::{self, Keys},
     site::Site,
     store::{OTHER_VERSION, SharedStore},
 };
@@ -43,23 +44,22 @@ async fn database(
         let todo = mend(name.scheme(), &why);
         Finding::broken("store", format!("{name}: {why}"), todo)
     };
-    let skipped = || Finding::skipped("store_appid", "needs the database");
+    let skipped = |check| Finding::skipped(check, "needs the database");
+    let unknown = |first| vec![first, skipped("store_appid"), skipped("keys")];
     let store = match store {
-        Err(why) => return vec![unusable(why.clone()), skipped()],
+        Err(why) => return unknown(unusable(why.clone())),
         Ok(None) => {
-            return vec![
-                Finding::ok("store", format!("{name}: not there yet; the first start makes it")),
-                skipped(),
-            ];
+            let none = format!("{name}: not there yet; the first start makes it");
+            return unknown(Finding::ok("store", none));
         }
         Ok(Some(store)) => store,
     };
     if let Err(error) = store.ping().await {
-        return vec![unusable(error.to_string()), skipped()];
+        return unknown(unusable(error.to_string()));
     }
     let own = &settings.wechat.appid;
     let appid = match store.appids().await {
-        Err(error) => return vec![unusable(error.to_string()), skipped()],
+        Err(error) => return unknown(unusable(error.to_string())),
         Ok(known) if known.is_empty() || known.contains(own) => {
             Finding::ok("store_appid", format!("its people are of {own}"))
         }
@@ -76,7 +76,40 @@ async fn database(
         )
         .naming(known),
     };
-    vec![Finding::ok("store", format!("{name} answers")), appid]
+    vec![Finding::ok("store", format!("{name} answers")), appid, keys(settings, store).await]
+}
+
+/// Whether a server could open its signing keys, and whether anybody else could who has a copy of the database.
+async fn keys(settings: &Settings, store: &SharedStore) -> Finding {
+    let secret = &settings.keys.secret;
+    let open = Keys::check(store, secret).await;
+    match open {
+        Err(error @ keys::Error::Locked(_)) => Finding::broken(
+            "keys",
+            error.to_string(),
+            todo(
+                "Set keys.secret back to what it was; a backup of the settings has it. No server starts without it.",
+                "请把 keys.secret 改回原来的值（可在设置的备份里找），否则服务无法启动。",
+            ),
+        ),
+        Err(error) => Finding::broken(
+            "keys",
+            error.to_string(),
+            todo("See the finding store.", "请先解决上面的 store。"),
+        ),
+        Ok(()) if !secret.is_empty() => Finding::ok("keys", "keys.secret opens them"),
+        Ok(()) if settings.is_loopback() => {
+            Finding::ok("keys", "not encrypted, on this machine alone")
+        }
+        Ok(()) => Finding::warning(
+            "keys",
+            "signing keys are not encrypted: whoever has a copy of the database can sign people in",
+            todo(
+                "Set keys.secret to the output of `openssl rand -base64 32`, and keep it apart from backups of the database.",
+                "签名密钥没有加密：请设置 keys.secret（可用 `openssl rand -base64 32` 生成），并与数据库备份分开保存。",
+            ),
+        ),
+    }
 }
 
 /// What to do about a store that cannot be used.

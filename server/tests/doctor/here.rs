@@ -94,6 +94,25 @@ async fn people_of_another_mini_program() {
 }
 
 #[tokio::test]
+async fn keys_that_nobody_can_open_or_anybody() {
+    const SECRET: &str = "a secret of thirty-two characters";
+    let mut sealed = Patient::healthy_with(&[("SAOMA_KEYS__SECRET", SECRET)]).await;
+    assert!(!is_broken(&sealed.findings().await));
+    sealed.with(|settings| {
+        settings.keys.secret = "quite another one, as long as it".to_owned().into()
+    });
+    let said = sealed.broken("keys").await.said;
+    assert!(said.starts_with("the keys in the database cannot be decrypted"), "{said}");
+
+    let mut plain = Patient::healthy().await.doctor();
+    plain.settings.public_url = "https://login.example.com".to_owned();
+    let found = plain.examine().await;
+    let keys = found.iter().find(|finding| finding.check == "keys").unwrap();
+    assert_eq!(keys.verdict, Verdict::Warning);
+    assert!(keys.todo.as_ref().unwrap().zh.contains("签名密钥没有加密：请设置 keys.secret"));
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_run() {
     let mut patient = Patient::healthy().await;
     let nobody = nobody().await;

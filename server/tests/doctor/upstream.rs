@@ -38,6 +38,7 @@ async fn a_healthy_one_is_told_so_check_by_check_in_order() {
             "email_domain",
             "store",
             "store_appid",
+            "keys",
             "tickets",
         ]
     );
