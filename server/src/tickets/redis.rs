@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use redis::{Cmd, FromRedisValue, Pipeline, Script, cmd, pipe};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, Script, cmd, pipe};
 use tokio::time::timeout;
 
 use super::{Error, Expired, Parked, Picture, Seen, Tickets};
@@ -75,10 +75,23 @@ impl From<redis::RedisError> for Error {
     fn from(error: redis::RedisError) -> Self {
         // The detail quotes what Redis said, and that may quote a command; the kind and the code do not.
         let code = error.code().map(|code| format!(" ({code})")).unwrap_or_default();
-        Self(if error.is_io_error() {
-            error.to_string()
-        } else {
-            format!("{:?}{code}", error.kind())
+        let said = |words: &str| error.to_string().contains(words);
+        Self(match error.kind() {
+            _ if code == " (NOAUTH)" => {
+                "Redis wants a password: redis://:password@host:6379".to_owned()
+            }
+            _ if code == " (NOPERM)" => {
+                "this user of Redis may not do all that saoma asks for: see its ACL".to_owned()
+            }
+            ErrorKind::AuthenticationFailed => "Redis refuses the user or the password".to_owned(),
+            _ if said("switch database") => {
+                "Redis has no database of this number: leave the number out, or give it more (databases in redis.conf)".to_owned()
+            }
+            _ if said("cluster support disabled") => {
+                "this Redis is no cluster: leave cluster=true out".to_owned()
+            }
+            ErrorKind::Io => error.to_string(),
+            kind => format!("{kind:?}{code}"),
         })
     }
 }
@@ -107,6 +120,14 @@ impl Redis {
         };
         clock::follow(&redis.link, world).await?;
         Ok(redis)
+    }
+
+    /// Whether Redis could be asked for by this URL; nobody is asked.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(url: &str) -> Result<(), Error> {
+        link::Address::parse(url).map(drop)
     }
 
     async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Error> {
@@ -553,6 +574,27 @@ mod tests {
         let waiting = Arc::new(Waiting::default());
         let refused = Redis::connect(&untrusted, waiting, &World::real()).await;
         assert!(refused.is_err(), "nobody vouches for it");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_redis_refuses_is_said_with_what_to_write() {
+        let server = RedisServer::starts();
+        let (plain, tls) = (server.address(), server.tls_url());
+        let tls_at = tls.split(['@', '/']).nth(3).unwrap();
+        let good = server.url(0);
+        for (url, words) in [
+            (format!("redis://{plain}"), "wants a password"),
+            (format!("redis://:wrong@{plain}"), "refuses the user or the password"),
+            (server.url(999), "no database of this number"),
+            (format!("{}?cluster=true", good.trim_end_matches("/0")), "is no cluster"),
+            (good.replace("redis://", "rediss://"), "write redis://"),
+            (good.replace(&plain.to_string(), tls_at), "write rediss://"),
+            ("redis:6379".to_owned(), "no URL of a Redis"),
+        ] {
+            let tried = Redis::connect(&url, Arc::new(Waiting::default()), &World::real()).await;
+            let said = tried.err().unwrap().to_string();
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,12 @@ use crate::store::Error;
 /// `sslmode`, which is `verify-full` unless the host is this machine (then `disable`), and `sslrootcert`, a file of
 /// certificates in the place of the machine's. A certificate is always verified: there is no half way.
 pub(super) fn parse(url: &str) -> Result<(Config, Option<ClientConfig>), Error> {
+    if is_cut_short(url) {
+        return Err(Error(
+            "the password holds what ends it in a URL: write it percent-encoded (/ is %2F, @ is %40, ? is %3F, # is %23)"
+                .to_owned(),
+        ));
+    }
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut mode, mut roots, mut rest) = (None, None, Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -49,6 +55,17 @@ pub(super) fn parse(url: &str) -> Result<(Config, Option<ClientConfig>), Error> 
     config.ssl_mode(if tls { SslMode::Require } else { SslMode::Disable });
     let tls = if tls { Some(client(roots.as_deref())?) } else { None };
     Ok((config, tls))
+}
+
+/// Whether a password is not encoded: half of it would be taken for the host, and looked up.
+fn is_cut_short(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (authority, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let path = after.split('?').next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_port = port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
+    let no_host = !authority.contains('@') && !is_port && after.contains('@');
+    authority.matches('@').count() > 1 || path.contains('@') || no_host
 }
 
 fn cause(error: &tokio_postgres::Error) -> String {
@@ -113,6 +130,22 @@ mod tests {
         assert!(tls("postgres://saoma@127.0.0.1,db.example.com/saoma"), "one of them is elsewhere");
         assert!(tls("postgres://saoma@127.0.0.1/saoma?sslmode=require"));
         assert!(!tls("postgres://saoma@db.example.com/saoma?sslmode=disable&connect_timeout=2"));
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_not_looked_up_as_a_host() {
+        for password in ["p@w/x", "p@w", "p/w", "p?w", "p#w", "p@w?x"] {
+            let said = refused(&format!("postgres://saoma:{password}@127.0.0.1/saoma"));
+            assert!(said.contains("percent-encoded"), "{password}: {said}");
+        }
+        for good in [
+            "postgres://saoma:p%40w%2Fx@127.0.0.1/saoma",
+            "postgres://saoma@[::1]:5433,127.0.0.1:5434/saoma",
+            "postgres://saoma@127.0.0.1/saoma?sslmode=disable&application_name=a@b",
+            "postgres://[::1]/saoma?user=a@b",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
     }
 
     #[test]

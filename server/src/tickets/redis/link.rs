@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::{
-    Client, Cmd, Pipeline, RedisFuture, TlsCertificates, Value,
+    Client, Cmd, Pipeline, RedisError, RedisFuture, TlsCertificates, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -43,11 +43,37 @@ impl Address {
             }
         }
         let nodes = if cluster { each_node(base) } else { vec![base.to_owned()] };
+        for node in &nodes {
+            Client::open(node.as_str()).map_err(|_| {
+                Error("this is no URL of a Redis: write redis://:password@host:6379, or rediss:// by TLS; what is special in the password percent-encoded (/ is %2F, @ is %40)".to_owned())
+            })?;
+        }
         Ok(Self { nodes, cluster, roots })
     }
 
     /// Connects; an answer that takes longer than `patience` is an error.
     pub(super) async fn connect(&self, patience: Duration) -> Result<Link, Error> {
+        self.connected(patience).await.map_err(|error| self.told(error))
+    }
+
+    /// What went wrong with a connection that was never made. Who waits for TLS hangs up on who does not speak it, or says
+    /// nothing.
+    fn told(&self, error: RedisError) -> Error {
+        let by_tls = self.nodes.iter().any(|node| node.split_once("s://").is_some());
+        let refused = error.is_connection_refusal();
+        let hung_up = error.is_timeout() || error.is_connection_dropped() && !refused;
+        let hint = match by_tls {
+            true if error.to_string().contains("corrupt message") => {
+                "; it does not speak TLS: write redis://"
+            }
+            false if error.is_io_error() && hung_up => "; where it wants TLS, write rediss://",
+            _ => "",
+        };
+        let Error(why) = error.into();
+        Error(why + hint)
+    }
+
+    async fn connected(&self, patience: Duration) -> Result<Link, RedisError> {
         // Whatever else is linked in: this is what all of saoma speaks TLS with. It may be installed already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let certs = || TlsCertificates { client_tls: None, root_cert: self.roots.clone() };
