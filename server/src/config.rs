@@ -381,7 +381,14 @@ impl Settings {
         let in_force = InForce::of(&table, &sources);
         let mut settings: Self =
             serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-                format!("{} is wrong: {}", error.path(), without_value(error.inner().message()))
+                let path = error.path().to_string();
+                let wrong = format!("{path} is wrong: {}", wanted(error.inner().message()));
+                match sources.get(path.split('[').next().unwrap_or_default()) {
+                    Some(Source::Environment(from) | Source::SecretFile(from)) => {
+                        format!("{wrong} (it comes from {from})")
+                    }
+                    _ => wrong,
+                }
             })?;
         settings.in_force = in_force;
         let read =
@@ -393,7 +400,7 @@ impl Settings {
     }
 
     /// What differs besides sites and the log's level, which a running server can take over: this wants a restart.
-    pub fn wants_restart(&self, other: &Self) -> Vec<&'static str> {
+    pub fn wants_restart(&self, other: &Self) -> Vec<String> {
         macro_rules! differing {
             ($($name:ident),*) => {
                 [$((stringify!($name), self.$name != other.$name)),*]
@@ -423,7 +430,8 @@ impl Settings {
         );
         let log = (self.log.format, &self.log.traces) != (other.log.format, &other.log.traces);
         let all = top.into_iter().chain([("log", log)]);
-        all.filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+        let differing = all.filter(|(_, differs)| *differs);
+        differing.flat_map(|(name, _)| self.in_force.changed(&other.in_force, name)).collect()
     }
 
     /// The public origin, as URLs are made from it.
@@ -505,12 +513,22 @@ fn told(error: &toml::de::Error, written: &str) -> String {
     format!("line {line}, column {column}: {}", error.message())
 }
 
-/// What a setting should have been, without what it is: that may be a secret.
-fn without_value(message: &str) -> String {
-    match message.rsplit_once(", expected ") {
-        Some((_, wanted)) => format!("expected {wanted}"),
-        None => message.to_owned(),
-    }
+/// What a setting should have been, in words of a file of settings, and without what it is: that may be a secret.
+fn wanted(message: &str) -> String {
+    let wanted = match message.rsplit_once(", expected ").map(|(_, wanted)| wanted) {
+        None if message.contains("socket address") => {
+            "an address with a port, such as \"127.0.0.1:8080\""
+        }
+        None => return message.to_owned(),
+        Some("a string") => "a text in quotes",
+        Some("a boolean") => "true or false",
+        Some("a sequence") => "a list, such as [\"one\", \"two\"]",
+        Some("a duration") => "a time, such as \"90s\", \"2m\" or \"30d\"",
+        Some("u32" | "usize") => "a whole number",
+        Some("a nonzero u32") => "a whole number from 1 on",
+        Some(other) => other,
+    };
+    format!("expected {wanted}")
 }
 
 #[cfg(test)]

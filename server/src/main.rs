@@ -234,8 +234,15 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Config { check: false, .. } => say(config::DEFAULTS.trim_end()),
         Command::Config { check: true, .. } => {
-            settings(cli.config.as_deref())?;
-            say("The settings can be used.")
+            let named = cli.config.as_deref();
+            let faults = faults_of_what_is_named(&settings(named)?);
+            if !faults.is_empty() {
+                return Err(cannot_be_used(named, &Faults(faults)));
+            }
+            match settings_file(named) {
+                Some(file) => say(&format!("{} can be used.", commands::whole(file).display())),
+                None => say("The settings of the environment can be used; no file was read."),
+            }
         }
         Command::Miniprogram(given) => {
             let mut settings = settings_from(cli.config.as_deref(), given.over(std::env::vars()))?;
@@ -275,7 +282,12 @@ async fn run(cli: Cli) -> Result<(), String> {
         }
         Command::Import(given) => {
             let (settings, store, world) = opened_or_made(cli.config.as_deref()).await?;
-            say(&import::people(&settings, &store, &world, &given).await?)
+            let done = import::people(&settings, &store, &world, &given).await?;
+            say(&done.text)?;
+            match done.refused {
+                0 => Ok(()),
+                refused => Err(format!("rows that were refused: {refused}; see above")),
+            }
         }
         Command::Backup { file } => {
             say(&backup::make(&settings(cli.config.as_deref())?, &World::real(), &file).await?)
@@ -314,10 +326,14 @@ async fn run(cli: Cli) -> Result<(), String> {
     }
 }
 
+/// Where settings are looked for unless a file is named.
+const HERE: &str = "saoma.toml";
+const PACKAGE: &str = "/etc/saoma/saoma.toml";
+
 /// The file that was named; or saoma.toml here, or a package's. The package's folder is shut to strangers, who are told so
 /// when it is read.
 fn settings_file(named: Option<&Path>) -> Option<&Path> {
-    let (here, package) = (Path::new("saoma.toml"), Path::new("/etc/saoma/saoma.toml"));
+    let (here, package) = (Path::new(HERE), Path::new(PACKAGE));
     let usual = || {
         let there = package.try_exists().unwrap_or(true);
         if here.exists() { Some(here) } else { there.then_some(package) }
@@ -329,7 +345,20 @@ fn load(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, Faults> {
-    Settings::load(settings_file(file), env)
+    let file = settings_file(file);
+    Settings::load(file, env).map_err(|faults| match file {
+        Some(_) => faults,
+        // Else it would seem that what stands in a file of another folder is missing.
+        None => Faults(std::iter::once(no_file()).chain(faults.0).collect()),
+    })
+}
+
+fn no_file() -> String {
+    let here = commands::whole(Path::new(HERE));
+    format!(
+        "no file of settings was read: there is none at {}, and none at {PACKAGE}; give one with --config",
+        here.display()
+    )
 }
 
 fn settings(file: Option<&Path>) -> Result<Settings, String> {
@@ -340,7 +369,30 @@ fn settings_from(
     file: Option<&Path>,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Settings, String> {
-    load(file, env).map_err(|faults| format!("the settings cannot be used:\n{faults}"))
+    load(file, env).map_err(|faults| cannot_be_used(file, &faults))
+}
+
+/// What is wrong with settings, and which file was read: of two the one at hand goes first.
+fn cannot_be_used(named: Option<&Path>, faults: &Faults) -> String {
+    let read = settings_file(named).map(|file| format!(" ({})", commands::whole(file).display()));
+    format!("the settings cannot be used{}:\n{faults}", read.unwrap_or_default())
+}
+
+/// What a server would stumble over at its start that the settings name: files, and addresses of backends.
+fn faults_of_what_is_named(settings: &Settings) -> Vec<String> {
+    let (store, tickets) = (&settings.store, &settings.tickets);
+    let mut faults = run::check_files(settings);
+    if store.after("sqlite:").is_none()
+        && let Err(error) = Postgres::check(store.reveal())
+    {
+        faults.push(format!("store = {store:?}: {error}"));
+    }
+    if tickets.reveal() != "memory"
+        && let Err(error) = Redis::check(tickets.reveal())
+    {
+        faults.push(format!("tickets = {tickets:?}: {error}"));
+    }
+    faults
 }
 
 /// The store that the settings name.
@@ -451,19 +503,24 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
             from_elsewhere(settings)
         ))?;
     }
+    let (tls, keeping) = tls::of(&app)?;
+    let redirecting = redirect(&app).await?;
     tracing::info!(name: "server.started", listen = %settings.listen, public_url = settings.public_url,
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
     let stop = async {
         asked_to_stop().await;
+        tracing::info!(name: "server.stopping", "saoma was asked to stop; who waits is written down");
         tell_systemd("STOPPING=1");
     };
-    let (tls, keeping) = tls::of(&app)?;
-    let redirecting = redirect(&app).await?;
     let doors = Doors { public, router, tls, operators: Some(operators) };
     let running = run::run(app.clone(), doors, || tell_systemd("READY=1"), stop);
     tokio::select! {
-        ended = running => ended.map_err(|error| error.to_string()),
+        ended = running => {
+            ended.map_err(|error| error.to_string())?;
+            tracing::info!(name: "server.stopped", "saoma has stopped");
+            Ok(())
+        }
         () = reload_at(hangups, &app, cli, log) => Ok(()),
         () = keeping => Ok(()),
         () = redirecting => Ok(()),

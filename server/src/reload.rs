@@ -20,7 +20,7 @@ pub struct Taken {
     /// Sites of the settings that are new, changed or gone.
     pub sites: Vec<String>,
     /// Settings that changed too, and want a restart.
-    pub waits: Vec<&'static str>,
+    pub waits: Vec<String>,
 }
 
 /// Takes over the sites of these settings, and logs and audits it.
@@ -65,9 +65,9 @@ pub async fn reload(app: &App, log: &Log, level_is_fixed: bool, loaded: Result<S
             {
                 tracing::error!(name: "settings.level_refused", why, "the log's level stays as it was");
             }
-            tracing::info!(name: "settings.reloaded", ?sites, "the settings were read again");
+            tracing::info!(name: "settings.reloaded", sites = sites.join(" "), "the settings were read again");
             if !waits.is_empty() {
-                tracing::warn!(name: "settings.restart_needed", ?waits, "these settings changed too, and hold from the next start on");
+                tracing::warn!(name: "settings.restart_needed", waits = waits.join(" "), "these settings changed too, and hold from the next start on");
             }
         }
         Err(faults) => {

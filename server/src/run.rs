@@ -22,7 +22,7 @@ use crate::{
     store::{self, SharedStore},
     ticket::Stage,
     tickets::{self, Parked, SharedTickets},
-    tls::Tls,
+    tls::{self, Tls},
     waiting::Waiting,
     world::World,
 };
@@ -103,6 +103,12 @@ pub async fn assemble(
         neighbours: Neighbours::default(),
         metrics,
     }))
+}
+
+/// What a server would stumble over in the files that its settings name.
+pub fn check_files(settings: &Settings) -> Vec<String> {
+    let regions = Regions::open(&settings.region_db).map(drop);
+    [regions, tls::check(settings)].into_iter().filter_map(Result::err).collect()
 }
 
 /// Takes up the tickets that waited when the last server stopped: the next ones are read while these find their places.

@@ -18,7 +18,7 @@ use rustls::{
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-use crate::{app::SharedApp, world::World};
+use crate::{app::SharedApp, config::Settings, world::World};
 
 #[cfg(feature = "acme")]
 pub mod acme;
@@ -93,15 +93,34 @@ pub fn of(app: &SharedApp) -> Result<(Option<Tls>, Keeping), String> {
     if settings.acme.on {
         return acme::of(settings).map(|(tls, keeping)| (Some(tls), keeping));
     }
-    if settings.tls.cert.is_empty() {
+    let Some(files) = files(settings)? else {
         return Ok((None, Box::pin(std::future::pending())));
-    }
-    let files = Files::open(&settings.tls.cert, &settings.tls.key)
-        .map_err(|error| format!("tls.cert, tls.key: {error}"))?;
+    };
     let files = Arc::new(files);
     let tls = Tls::with(files.clone()).map_err(|error| error.to_string())?;
     let app = app.clone();
     Ok((Some(tls), Box::pin(async move { files.keep_fresh(&app.world).await })))
+}
+
+/// Whether a server could end TLS by these settings.
+///
+/// # Errors
+/// What is wrong with the certificate.
+pub fn check(settings: &Settings) -> Result<(), String> {
+    #[cfg(feature = "acme")]
+    if settings.acme.on {
+        return acme::of(settings).map(drop);
+    }
+    files(settings).map(drop)
+}
+
+fn files(settings: &Settings) -> Result<Option<Files>, String> {
+    let tls = &settings.tls;
+    if tls.cert.is_empty() {
+        return Ok(None);
+    }
+    let files = Files::open(&tls.cert, &tls.key);
+    files.map(Some).map_err(|error| format!("tls.cert, tls.key: {error}"))
 }
 
 /// Why files hold no certificate that can be served.

@@ -65,6 +65,7 @@ impl Stage {
         let console = url(&self.console);
         let own = [
             ("SAOMA_PUBLIC_URL".to_owned(), url(&self.saoma)),
+            ("SAOMA_LISTEN".to_owned(), url(&self.saoma).trim_start_matches("http://").to_owned()),
             ("SAOMA_ADMIN_LISTEN".to_owned(), console.trim_start_matches("http://").to_owned()),
             ("SAOMA_WECHAT__APPID".to_owned(), APPID.to_owned()),
             ("SAOMA_WECHAT__SECRET".to_owned(), SECRET.to_owned()),

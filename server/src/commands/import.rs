@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use serde::Deserialize;
 
-use super::{Said, during};
+use super::during;
 use crate::{
     config::Settings,
     person::{Identity, Newcomer},
@@ -33,6 +33,15 @@ pub struct People {
     /// Print what became of each as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What became of them.
+#[derive(Debug)]
+pub struct Done {
+    /// For people, or for scripts.
+    pub text: String,
+    /// How many were refused.
+    pub refused: usize,
 }
 
 /// A row as the file has it.
@@ -58,7 +67,7 @@ pub async fn people(
     store: &SharedStore,
     world: &World,
     given: &People,
-) -> Said {
+) -> Result<Done, String> {
     let file = given.file.display();
     let text = std::fs::read_to_string(&given.file).map_err(|error| format!("{file}: {error}"))?;
     let rows = read(&text).map_err(|why| format!("{file}: {why}"))?;
@@ -89,7 +98,9 @@ pub async fn people(
         .into_iter()
         .map(|row| row.map_or_else(Imported::Refused, |_| done.next().unwrap_or(Imported::Known)))
         .collect();
-    Ok(if given.json { as_json(&outcomes) } else { as_text(&outcomes, given.dry_run) })
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Imported::Refused(_))).count();
+    let text = if given.json { as_json(&outcomes) } else { as_text(&outcomes, given.dry_run) };
+    Ok(Done { text, refused })
 }
 
 /// What would become of each. A step leaves nothing behind for the next to see, so rows that have to do with each other go

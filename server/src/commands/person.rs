@@ -40,6 +40,7 @@ pub enum Command {
     /// Make an owner: print a one-time link; who opens it and approves with their phone owns this server.
     Owner(Life),
     /// Put somebody in groups, or take them out; sites are told of groups in the claim "groups".
+    #[command(group(clap::ArgGroup::new("which").args(["join", "leave"]).required(true).multiple(true)))]
     Group {
         /// User name or id.
         name: String,
@@ -47,7 +48,7 @@ pub enum Command {
         #[arg(long, value_name = "GROUP")]
         join: Vec<String>,
         /// A group to be in no more; may be given several times.
-        #[arg(long, value_name = "GROUP", required_unless_present = "join")]
+        #[arg(long, value_name = "GROUP")]
         leave: Vec<String>,
     },
     /// Let somebody in to a site that does not let in everybody.

@@ -44,6 +44,13 @@ impl Settings {
         if self.wechat.appid.is_empty() {
             faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
         }
+        let appid = &self.wechat.appid;
+        let is_appid = appid.strip_prefix("wx").is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        if !appid.is_empty() && !is_appid {
+            faults.push(format!("wechat.appid = {appid:?}: an AppID is wx and 16 small letters and digits; copy it from the mini program's console (开发管理 > 开发设置)"));
+        }
         if self.wechat.secret.is_empty() {
             faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());
         }
@@ -59,6 +66,11 @@ impl Settings {
                 "tickets = {:?}: write \"memory\", or redis://:password@host:6379 (rediss:// by TLS)",
                 self.tickets
             ));
+        }
+        faults.extend(self.faults_of_addresses());
+        faults.extend(self.faults_of_nothing());
+        if wechat::Page::new(&self.wechat.page).is_err() {
+            faults.push(format!("wechat.page = {:?}: write it as app.json has it, such as \"pages/login/login\": no slash before it, and nothing behind it", self.wechat.page));
         }
         if self.wechat.code != CodeInterface::Unlimited && self.wechat.pool > 0 {
             faults.push("wechat.pool must be 0 with codes \"a\" and \"c\": WeChat makes 100,000 of them for ever, too few to fetch ahead".to_owned());
@@ -90,6 +102,12 @@ impl Settings {
         faults.extend(self.tls_faults());
         if let Err(fault) = log::check_level(&self.log.level) {
             faults.push(format!("log.level: {fault}"));
+        }
+        if !self.log.traces.is_empty() && !cfg!(feature = "otlp") {
+            faults.push(
+                "log.traces wants a saoma that was built with the feature `otlp`; or leave it empty"
+                    .to_owned(),
+            );
         }
         if self.retention.audit < self.retention.network {
             faults.push("retention.audit must be at least retention.network: an audit line without its address is what is kept longer".to_owned());
@@ -126,6 +144,72 @@ impl Settings {
     pub fn fault_of_version(&self, version: EnvVersion) -> Option<String> {
         let unheard = self.wechat.code == CodeInterface::C && version != EnvVersion::Release;
         unheard.then(|| "wechat.code = \"c\" opens the published version alone; write \"unlimited\" or \"a\" where env_version is not \"release\"".to_owned())
+    }
+
+    /// What nobody can be reached at, or listen on.
+    fn faults_of_addresses(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (setting, place, example) in [
+            ("store", &self.store, "postgres://user:password@host/database"),
+            ("tickets", &self.tickets, "redis://:password@host:6379"),
+        ] {
+            let (text, scheme) = (place.reveal(), place.scheme());
+            let at_once = scheme == "sqlite" || text == "memory";
+            if !at_once && text.contains(':') && place.after(&format!("{scheme}://")).is_none() {
+                faults.push(format!(
+                    "{setting} = {place:?}: after {scheme} comes ://, as in {example}"
+                ));
+            }
+        }
+        let url = Url::parse(&self.wechat.base_url).ok();
+        let is_http = |url: &Url| {
+            let plain = url.username().is_empty() && url.password().is_none();
+            ["http", "https"].contains(&url.scheme()) && url.has_host() && plain
+        };
+        let plain = |url: &Url| url.query().is_none() && url.fragment().is_none();
+        if !url.as_ref().is_some_and(|url| is_http(url) && plain(url)) {
+            faults.push(format!("wechat.base_url = {:?}: write a URL such as https://api.weixin.qq.com; leave it out where nothing stands in for WeChat", self.wechat.base_url));
+        }
+        let (people, operators) = (self.listen, self.admin_listen);
+        let everywhere = [people, operators].iter().any(|at| at.ip().is_unspecified());
+        let meet = people.ip() == operators.ip() || everywhere;
+        if people.port() != 0 && people.port() == operators.port() && meet {
+            faults.push(format!("listen = \"{people}\" and admin_listen = \"{operators}\" are one place; give admin_listen another port"));
+        }
+        faults
+    }
+
+    /// Settings of which none at all lets nobody in, or keeps nobody signed in.
+    fn faults_of_nothing(&self) -> Vec<String> {
+        let times = [
+            ("session.life", self.session.life),
+            ("session.application", self.session.application),
+            ("tokens.access", self.tokens.access),
+            ("tokens.refresh_idle", self.tokens.refresh_idle),
+            ("tokens.refresh", self.tokens.refresh),
+            ("console.life", self.console.life),
+            ("console.idle", self.console.idle),
+            ("limits.head_time", self.limits.head_time),
+            ("limits.body_time", self.limits.body_time),
+            ("limits.stalled_time", self.limits.stalled_time),
+        ];
+        let limits = &self.limits;
+        let counts = [
+            ("limits.tickets_held", limits.tickets_held),
+            ("limits.codes", usize::try_from(limits.codes).unwrap_or(usize::MAX)),
+            ("limits.sockets", limits.sockets),
+            ("limits.sockets_per_address", limits.sockets_per_address),
+        ];
+        let times = times.into_iter().filter(|(_, time)| time.is_zero());
+        let times = times.map(|(setting, _)| {
+            format!("{setting} is no time at all: write more, or leave it out for the default")
+        });
+        let counts = counts.into_iter().filter(|(_, count)| *count == 0);
+        times
+            .chain(counts.map(|(setting, _)| {
+                format!("{setting} = 0 lets nobody in: write more, or leave it out for the default")
+            }))
+            .collect()
     }
 
     fn tls_faults(&self) -> Vec<String> {

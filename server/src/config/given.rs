@@ -1,6 +1,6 @@
 //! What the file and the environment say, before it is known to make sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};
 
@@ -46,6 +46,14 @@ pub(super) fn unknown_keys(given: &Table) -> Vec<String> {
         if !known.contains(&path) {
             faults.push(format!("{path} is no setting{}", nearest(&path, &known)));
         }
+    }
+    // An empty one sets nothing, and is misspelt all the same.
+    let tables: BTreeSet<String> =
+        known.iter().filter_map(|path| Some(path.split_once('.')?.0.to_owned())).collect();
+    let empty = given.iter().filter(|(_, value)| value.as_table().is_some_and(Table::is_empty));
+    for (table, _) in empty.filter(|(table, _)| !tables.contains(*table)) {
+        let tables: Vec<_> = tables.iter().cloned().collect();
+        faults.push(format!("[{table}] is no table of settings{}", nearest(table, &tables)));
     }
     faults
 }
@@ -101,13 +109,10 @@ pub(super) fn overlay(
 ) -> Vec<String> {
     let known = paths(&defaults());
     let mut faults = Vec::new();
-    for (name, text) in env {
-        let Some(rest) =
-            name.strip_prefix("SAOMA_").filter(|rest| *rest != "CONFIG" && *rest != "LOG")
-        else {
-            continue;
-        };
-        let path = rest.to_ascii_lowercase().replace("__", ".");
+    let env: Vec<_> =
+        env.filter_map(|(name, text)| Some((setting(&name, &text)?, name, text))).collect();
+    let given: BTreeSet<String> = env.iter().map(|(path, ..)| path.clone()).collect();
+    for (path, name, text) in env {
         // A name cannot say of which site it would be.
         if path.starts_with("site.") {
             faults.push(format!("{name} sets nothing: sites stand in the file, or are registered with `saoma site add`; remove it"));
@@ -118,6 +123,11 @@ pub(super) fn overlay(
                 None => {
                     sources.insert(path.clone(), Source::Environment(name.clone()));
                     (path.clone(), text)
+                }
+                Some(secret) if given.contains(secret) => {
+                    let other = name.trim_end_matches("_FILE");
+                    faults.push(format!("{other} and {name} are both set: remove one of them"));
+                    continue;
                 }
                 Some(secret) => match std::fs::read_to_string(&text) {
                     Ok(content) => {
@@ -139,6 +149,17 @@ pub(super) fn overlay(
     faults
 }
 
+/// The dotted name of what a variable sets, if it is meant for us.
+fn setting(name: &str, text: &str) -> Option<String> {
+    let rest = name.strip_prefix("SAOMA_")?;
+    // Where a Service of Kubernetes is called saoma, every container beside it is told of that in our words.
+    let service = rest == "PORT" && text.contains("://")
+        || rest.starts_with("PORT_")
+        || rest.starts_with("SERVICE_");
+    let others = service || ["CONFIG", "LOG"].contains(&rest);
+    (!others).then(|| rest.to_ascii_lowercase().replace("__", "."))
+}
+
 /// Puts a text at a dotted path, as the type that its default has.
 fn put(table: &mut Table, path: &str, text: &str) {
     match path.split_once('.') {
@@ -150,6 +171,11 @@ fn put(table: &mut Table, path: &str, text: &str) {
         None => {
             let typed = match table.get(path) {
                 Some(Value::String(_)) | None => None,
+                // One by itself needs no brackets.
+                Some(Value::Array(_)) if !text.starts_with('[') => {
+                    let one = (!text.is_empty()).then(|| Value::String(text.to_owned()));
+                    Some(Value::Array(one.into_iter().collect()))
+                }
                 Some(_) => format!("v = {text}")
                     .parse::<Table>()
                     .ok()

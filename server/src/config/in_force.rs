@@ -61,6 +61,18 @@ impl InForce {
         };
         Self(names.into_iter().map(line).collect())
     }
+
+    /// What of this setting, or of the table of this name, is not the same in `other`: the whole, where what changed is a
+    /// secret and shows itself nowhere. The log's level is no part of it.
+    pub(super) fn changed(&self, other: &Self, name: &str) -> Vec<String> {
+        let table = format!("{name}.");
+        let below = |line: &&Line| line.name.starts_with(&table) && line.name != "log.level";
+        let other: BTreeMap<_, _> = other.0.iter().map(|line| (&line.name, &line.value)).collect();
+        let differs = |line: &&Line| other.get(&line.name) != Some(&&line.value);
+        let changed: Vec<_> =
+            self.0.iter().filter(below).filter(differs).map(|line| line.name.clone()).collect();
+        if changed.is_empty() { vec![name.to_owned()] } else { changed }
+    }
 }
 
 /// The dotted names of settings, in the order in which the page of defaults explains them.

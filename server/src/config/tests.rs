@@ -215,9 +215,9 @@ fn secrets_stay_out_of_what_is_said_of_mistakes() {
     assert!(said.contains("line 4, column 10: ") && said.contains("quoted"), "{said}");
     assert!(!said.contains("hush"), "{said}");
     let said = fault(&ENOUGH.replace("\"s\"", "998877"), &[]);
-    assert!(said.contains("wechat.secret is wrong: expected a string"), "{said}");
-    let said = fault(ENOUGH, &[("SAOMA_NEIGHBOURS__SECRETS", "shop:hush, expected hush")]);
-    assert!(said.contains("neighbours.secrets is wrong: expected a sequence"), "{said}");
+    assert!(said.contains("wechat.secret is wrong: expected a text in quotes"), "{said}");
+    let said = fault(ENOUGH, &[("SAOMA_NEIGHBOURS__SECRETS", "[\"shop:hush, expected hush\"")]);
+    assert!(said.contains("neighbours.secrets is wrong: expected a list"), "{said}");
     assert!(!said.contains("hush"), "{said}");
 }
 
@@ -240,5 +240,95 @@ fn secrets_stay_out_of_debug() {
 fn what_a_running_server_cannot_take_over_is_named() {
     let settings = load(ENOUGH, &[]).unwrap();
     let changed = load(ENOUGH, &[("SAOMA_CONSOLE__LIFE", "2h"), ("SAOMA_LOG__LEVEL", "debug")]);
-    assert_eq!(settings.wants_restart(&changed.unwrap()), ["console"]);
+    assert_eq!(settings.wants_restart(&changed.unwrap()), ["console.life"]);
+    let changed = load(ENOUGH, &[("SAOMA_WECHAT__SECRET", "another"), ("SAOMA_LISTEN", "[::]:80")]);
+    let named = settings.wants_restart(&changed.unwrap());
+    assert_eq!(named, ["listen", "wechat"], "a secret shows itself nowhere");
+}
+
+#[test]
+fn what_a_setting_should_have_been_is_said_in_words_and_where_it_came_from() {
+    for (name, text, words) in [
+        ("SAOMA_WECHAT__POOL", "many", "wechat.pool is wrong: expected a whole number"),
+        ("SAOMA_TICKET__LIFE", "long", "such as \"90s\""),
+        ("SAOMA_LISTEN", "8080", "such as \"127.0.0.1:8080\""),
+        ("SAOMA_WECHAT__CHECK_PATH", "yes", "expected true or false"),
+        ("SAOMA_LIMITS__TICKETS_PER_SITE", "0", "expected a whole number from 1 on"),
+        ("SAOMA_TRUSTED_PROXIES", "[127.0.0.1]", "expected a list"),
+    ] {
+        let said = fault(ENOUGH, &[(name, text)]);
+        assert!(said.contains(words), "{said}");
+        assert!(said.contains(&format!("(it comes from {name})")), "{said}");
+    }
+    for (text, count) in [("127.0.0.1", 1), ("", 0)] {
+        let settings = load(ENOUGH, &[("SAOMA_TRUSTED_PROXIES", text)]).unwrap();
+        assert_eq!(settings.trusted_proxies.len(), count, "one by itself needs no brackets");
+    }
+}
+
+#[test]
+fn a_secret_comes_from_one_place_and_an_empty_table_is_spelt_right() {
+    let both = [("SAOMA_KEYS__SECRET", "x"), ("SAOMA_KEYS__SECRET_FILE", "/nowhere")];
+    let said = fault(ENOUGH, &both);
+    assert!(said.contains("SAOMA_KEYS__SECRET and SAOMA_KEYS__SECRET_FILE are both set"), "{said}");
+    let said = fault(&format!("{ENOUGH}[limit]\n"), &[]);
+    assert!(said.contains("[limit] is no table of settings; did you mean limits?"), "{said}");
+    assert!(load(&format!("{ENOUGH}[limits]\n"), &[]).is_ok());
+}
+
+#[test]
+fn a_service_of_kubernetes_that_is_called_saoma_sets_nothing() {
+    let told = [
+        ("SAOMA_PORT", "tcp://10.0.0.7:8080"),
+        ("SAOMA_PORT_8080_TCP_ADDR", "10.0.0.7"),
+        ("SAOMA_SERVICE_HOST", "10.0.0.7"),
+        ("SAOMA_SERVICE_PORT_HTTP", "8080"),
+    ];
+    assert_eq!(load(ENOUGH, &told).unwrap().listen, load(ENOUGH, &[]).unwrap().listen);
+    assert!(fault(ENOUGH, &[("SAOMA_PORT", "8080")]).contains("SAOMA_PORT is no setting"));
+}
+
+#[test]
+fn none_at_all_of_what_everybody_needs_is_refused() {
+    for setting in [
+        "SESSION__LIFE",
+        "TOKENS__ACCESS",
+        "TOKENS__REFRESH",
+        "TOKENS__REFRESH_IDLE",
+        "LIMITS__SOCKETS",
+        "LIMITS__SOCKETS_PER_ADDRESS",
+        "LIMITS__TICKETS_HELD",
+        "LIMITS__CODES",
+        "LIMITS__BODY_TIME",
+    ] {
+        let (name, path) = (format!("SAOMA_{setting}"), setting.to_lowercase().replace("__", "."));
+        let default = load(ENOUGH, &[]).unwrap().in_force.0;
+        let is_time = default.iter().any(|line| line.name == path && line.value.starts_with('"'));
+        let (none, least) = if is_time { ("0s", "1s") } else { ("0", "1") };
+        assert!(fault(ENOUGH, &[(&name, none)]).contains(&path), "{path}");
+        assert!(load(ENOUGH, &[(&name, least)]).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn what_would_start_and_serve_nobody_is_refused() {
+    for (name, text) in [
+        ("wechat.appid", "nonsense"),
+        ("wechat.appid", "wx..."),
+        ("wechat.page", "/pages/login/login"),
+        ("wechat.page", "pages/login/login?a=1"),
+        ("wechat.base_url", "nonsense"),
+        ("tickets", "redis:6379"),
+        ("store", "postgres:saoma"),
+        ("log.level", "warning"),
+        ("admin_listen", "127.0.0.1:8080"),
+        ("admin_listen", "0.0.0.0:8080"),
+    ] {
+        let variable = format!("SAOMA_{}", name.to_uppercase().replace('.', "__"));
+        let said = fault(ENOUGH, &[(&variable, text)]);
+        assert!(said.contains(name) && said.lines().count() == 1, "{name} = {text}: {said}");
+    }
+    assert!(load(ENOUGH, &[("SAOMA_ADMIN_LISTEN", "127.0.0.2:8080")]).is_ok());
+    #[cfg(not(feature = "otlp"))]
+    assert!(fault(ENOUGH, &[("SAOMA_LOG__TRACES", "http://127.0.0.1:4318")]).contains("otlp"));
 }

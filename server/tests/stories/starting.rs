@@ -77,7 +77,11 @@ fn serve_stops_at_once_and_says_which_setting_and_what_to_write() {
             &ENOUGH.replace("http://127.0.0.1:8080", "https://a.example/login"),
             vec!["public_url", "without a path"],
         ),
-        (&format!("{ENOUGH}pool = \"many\"\n"), vec!["wechat.pool is wrong"]),
+        (
+            &format!("{ENOUGH}pool = \"many\"\n"),
+            vec!["cannot be used (/", "/saoma.toml)", "wechat.pool is wrong"],
+        ),
+        (&format!("{ENOUGH}[log]\nlevel = \"warning\"\n"), vec!["log.level", "did you mean warn?"]),
         (&format!("store = \"mysql://\"\n{ENOUGH}"), vec!["store = \"mysql://\"", "sqlite:"]),
         (
             &format!("store = \"sqlite:/nowhere/saoma.db\"\n{ENOUGH}"),
@@ -110,7 +114,8 @@ fn config_prints_every_setting_and_checks_the_ones_given() {
     let printed = saoma(&["config"], "");
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
     assert_eq!(printed.trim_end(), saoma::config::DEFAULTS.trim_end());
-    assert!(saoma(&["config", "--check"], ENOUGH).status.success());
+    let checked = saoma(&["config", "--check"], ENOUGH);
+    assert!(checked.status.success() && text(&checked.stdout).contains("/saoma.toml can be used."));
     let in_force = saoma(&["config", "--in-force", "--json"], ENOUGH).stdout;
     let in_force: Vec<serde_json::Value> = serde_json::from_slice(&in_force).unwrap();
     let listen = in_force.iter().find(|row| row["name"] == "listen").unwrap();
@@ -118,6 +123,49 @@ fn config_prints_every_setting_and_checks_the_ones_given() {
     let default = in_force.iter().find(|row| row["name"] == "store").unwrap();
     assert_eq!(default["source"], "default", "{default}");
     assert_eq!(saoma(&["config", "--check"], "").status.code(), Some(1));
+}
+
+#[test]
+fn a_check_reads_the_files_that_a_server_would_read() {
+    for (settings, words) in [
+        (format!("region_db = \"none.mmdb\"\n{ENOUGH}"), "region_db = \"none.mmdb\""),
+        (
+            ENOUGH.replace("http://127.0.0.1:8080", "https://login.example.com")
+                + "[tls]\ncert = \"none.pem\"\nkey = \"none.pem\"\n",
+            "tls.cert, tls.key: none.pem",
+        ),
+        (format!("tickets = \"redis://@\"\n{ENOUGH}"), "no URL of a Redis"),
+        (format!("store = \"postgres://a:p@w@db/a\"\n{ENOUGH}"), "percent-encoded"),
+    ] {
+        let checked = saoma(&["config", "--check"], &settings);
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(1), "{settings}");
+        assert!(said.contains(words) && said.contains("/saoma.toml)"), "{said}");
+    }
+}
+
+#[test]
+fn where_no_file_was_read_nothing_of_it_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_saoma"));
+    let ended = command.arg("serve").env_clear().current_dir(folder.path()).output().unwrap();
+    let said = text(&ended.stderr);
+    let here = folder.path().join("saoma.toml").display().to_string();
+    assert!(said.contains("no file of settings was read") && said.contains(&here), "{said}");
+    assert!(said.contains("--config"), "{said}");
+}
+
+#[test]
+fn a_level_of_the_log_that_is_none_is_refused_on_the_command_line_too() {
+    let ended = saoma(&["site", "list", "--log", "verbose"], ENOUGH);
+    assert!(text(&ended.stderr).contains("the log level \"verbose\" is none"), "{ended:?}");
+    assert!(!ended.status.success());
+}
+
+#[test]
+fn groups_want_to_be_joined_or_left() {
+    let said = text(&saoma(&["person", "group", "ann"], ENOUGH).stderr);
+    assert!(said.contains("--join") && said.contains("--leave"), "{said}");
 }
 
 #[test]

@@ -60,10 +60,37 @@ async fn a_dry_run_sees_what_rows_far_apart_say_against_each_other() {
     std::fs::write(&file, rows).unwrap();
     let imports = |how: &[&str]| {
         let done = saoma.saoma(&[&["import", file.to_str().unwrap()][..], how].concat());
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        assert!(String::from_utf8_lossy(&done.stderr).contains("were refused: 1"), "{done:?}");
         String::from_utf8(done.stdout).unwrap()
     };
     for said in [imports(&["--dry-run"]), imports(&[])] {
         assert!(said.contains("row 201: refused: somebody else has this sub there"), "{said}");
         assert!(said.contains("added: 200, linked: 0, named: 0, known already: 0, refused: 1"));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_write_is_not_ready_and_comes_back_by_itself() {
+    let saoma = Process::starts("info").await;
+    let browser = saoma.browser();
+    let store = async || browser.get("/readyz").await.unwrap().json()["store"].clone();
+    assert_eq!(store().await, "ok");
+    let beside = rusqlite::Connection::open(saoma.database()).unwrap();
+    let full = "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END";
+    let triggers = format!(
+        "CREATE TRIGGER full BEFORE INSERT ON decisions {full}; CREATE TRIGGER full_too BEFORE UPDATE ON revision {full};"
+    );
+    beside.execute_batch(&triggers).unwrap();
+    let page = browser.opens("/login").await.unwrap();
+    let ann = saoma.phone("ann");
+    let asked = ann.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
+    assert!(ann.approves(&asked).await.unwrap_err().to_string().contains("unavailable"));
+    for _ in 0..2 {
+        assert_eq!(store().await, "down");
+        assert_eq!(browser.get("/readyz").await.unwrap().status, 503);
+    }
+    beside.execute_batch("DROP TRIGGER full; DROP TRIGGER full_too").unwrap();
+    assert_eq!(store().await, "ok");
+    ann.approves(&asked).await.unwrap();
 }
