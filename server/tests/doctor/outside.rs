@@ -63,6 +63,16 @@ async fn a_proxy_that_cuts_who_is_silent() {
 }
 
 #[tokio::test]
+async fn a_code_that_expires_soon_is_no_fault_of_a_proxy() {
+    let mut patient = proxied(Manner::Passes).await;
+    patient.hold = Some(std::time::Duration::from_secs(3600));
+    patient.with(|settings| settings.ticket.life = std::time::Duration::from_millis(5050));
+    let found = patient.findings().await;
+    let socket = found.iter().find(|finding| finding.check == "websocket").unwrap();
+    assert_eq!(socket.verdict, Verdict::Ok, "{}", text(&found));
+}
+
+#[tokio::test]
 async fn a_proxy_as_it_should_be() {
     let patient = proxied(Manner::Passes).await;
     let found = patient.findings().await;
