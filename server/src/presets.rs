@@ -259,7 +259,7 @@ mod tests {
             let mut site = Site::new(&preset.name, preset.short_title());
             site.secret = crate::secret::Secret::from("sesame".to_owned());
             preset.fit(&mut site, "https://app.example.com", &settings);
-            assert_eq!(site.faults(), [] as [&str; 0], "{}", preset.name);
+            assert!(site.faults().is_empty(), "{}", preset.name);
             assert_eq!(site.redirect_uris.is_empty(), preset.makes_its_own_address());
             let values = Values {
                 issuer: "https://login.example.com",

@@ -17,7 +17,7 @@ pub mod keeping;
 mod logo;
 mod registry;
 
-pub use faults::{is_origin, misleading, protected_twice};
+pub use faults::{Fault, is_origin, misleading, protected_twice};
 pub use logo::{Logo, drawn};
 pub use registry::Sites;
 

@@ -352,7 +352,9 @@ fn refused(id: &str, why: Refusal) -> String {
         Refusal::Public => format!(
             "{id} is a public site, which PKCE alone protects; a secret in a browser would be none"
         ),
-        Refusal::Faults(faults) => faults.join("\n"),
+        Refusal::Faults(faults) => {
+            faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        }
         Refusal::Store(error) => error.to_string(),
     }
 }

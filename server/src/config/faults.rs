@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, fmt, net::SocketAddr, time::Duration};
 use url::Url;
 
 use super::{CodeInterface, EnvVersion, Settings};
-use crate::{log, neighbours::Neighbour, site};
+use crate::{
+    log,
+    neighbours::Neighbour,
+    site::{self, Fault},
+};
 
 /// Everything that is wrong with the settings, each with what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +87,7 @@ impl Settings {
         if self.wechat.env_version != EnvVersion::Release && self.wechat.check_path {
             faults.push("wechat.check_path must be false where env_version is not \"release\": WeChat refuses codes for pages it has not published".to_owned());
         }
-        faults.extend(self.fault_of_version(self.wechat.env_version));
+        faults.extend(self.fault_of_version(self.wechat.env_version).map(|fault| fault.en));
         // On this machine alone it is a test that scans and types, and it does not like to wait.
         let shortest = |secs| Duration::from_secs(if self.is_loopback() { 1 } else { secs });
         if !(shortest(20)..=Duration::from_secs(600)).contains(&self.ticket.life) {
@@ -127,10 +131,11 @@ impl Settings {
         if !(shortest(60)..=Duration::from_secs(1800)).contains(&self.ticket.device_life) {
             faults.push("ticket.device_life must lie between 1m and 30m (from 1s where public_url is this machine): longer invites guessing, shorter cannot be typed".to_owned());
         }
-        faults.extend(site::protected_twice(self.sites.iter(), &self.public_url));
+        let twice = site::protected_twice(self.sites.iter(), &self.public_url);
+        faults.extend(twice.into_iter().map(|fault| fault.en));
         let mut ids = BTreeSet::new();
         for site in &self.sites {
-            faults.extend(site.faults());
+            faults.extend(site.faults().into_iter().map(|fault| fault.en));
             let fault = site.env_version.and_then(|version| self.fault_of_version(version));
             faults.extend(fault.map(|fault| format!("site {:?}: {fault}", site.id)));
             if !ids.insert(&site.id) {
@@ -141,9 +146,12 @@ impl Settings {
     }
 
     /// What is wrong with codes that are to open this version: interface C has no word for one (wechat-api.md section 2).
-    pub fn fault_of_version(&self, version: EnvVersion) -> Option<String> {
+    pub fn fault_of_version(&self, version: EnvVersion) -> Option<Fault> {
         let unheard = self.wechat.code == CodeInterface::C && version != EnvVersion::Release;
-        unheard.then(|| "wechat.code = \"c\" opens the published version alone; write \"unlimited\" or \"a\" where env_version is not \"release\"".to_owned())
+        unheard.then(|| Fault::new(
+            "wechat.code = \"c\" 只能打开正式版：小程序版本要用体验版或开发版的话，请把它改成 \"unlimited\" 或 \"a\"",
+            "wechat.code = \"c\" opens the published version alone; write \"unlimited\" or \"a\" where env_version is not \"release\"",
+        ))
     }
 
     /// What nobody can be reached at, or listen on.

@@ -12,7 +12,7 @@ use crate::{
     presets::{self, Preset},
     secret::{Hashed, Secret},
     site::{
-        Pkce, Site,
+        Fault, Pkce, Site,
         keeping::{Keeping, Refusal},
     },
     store::Operator,
@@ -128,7 +128,7 @@ fn choose<T: DeserializeOwned>(choice: &mut T, word: &str) {
 }
 
 /// What is wrong with what was typed, each with what to write instead.
-pub type Faults = Vec<String>;
+pub type Faults = Vec<Fault>;
 
 /// Registers a site; its secret, which is told this once, unless it is a public one.
 ///
@@ -172,8 +172,10 @@ pub async fn add_known(
     typed: &Known,
 ) -> Result<Result<Option<Secret>, Faults>, Error> {
     let Some(url) = presets::address(typed.url.trim()) else {
-        let fault = "url: write where the application is, such as https://git.example.com";
-        return Ok(Err(vec![fault.to_owned()]));
+        return Ok(Err(vec![Fault::new(
+            "请写应用的地址，例如 https://git.example.com",
+            "url: write where the application is, such as https://git.example.com",
+        )]));
     };
     let mut site = Site::new(typed.id.trim(), typed.name.trim());
     preset.fit(&mut site, &url, &app.settings);
@@ -233,7 +235,10 @@ fn keeping<'a>(app: &'a App, operator: &'a Operator) -> Keeping<'a> {
 fn refused(why: Refusal, id: &str) -> Result<Faults, Error> {
     match why {
         Refusal::Faults(faults) => Ok(faults),
-        Refusal::Taken => Ok(vec![format!("there is a site {id:?} already; choose another id")]),
+        Refusal::Taken => Ok(vec![Fault::new(
+            format!("已经有 client_id 为 {id:?} 的站点，请换一个"),
+            format!("there is a site {id:?} already; choose another id"),
+        )]),
         why => Err(unfound(why)),
     }
 }

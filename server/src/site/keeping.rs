@@ -3,7 +3,7 @@
 //!
 //! A change is made to the site as it stands in that moment, and stands in the audit log or was not made.
 
-use super::{Logo, Site, Sites, protected_twice};
+use super::{Fault, Logo, Site, Sites, protected_twice};
 use crate::{
     admission::Admit,
     audit,
@@ -42,7 +42,7 @@ pub enum Refusal {
     /// It is a public site, which PKCE alone protects; a secret in a browser would be none.
     Public,
     /// What is wrong with it, each with what to write instead.
-    Faults(Vec<String>),
+    Faults(Vec<Fault>),
     /// The store.
     Store(store::Error),
 }
@@ -72,7 +72,10 @@ impl Keeping<'_> {
         site.hashes = secret.iter().map(Secret::hashed).collect();
         let mut faults = self.faults(&site, &kept);
         if site.redirect_uris.is_empty() && site.forward_auth.is_empty() && !site.device {
-            faults.push("redirect_uris: one at least; answers may go nowhere else".to_owned());
+            faults.push(Fault::new(
+                "回调地址至少要有一个：登录的结果不会去别处",
+                "redirect_uris: one at least; answers may go nowhere else",
+            ));
         }
         if !faults.is_empty() {
             return Err(Refusal::Faults(faults));
@@ -214,7 +217,7 @@ impl Keeping<'_> {
     }
 
     /// What would be wrong with this site among the others.
-    fn faults(&self, site: &Site, kept: &[Site]) -> Vec<String> {
+    fn faults(&self, site: &Site, kept: &[Site]) -> Vec<Fault> {
         let version = site.env_version.and_then(|version| self.settings.fault_of_version(version));
         let settled = self.sites.settled_ones();
         let others = kept.iter().filter(|one| one.id != site.id && !self.sites.is_settled(&one.id));
