@@ -127,7 +127,7 @@ test('declined on the phone: the person may try again, with a fresh ticket', asy
   await inState(page, 'scanned');
   first.deny();
   await inState(page, 'denied');
-  assert.equal(await status(page).textContent(), 'Declined on your phone');
+  assert.equal(await status(page).textContent(), 'Not confirmed on your phone');
   await button(page).click();
   await inState(page, 'waiting');
   assert.notEqual(saoma.last.id, first.id);

@@ -77,7 +77,7 @@ test('declined on the phone: the page says so, and trying again works', async ()
   assert.equal((await phone.deny(asked)).state, 'denied');
   await inState(page, 'denied');
   assert.deepEqual(await seriousTroubles(page), []);
-  assert.equal(await status(page).textContent(), 'Declined on your phone');
+  assert.equal(await status(page).textContent(), 'Not confirmed on your phone');
   await button(page).click();
   await inState(page, 'waiting');
   const second = await phone.scan(await readScene(page));

@@ -28,7 +28,7 @@ describe('from the code on the screen to the site', () => {
     await anna.open(await screen.code())
     await anna.tap('拒绝')
     await anna.sees('没有人登录')
-    await screen.sees('已在手机上拒绝')
+    await screen.sees('未通过手机确认')
     await screen.page.getByRole('link', { name: '返回' }).click()
     await screen.sees('Nobody is signed in: access_denied')
   })
@@ -59,7 +59,7 @@ describe('from the code on the screen to the site', () => {
     await anna.page.getByLabel('输入网页上显示的两位数字').fill(String((Number(number) + 1) % 100).padStart(2, '0'))
     await anna.tap('确认登录')
     await anna.sees('数字不对')
-    await screen.sees('已在手机上拒绝')
+    await screen.sees('未通过手机确认')
   })
 
   test('the first phone keeps the code, the second is told so', async () => {
