@@ -4,6 +4,7 @@ const element = document.querySelector('wechat-login');
 const digits = document.querySelector('.digits');
 const [ask, shown, output, copy] = ['[data-ask]', '[data-shown]', 'output', '[data-copy]'].map((part) => digits?.querySelector(part));
 const label = copy?.textContent;
+const none = digits?.querySelector('[data-none]');
 const page = document.querySelector('.login');
 const save = document.querySelector('.save');
 const address = location.pathname + location.search;
@@ -56,6 +57,7 @@ async function showDigits() {
   const answer = await post(ticket, 'digits').catch(() => null);
   const made = answer?.ok && (await answer.json());
   if (ticket !== element.getAttribute('ticket')) return;
+  none.textContent = made ? '' : none.dataset.none;
   shown.hidden = !made; // Those of an earlier ticket lead nowhere.
   if (made) {
     digits.dataset.now = '';

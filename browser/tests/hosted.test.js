@@ -145,7 +145,7 @@ test('a number is asked for: it is shown large and said aloud', async () => {
 
 test('the state is told to screen readers, politely, and the focus stays where it was', async () => {
   await visit();
-  const live = page.getByRole('status');
+  const live = page.getByRole('status').filter({ hasText: 'Scan with WeChat' });
   assert.equal(await live.getAttribute('aria-live') ?? await live.evaluate((node) => node.ariaLive), 'polite');
   await page.getByRole('link', { name: /^Back to/ }).focus();
   saoma.last.scan();
@@ -567,4 +567,53 @@ test('an answer by form is posted on its own, or by a button where there is no s
   await page.getByRole('button', { name: 'Continue' }).click();
   await page.waitForURL('**/callback');
   assert.equal(site.posts.length, 2);
+});
+
+test('a person’s home tells the time by the reader’s own clock, and by the server’s words where no script runs', async () => {
+  saoma.pages = HOME;
+  await use({ timezoneId: 'Asia/Shanghai' });
+  await page.goto(`${saoma.origin}/home`);
+  await page.getByText('Since 2026-11-02 20:15').first().waitFor();
+  assert.equal(await page.getByText('Last seen 2026-11-03 09:40').count(), 3);
+  await use({ javaScriptEnabled: false });
+  await page.goto(`${saoma.origin}/home`);
+  assert.equal(await page.getByText('Since 2026-11-02 12:15 UTC').count(), 3);
+});
+
+test('where its name is known, the page says which mini program to open', async () => {
+  saoma.miniprogram = 'Hills <b>';
+  try {
+    await use(PHONE);
+    await visit();
+    await page.getByText('In WeChat open the mini program “Hills <b>” and type under “Enter digits”:').waitFor();
+    await page.getByText('Never used it? Save the picture below').waitFor();
+    saoma.hasCode = false;
+    await visit();
+    assert.equal(await page.getByText('Never used it?').count(), 0, 'there is no picture to save');
+  } finally {
+    saoma.miniprogram = null;
+  }
+});
+
+test('digits that do not come: the page says so, and the button stays good', async () => {
+  await visit();
+  saoma.fail(/digits$/, 429, 1, {}, { code: 'too_many_requests' });
+  const ask = page.getByRole('button', { name: 'Cannot scan? Use digits' });
+  await ask.click();
+  await page.getByText('No digits just now; try again shortly').waitFor();
+  await ask.click();
+  await page.locator('.digits output').filter({ hasText: /\d{4} \d{4}/ }).waitFor();
+  assert.equal(await page.getByText('No digits just now').count(), 0);
+  wrong.splice(0); // The browser complains of the 429 itself.
+});
+
+test('without scripts the code is shown, but first it is said that a scan leads nowhere', async () => {
+  for (const options of [{}, PHONE]) {
+    await use({ ...options, javaScriptEnabled: false });
+    await page.goto(saoma.authorize());
+    const notice = await page.locator('noscript p').boundingBox();
+    const code = await page.locator('wechat-login img').boundingBox();
+    assert.ok(notice.y + notice.height <= code.y && code.width > 100, 'above the code');
+    assert.equal(await page.locator('.how:visible, .save:visible, .digits:visible').count(), 0);
+  }
 });

@@ -198,7 +198,7 @@ export class PhoneServer {
     if (yes && ticket.answer.ask === 'refuse') throw new Problem('refused')
     if (yes && ticket.answer.admission === 'ask') {
       ticket.state = 'denied'
-      throw new Problem('owner_asked', { detail: (zh) => (zh ? '请把括号里的代号告诉站长。等站长同意以后，再登录一次。 (uxwwzh2z8p7)' : 'Tell the owner the name in brackets. Once they have let you in, sign in again. (uxwwzh2z8p7)') })
+      throw new Problem('owner_asked', { detail: (zh) => (zh ? '你的用户名是 uxwwzh2z8p7。把它告诉站长；站长同意以后，再登录一次。' : 'Your user name is uxwwzh2z8p7. Tell the owner; once they agree, sign in again.') })
     }
     if (yes && ticket.match) {
       if (!body.match) throw new Problem('match_required')

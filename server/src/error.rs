@@ -53,6 +53,9 @@ pub enum Code {
     Internal,
 }
 
+/// What stands in the table for the name that the hint says.
+pub const NAME: &str = "{name}";
+
 /// What the table says of a code.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -108,9 +111,9 @@ table! {
     UnknownSite 400 "unknown_site" "Unknown site"
         "没有这个 client_id 的站点。请检查站点设置。" "No site has this client_id. Check the site's settings."
     RequestOver 400 "request_over" "Request over"
-        "这次请求已经过期。请回到站点重新开始。" "This request is over. Go back to the site and start again."
+        "这次请求已经过期。请回到网站重新开始。" "This request is over. Go back to the site and start again."
     HintRefused 400 "hint_refused" "Hint refused"
-        "站点发来的 id_token_hint 无效。请回到站点重试。" "The site sent an id_token_hint that is not good. Go back to the site and try again."
+        "网站发来的 id_token_hint 无效。请回到网站重试。" "The site sent an id_token_hint that is not good. Go back to the site and try again."
     PostLogoutNotRegistered 400 "post_logout_not_registered" "Post-logout URI not registered"
         "这个 post_logout_redirect_uri 没有登记，没有退出登录。请把它原样加入站点的 post_logout_redirect_uris。" "This post_logout_redirect_uri is not registered, and nobody was signed out. Add it, to the letter, to the site's post_logout_redirect_uris."
     RedirectUriNotRegistered 400 "redirect_uri_not_registered" "Redirect URI not registered"
@@ -122,9 +125,9 @@ table! {
     NoSuchTicket 404 "no_such_ticket" "No such ticket"
         "没有这次登录，或者它已经结束。请刷新网页重新开始。" "There is no such sign-in, or it is over. Reload the page to start again."
     TicketExpired 410 "ticket_expired" "Ticket expired"
-        "二维码已过期。请在网页上刷新后重新扫描。" "The code has expired. Renew it on the page and scan again."
+        "码已过期。请在网页上刷新后重新扫描。" "The code has expired. Renew it on the page and scan again."
     TakenByAnotherPhone 409 "taken_by_another_phone" "Taken by another phone"
-        "另一部手机已经扫描了这个码。如果不是您本人，请刷新网页。" "Another phone has scanned this code. If that was not you, reload the page."
+        "另一部手机已经扫描了这个码。如果不是你本人，请刷新网页。" "Another phone has scanned this code. If that was not you, reload the page."
     AlreadyScanned 409 "already_scanned" "Already scanned"
         "这个码已被扫描，请在手机上完成。" "This code has been scanned. Finish on the phone."
     AlreadyDecided 409 "already_decided" "Already decided"
@@ -138,27 +141,27 @@ table! {
     MatchRequired 400 "match_required" "Number required"
         "请输入网页上显示的两位数字。" "Type the two digits that the page shows."
     WrongMatch 403 "wrong_match" "Wrong number"
-        "数字不对，这次登录已被拒绝。请只在您自己打开的网页上登录。" "The number was wrong, and this sign-in has been denied. Sign in only on a page that you opened yourself."
+        "数字不对，这次登录已被拒绝。请只在你自己打开的网页上登录。" "The number was wrong, and this sign-in has been denied. Sign in only on a page that you opened yourself."
     Refused 403 "refused" "Refused"
-        "这个码的打开方式有风险，不能用来登录。请直接用相机扫描您自己打开的网页。" "This code was opened in a risky way and cannot sign in. Scan, with the camera, a page that you opened yourself."
+        "这个码的打开方式有风险，不能用来登录。请直接用相机扫描你自己打开的网页。" "This code was opened in a risky way and cannot sign in. Scan, with the camera, a page that you opened yourself."
     JsCodeRefused 422 "js_code_refused" "WeChat refused the js_code"
         "微信没有接受这次验证，请重试。" "WeChat did not accept the proof. Try again."
     BlockedByWechat 403 "blocked_by_wechat" "Blocked by WeChat"
         "微信阻止了这次登录，请稍后再试或联系微信客服。" "WeChat blocked this sign-in. Try later, or ask WeChat's support."
     PersonBlocked 403 "person_blocked" "Blocked"
-        "站长停用了您的账号。请联系站长。" "The owner of this server has blocked you. Ask them."
+        "站长停用了你在这里的账号。请联系站长。" "The owner of this server has blocked you. Ask them."
     NotAdmitted 403 "not_admitted" "Not admitted"
-        "这个站点只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
+        "这个网站只让指定的人登录。请联系站长。" "This site lets in only people whom its owner has chosen. Ask them."
     OwnerAsked 403 "owner_asked" "The owner has been asked"
-        "请把括号里的代号告诉站长。等站长同意以后，再登录一次。" "Tell the owner the name in brackets. Once they have let you in, sign in again."
+        "你的用户名是 {name}。把它告诉站长；站长同意以后，再登录一次。" "Your user name is {name}. Tell the owner; once they agree, sign in again."
     LinkOver 410 "link_over" "Link over"
-        "这个链接已经用过或过期了。请向给您链接的人再要一个。" "This link has been used or is too old. Ask whoever gave it to you for another."
+        "这个链接已经用过或过期了。请向给你链接的人再要一个。" "This link has been used or is too old. Ask whoever gave it to you for another."
     UpdateRequired 426 "update_required" "Update required"
         "小程序版本过旧，请关闭微信后重新打开以更新。" "This mini program is too old. Close WeChat and open it again to update."
     TooManyRequests 429 "too_many_requests" "Too many requests"
         "操作太频繁，请稍后再试。" "That was too often. Try again a little later."
     TooManyRenewals 429 "too_many_renewals" "Too many renewals"
-        "二维码刷新次数过多，请重新打开网页。" "The code has been renewed too often. Open the page anew."
+        "码刷新的次数过多，请重新打开网页。" "The code has been renewed too often. Open the page anew."
     NoCodeNow 503 "no_code_now" "No code now"
         "暂时取不到小程序码，请稍后再试。" "There is no mini program code to be had right now. Try again shortly."
     WechatUnreachable 502 "wechat_unreachable" "WeChat unreachable"

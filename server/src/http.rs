@@ -38,6 +38,8 @@ mod serve;
 mod token;
 mod watch;
 
+pub(crate) use reply::Lang;
+
 pub use openapi::{document, operators_document};
 pub use serve::{Door, serve, serve_at};
 #[cfg(target_os = "linux")]
@@ -152,7 +154,7 @@ pub fn public(app: SharedApp) -> Router {
         .merge(tickets)
         .merge(phone)
         .merge(site)
-        .fallback(reply::not_found)
+        .fallback(reply::no_page)
         .method_not_allowed_fallback(reply::method_not_allowed)
         // In one layer: each by itself would be allocated anew for every request.
         .layer(

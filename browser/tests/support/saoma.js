@@ -15,6 +15,7 @@ const ASSETS = {
   '/assets/wechat-login.js': ['wechat-login.js', 'text/javascript'],
   '/assets/page.js': ['page.js', 'text/javascript'],
   '/assets/link.js': ['link.js', 'text/javascript'],
+  '/assets/times.js': ['times.js', 'text/javascript'],
   '/assets/form-post.js': ['form-post.js', 'text/javascript'],
   '/assets/page.css': ['page.css', 'text/css'],
   '/assets/icon.svg': ['icon.svg', 'image/svg+xml'],
@@ -98,7 +99,7 @@ const cookieOf = (request) => /(?:^|; )saoma=([^;]+)/.exec(request.headers.cooki
 
 export async function startSaoma({ name = '小站 My blog', logo = null, life = 120, origins = [] } = {}) {
   const saoma = {
-    tickets: new Map(), last: null, calls: [], life, origins, name, logo, hasCode: true, failures: [],
+    tickets: new Map(), last: null, calls: [], life, origins, name, logo, hasCode: true, failures: [], miniprogram: null,
     refuse: { ws: false, events: false },
     frames: [],
     count: (pattern) => saoma.calls.filter((call) => pattern.test(call)).length,
@@ -216,6 +217,7 @@ export async function startSaoma({ name = '小站 My blog', logo = null, life = 
       return html(200, render('login.html', {
         lang, ticket: ticket.id, code_url: `/api/tickets/${ticket.id}/code`, site: { name: saoma.name, operator: '', contact: '', privacy_url: '', ...saoma.site }, site_host: 'blog.example.com', site_logo: saoma.logo,
         on_phone: /Mobi/.test(agent), in_wechat: /MicroMessenger/i.test(agent), expires_in: life, has_code: saoma.hasCode,
+        miniprogram: saoma.miniprogram,
         cancel_url: `${ticket.request.redirect_uri}?error=access_denied`,
       }), { 'set-cookie': `saoma=${cookie}; HttpOnly; SameSite=Lax; Path=/` });
     }

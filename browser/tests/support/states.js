@@ -61,7 +61,7 @@ export const STATES = {
   },
 };
 
-const login = (id, more) => ({ id, site_name: '小站 My blog', site_host: 'blog.example.com', browser: 'Chrome 131 · Windows', since: '2026-11-02 20:15', last_seen: '2026-11-03 09:40', this: false, ...more });
+const login = (id, more) => ({ id, site_name: '小站 My blog', site_host: 'blog.example.com', browser: 'Chrome 131 · Windows', since: { at: '2026-11-02T12:15:00Z', said: '2026-11-02 12:15 UTC' }, last_seen: { at: '2026-11-03T01:40:00Z', said: '2026-11-03 01:40 UTC' }, this: false, ...more });
 
 export const HOME = {
   '/home-out': { template: 'home.html', values: { server_name: 'login.example.com', person: null, logins: [] } },
@@ -73,8 +73,13 @@ export const HOME = {
       logins: [login('a', { this: true }), login('b', { site_name: 'Gitea', site_host: 'git.a-rather-long-name.example.org', browser: 'Firefox 145 · Linux' }), login('c', { site_name: '<b>论坛</b> & friends', browser: 'Safari · iPhone' })],
     },
   },
-  '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: { nickname: '访客 4821', avatar: null }, logins: [] } },
+  '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: { nickname: '访客 uxz9utnu5qy', avatar: null }, logins: [] } },
   '/error': { template: 'error.html', values: { title: 'This address is not registered', detail: 'The site sent a redirect_uri that saoma does not know: https://blog.example.com/callbak', code: 'invalid_redirect_uri', hint: 'If this is your site: add the address to redirect_uris of [[site]] id = "blog".' } },
+  '/error-again': { template: 'error.html', values: { title: 'Cannot sign in', detail: 'That was too often. Try again a little later.', code: 'too_many_requests', again: true } },
+  '/error-owner': { template: 'error.html', values: { title: '无法登录', detail: '没有这个 client_id 的站点。请检查站点设置。', code: 'unknown_site', for_owner: true } },
+  '/no-page': { template: 'error.html', values: { title: 'There is no such page', detail: 'There is nothing at this address.', code: 'not_found', home: true } },
+  '/device': { template: 'device.html', values: { server_name: 'login.example.com', miniprogram: '青山登录' } },
+  '/signed-out': { template: 'logout.html', values: { server_name: 'login.example.com', done: true } },
   '/link': { template: 'link.html', values: { server_name: 'login.example.com' } },
   '/let-in': { template: 'let_in.html', values: { site_name: '小站 My blog', site_host: 'blog.example.com', site_url: 'https://blog.example.com' } },
   '/form-post': { template: 'form_post.html', values: { action: '/nowhere', approved: true, fields: [] } },

@@ -64,6 +64,7 @@ fn shared(name: &str) -> Option<(&'static str, &'static str)> {
         "wechat-login.js" => (JS, ELEMENT),
         "page.js" => (JS, include_str!("../../../browser/page.js")),
         "link.js" => (JS, include_str!("../../../browser/link.js")),
+        "times.js" => (JS, include_str!("../../../browser/times.js")),
         "form-post.js" => (JS, include_str!("../../../browser/form-post.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../../../browser/icon.svg")),
         "page.css" => (CSS, STYLE),

@@ -297,10 +297,13 @@ fn sentence(lang: Lang, why: Option<Denied>) -> &'static str {
     let of = |code: Code| (code.row().zh, code.row().en);
     let (zh, en) = match why {
         Some(Denied::ByPerson | Denied::WrongMatch) => {
-            ("您在手机上拒绝了这次登录。", "You said no on the phone.")
+            ("这次登录没有通过手机确认。", "This sign-in was not confirmed on the phone.")
         }
         Some(Denied::NotAdmitted) => of(Code::NotAdmitted),
-        Some(Denied::OwnerAsked) => of(Code::OwnerAsked),
+        Some(Denied::OwnerAsked) => (
+            "第一次来，要站长先同意。已经问过了；站长同意以后，再登录一次。",
+            "The owner lets new people in, and has been asked. Once they have said yes, sign in again.",
+        ),
         None => (
             "这次登录已经过期，或者是在另一个浏览器里开始的。",
             "This sign-in is over, or was begun in another browser.",

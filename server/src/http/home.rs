@@ -15,7 +15,9 @@ use super::{
     account,
     caller::{Asked, Caller, Piece, no_session_cookie},
     pages::{check_own, show_code, show_code_for, shown},
-    reply::{Lang, ShownSite, error_page, html, not_deleted, not_signed_out, site_shown},
+    reply::{
+        Lang, ShownSite, error_page, html, name_shown, not_deleted, not_signed_out, site_shown,
+    },
 };
 use crate::{
     app::{App, SharedApp},
@@ -42,7 +44,7 @@ struct HomePerson {
     nickname: String,
     avatar: Option<String>,
     username: String,
-    since: String,
+    since: Moment,
     knowing: Vec<Knowing>,
 }
 
@@ -56,8 +58,8 @@ struct HomeLogin {
     id: String,
     site: ShownSite,
     browser: String,
-    since: String,
-    last_seen: String,
+    since: Moment,
+    last_seen: Moment,
     this: bool,
 }
 
@@ -90,15 +92,15 @@ async fn home_page(app: &App, caller: &Caller) -> Result<HomePage, Error> {
         this: login.id == own.id,
         site: site_shown(app, &login.site, false),
         browser: format!("{} · {}", login.browser.name, login.browser.os),
-        since: date(login.since),
-        last_seen: date(login.last_seen),
+        since: Moment::of(caller.lang, login.since),
+        last_seen: Moment::of(caller.lang, login.last_seen),
         id: login.id,
     };
     let knowing = knowing(app, caller.lang, &person).await?;
     let person = HomePerson {
-        nickname: person.name(),
+        nickname: name_shown(caller.lang, &person),
         avatar: face_of(&person).avatar,
-        since: date(person.since),
+        since: Moment::of(caller.lang, person.since),
         username: person.username,
         knowing,
     };
@@ -138,9 +140,23 @@ fn word(lang: Lang, kind: Scope) -> Option<&'static str> {
     })
 }
 
-fn date(at: Timestamp) -> String {
-    let stamp = jiff::Timestamp::from_second(at.seconds()).unwrap_or_default();
-    stamp.strftime("%Y-%m-%d %H:%M UTC").to_string()
+/// A time as scripts read it, and as people do who have none: on a clock that most of them live by.
+struct Moment {
+    at: String,
+    said: String,
+}
+
+impl Moment {
+    fn of(lang: Lang, at: Timestamp) -> Self {
+        const BEIJING: i64 = 8 * 3600;
+        let (ahead, form) = match lang {
+            Lang::Zh => (BEIJING, "%Y-%m-%d %H:%M 北京时间"),
+            Lang::En => (0, "%Y-%m-%d %H:%M UTC"),
+        };
+        let stamp = |seconds| jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        let said = stamp(at.seconds().saturating_add(ahead)).strftime(form).to_string();
+        Self { at: stamp(at.seconds()).to_string(), said }
+    }
 }
 
 /// A sign-in to saoma itself that leads to `path`; never without a scan.
@@ -242,7 +258,8 @@ fn forget_page(app: &SharedApp, lang: Lang, step: Step) -> Response {
 pub(super) async fn ask_to_forget(State(app): State<SharedApp>, caller: Caller) -> Response {
     match visitor(&app, &caller).await {
         Ok(Some((own, person))) if login::is_fresh(&app, &own) => {
-            let step = Step::Confirm { nickname: person.name(), username: person.username };
+            let nickname = name_shown(caller.lang, &person);
+            let step = Step::Confirm { nickname, username: person.username };
             forget_page(&app, caller.lang, step)
         }
         Ok(_) => forget_page(&app, caller.lang, Step::Scan),

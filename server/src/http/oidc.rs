@@ -12,7 +12,7 @@ use url::form_urlencoded;
 use super::{
     caller::{Asked, Caller, Pairs, posted},
     pages,
-    reply::{Lang, error_page, log_cause},
+    reply::{Lang, error_page, error_page_of_form, log_cause},
 };
 use crate::{
     app::SharedApp,
@@ -69,16 +69,16 @@ pub(super) async fn authorize_by_post(
     let kept = app.limits.of_address(What::Keep, caller.address, app.world.now());
     let sent = match kept.and_then(|()| posted(form)) {
         Ok(pairs) => Params::read(pairs),
-        Err(error) => return error_page(caller.lang, &error),
+        Err(error) => return error_page_of_form(caller.lang, &error),
     };
     let named = sent.get("request_uri").map(ToOwned::to_owned);
     let params = match oidc::pushed(&app, sent).await {
         Ok(params) => params,
-        Err(error) => return error_page(caller.lang, &error),
+        Err(error) => return error_page_of_form(caller.lang, &error),
     };
     match oidc::authorize(&app, &params) {
         Ok(_) => {}
-        Err(Failure::Page(error)) => return error_page(caller.lang, &error),
+        Err(Failure::Page(error)) => return error_page_of_form(caller.lang, &error),
         Err(Failure::Refused(_, answer)) => {
             return pages::answered(&app, caller.lang.tag(), &answer);
         }
@@ -97,7 +97,7 @@ pub(super) async fn authorize_by_post(
                 .finish();
             Redirect::to(&format!("/oauth2/authorize?{query}")).into_response()
         }
-        Err(error) => error_page(caller.lang, &error),
+        Err(error) => error_page_of_form(caller.lang, &error),
     }
 }
 

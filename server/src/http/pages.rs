@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     caller::{Caller, Piece, browser_cookie},
     guard::page_policy,
-    reply::{Lang, error_page, html},
+    reply::{Lang, error_page, html, miniprogram},
 };
 use crate::{
     app::{App, SharedApp},
@@ -43,6 +43,8 @@ struct LoginPage {
     in_wechat: bool,
     has_code: bool,
     cancel_url: Option<String>,
+    /// What the mini program is called.
+    miniprogram: Option<String>,
 }
 
 /// The page with the code.
@@ -82,6 +84,7 @@ pub(super) async fn show_code_for(
         on_phone: caller.is_on_phone(),
         in_wechat: caller.is_in_wechat(),
         has_code: opening.has_code,
+        miniprogram: miniprogram(app, caller.lang),
         cancel_url: if own {
             Some("/".to_owned())
         } else {
@@ -195,11 +198,17 @@ pub(super) async fn answer(
 struct DevicePage {
     lang: &'static str,
     server_name: String,
+    miniprogram: Option<String>,
 }
 
 /// Where a device sends people: digits are typed into the mini program, and never here.
 pub(super) async fn device(State(app): State<SharedApp>, caller: Caller) -> Response {
-    shown(&app, html(&DevicePage { lang: caller.lang.tag(), server_name: app.settings.host() }))
+    let page = DevicePage {
+        lang: caller.lang.tag(),
+        server_name: app.settings.host(),
+        miniprogram: miniprogram(&app, caller.lang),
+    };
+    shown(&app, html(&page))
 }
 
 /// A form of our own page, and nobody else's.
@@ -241,4 +250,18 @@ fn picture(content_type: &str, bytes: Vec<u8>) -> Result<Response, Code> {
         ),
     ];
     Ok((StatusCode::OK, headers, bytes).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_on_the_clock_of_who_reads_it() {
+        let late = Timestamp::from_millis(1_793_643_000_000);
+        let [zh, en] = [Lang::Zh, Lang::En].map(|lang| Moment::of(lang, late));
+        assert_eq!(zh.at, "2026-11-02T18:10:00Z");
+        assert_eq!(zh.said, "2026-11-03 02:10 北京时间");
+        assert_eq!((en.at, en.said.as_str()), (zh.at, "2026-11-02 18:10 UTC"));
+    }
 }

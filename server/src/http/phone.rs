@@ -132,7 +132,7 @@ async fn say(app: &App, lang: Lang, scanned: &Scanned) -> Result<Option<String>,
     let (zh, en) = match scanned.door {
         Door::Open => return Ok(None),
         Door::Ask => (
-            "站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。",
+            "站长还没有让你登录这个网站。点“确认登录”会去问站长；等站长同意以后，再登录一次。",
             "The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.",
         ),
         Door::Asked => (

@@ -6,9 +6,9 @@ use askama::Template;
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use futures_util::FutureExt as _;
 use schemars::JsonSchema;
@@ -18,21 +18,22 @@ use url::Url;
 
 use crate::{
     app::App,
-    error::{Code, Error},
+    error::{Code, Error, NAME},
     oidc::OauthError,
+    person::Person,
     ticket::Browser,
 };
 
 /// A language that saoma speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lang {
+pub(crate) enum Lang {
     Zh,
     En,
 }
 
 impl Lang {
     /// The first of the two in `Accept-Language` by weight; Chinese where neither stands (RFC 9110 section 12.5.4).
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let value = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let mut best = (0.0, Self::Zh);
         for part in value.unwrap_or_default().split(',').take(16) {
@@ -64,7 +65,7 @@ impl Lang {
     }
 
     /// As HTML and the element name it.
-    pub(super) fn tag(self) -> &'static str {
+    pub(crate) fn tag(self) -> &'static str {
         match self {
             Self::Zh => "zh",
             Self::En => "en",
@@ -170,8 +171,11 @@ fn problem(lang: Lang, error: Error) -> Response {
         Lang::Zh => row.zh,
         Lang::En => row.en,
     };
-    let hint = error.hint;
-    let detail = hint.map_or_else(|| sentence.to_owned(), |hint| format!("{sentence} ({hint})"));
+    let detail = match error.hint {
+        Some(name) if sentence.contains(NAME) => sentence.replace(NAME, &name),
+        Some(hint) => format!("{sentence} ({hint})"),
+        None => sentence.to_owned(),
+    };
     let body = json!({
         "type": "about:blank", "title": row.title, "status": row.status, "code": row.code, "detail": detail,
     });
@@ -262,8 +266,48 @@ impl From<Browser> for ShownBrowser {
     }
 }
 
+/// What the mini program is called where the settings say it: people look for it by that name.
+pub(super) fn miniprogram(app: &App, lang: Lang) -> Option<String> {
+    let own = &app.settings.miniprogram;
+    let names = match lang {
+        Lang::Zh => [&own.name, &own.name_en],
+        Lang::En => [&own.name_en, &own.name],
+    };
+    names.into_iter().find(|name| !name.is_empty()).cloned()
+}
+
+/// A person as a page calls them: a guest is called so in the page's language. What sites are told is [`Person::name`].
+pub(super) fn name_shown(lang: Lang, person: &Person) -> String {
+    match (lang, &person.nickname) {
+        (Lang::Zh, None) => format!("访客 {}", person.username),
+        _ => person.name(),
+    }
+}
+
+/// Pages whose address people type or paste, now and then with a slash too many.
+const TYPED: [&str; 3] = ["/device", "/login", "/link"];
+
 pub(super) async fn not_found() -> Error {
     Code::NotFound.into()
+}
+
+/// What is at no public address. People get a page, or are taken to the one that they meant.
+pub(super) async fn no_page(request: Request) -> Result<Response, Error> {
+    let path = request.uri().path();
+    let is_page = !["/api/", "/oauth2/"].iter().any(|family| path.starts_with(family));
+    let accepts = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let navigates = accepts.is_some_and(|accept| accept.contains("text/html"));
+    if *request.method() != Method::GET || !is_page {
+        return Err(Code::NotFound.into());
+    }
+    if let Some(typed) = path.strip_suffix('/').filter(|path| TYPED.contains(path)) {
+        return Ok(Redirect::permanent(typed).into_response());
+    }
+    if !navigates {
+        return Err(Code::NotFound.into());
+    }
+    let lang = Lang::of(request.headers());
+    Ok(titled(lang, "没有这个页面", "There is no such page", &Code::NotFound.into(), Way::Home))
 }
 
 pub(super) async fn method_not_allowed() -> Error {
@@ -284,32 +328,60 @@ struct ErrorPage<'a> {
     detail: &'a str,
     code: &'a str,
     hint: Option<String>,
+    /// Whether it is for who runs the site to mend.
+    for_owner: bool,
+    again: bool,
+    home: bool,
+}
+
+/// Where a page that says what went wrong leads on to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The same again, where that may go better.
+    Again,
+    /// saoma's own page.
+    Home,
+    /// Nowhere.
+    None,
 }
 
 /// An error as a page, for people whose browser stands at saoma's own address.
 pub(super) fn error_page(lang: Lang, error: &Error) -> Response {
-    titled(lang, "无法登录", "Cannot sign in", error)
+    titled(lang, "无法登录", "Cannot sign in", error, Way::Again)
+}
+
+/// The same where a form was sent: to ask for its address again sends no form.
+pub(super) fn error_page_of_form(lang: Lang, error: &Error) -> Response {
+    titled(lang, "无法登录", "Cannot sign in", error, Way::None)
 }
 
 /// The same, for who wanted to sign out.
 pub(super) fn not_signed_out(lang: Lang, error: &Error) -> Response {
-    titled(lang, "没有退出登录", "Not signed out", error)
+    titled(lang, "没有退出登录", "Not signed out", error, Way::Home)
 }
 
 /// The same, for who wanted to be forgotten.
 pub(super) fn not_deleted(lang: Lang, error: &Error) -> Response {
-    titled(lang, "没有删除", "Not deleted", error)
+    titled(lang, "没有删除", "Not deleted", error, Way::Home)
 }
 
-fn titled(lang: Lang, zh: &str, en: &str, error: &Error) -> Response {
+fn titled(lang: Lang, zh: &str, en: &str, error: &Error, way: Way) -> Response {
     let row = error.code.row();
     let (title, detail) = match lang {
         Lang::Zh => (zh, row.zh),
         Lang::En => (en, row.en),
     };
     log_cause(error);
-    let page =
-        ErrorPage { lang: lang.tag(), title, detail, code: row.code, hint: error.hint.clone() };
+    let page = ErrorPage {
+        lang: lang.tag(),
+        title,
+        detail,
+        code: row.code,
+        hint: error.hint.clone(),
+        for_owner: matches!(error.code, Code::UnknownSite | Code::RedirectUriNotRegistered),
+        again: way == Way::Again && error.retry_after.is_some(),
+        home: way == Way::Home,
+    };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();
     response
@@ -366,6 +438,35 @@ mod tests {
         let fine = async { "fine".into_response() };
         let works = spoken(Lang::En, Manner::Problem, fine).await;
         assert_eq!(answer(works).await, (200, "fine".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn trying_again_is_offered_where_it_may_help_and_sends_no_form() {
+        let text = async |page: Response| {
+            let body = axum::body::to_bytes(page.into_body(), 65536).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let again = "<a class=\"main\" href=\"\">";
+        for error in [Code::NoCodeNow.into(), Error::too_many(std::time::Duration::from_secs(9))] {
+            assert!(text(error_page(Lang::Zh, &error)).await.contains(again), "{error:?}");
+            assert!(!text(error_page_of_form(Lang::Zh, &error)).await.contains(again));
+            assert!(!text(not_signed_out(Lang::Zh, &error)).await.contains(again));
+        }
+        assert!(!text(error_page(Lang::Zh, &Code::LinkOver.into())).await.contains(again));
+    }
+
+    #[tokio::test]
+    async fn who_must_ask_the_owner_reads_the_name_to_tell() {
+        for (lang, words) in
+            [(Lang::Zh, "你的用户名是 uxwwzh2z8p7。"), (Lang::En, "is uxwwzh2z8p7.")]
+        {
+            let hint = Some("uxwwzh2z8p7".to_owned());
+            let error = Error { hint, ..Code::OwnerAsked.into() };
+            let response = spoken(lang, async { error.into_response() }).await;
+            let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains(words) && !body.contains(NAME), "{body}");
+        }
     }
 
     #[test]

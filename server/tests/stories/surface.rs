@@ -161,3 +161,54 @@ async fn operators_pages_are_not_for_the_public() {
         assert_eq!(browser.get(path).await.unwrap().problem(), "404 not_found", "{path}");
     }
 }
+
+#[tokio::test]
+async fn who_goes_to_an_address_that_is_none_gets_a_page_and_programs_their_json() {
+    const NAVIGATION: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+    let saoma = Saoma::starts().await;
+    let ask = async |path: &str, accepts: &str, language: &str| {
+        let request = saoma.http.get(format!("{}{path}", saoma.url)).header("accept", accepts);
+        Reply::of(request.header("accept-language", language)).await.unwrap()
+    };
+    for path in ["/nowhere", "/devices", "/link/nothing/here/"] {
+        for (language, words) in
+            [("zh", ["没有这个页面", "回首页"]), ("en", ["no such page", "Home"])]
+        {
+            let page = ask(path, NAVIGATION, language).await;
+            assert_eq!((page.status.as_u16(), page.header("cache-control")), (404, "no-store"));
+            assert!(words.iter().all(|word| page.text().contains(word)), "{}", page.text());
+        }
+        assert_eq!(ask(path, "application/json", "en").await.problem(), "404 not_found");
+    }
+    for path in ["/api/nowhere", "/oauth2/nowhere"] {
+        assert_eq!(ask(path, NAVIGATION, "en").await.problem(), "404 not_found", "{path}");
+    }
+    let browser = saoma.browser();
+    for path in ["/device", "/login", "/link"] {
+        let reply = browser.get(&format!("{path}/")).await.unwrap();
+        assert_eq!((reply.status.as_u16(), reply.header("location")), (308, path));
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_sends_people_to_the_mini_program_says_what_it_is_called() {
+    let unnamed = Saoma::starts().await;
+    let page = unnamed.browser().get("/device").await.unwrap().text();
+    assert!(page.contains("its sign-in mini program"), "{page}");
+    let saoma = Saoma::starts_with(&[("SAOMA_MINIPROGRAM__NAME", "青山登录")]).await;
+    for path in ["/device".to_owned(), saoma.site("blog").asks()] {
+        let page = saoma.browser().get(&path).await.unwrap().text();
+        assert!(page.contains("“青山登录”"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn who_meets_a_site_set_up_wrong_hears_whom_to_tell() {
+    let saoma = Saoma::starts().await;
+    let asked = saoma.site("blog").asks();
+    let words = "show this page to whoever runs the site";
+    let unknown = saoma.browser().get(&asked.replace("client_id=blog", "client_id=blag")).await;
+    assert!(unknown.unwrap().text().contains(words));
+    let over = saoma.browser().get("/link/scan?kept=nothing").await.unwrap();
+    assert!(!over.text().contains(words), "{}", over.text());
+}
