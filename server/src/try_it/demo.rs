@@ -12,7 +12,7 @@ use aws_lc_rs::digest;
 use axum::{
     Router,
     extract::{Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -24,7 +24,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Addresses;
-use crate::{site::Site, world::World};
+use crate::{http::Lang, site::Site, world::World};
 
 const ID: &str = "demo";
 const COOKIE: &str = "demo";
@@ -108,6 +108,7 @@ pub(super) fn router(addresses: Addresses) -> Router {
 #[derive(Template)]
 #[template(path = "try/demo.html")]
 struct Page {
+    lang: &'static str,
     title: &'static str,
     saoma: String,
     phone: String,
@@ -130,10 +131,11 @@ struct Shown {
 }
 
 impl Demo {
-    fn page(&self, title: &'static str) -> Page {
+    fn page(&self, lang: Lang, (zh, en): (&'static str, &'static str)) -> Page {
         let phone = format!("{}/phone", self.addresses.wechat);
         Page {
-            title,
+            lang: lang.tag(),
+            title: if lang == Lang::Zh { zh } else { en },
             saoma: self.addresses.saoma.clone(),
             phone,
             embedded: None,
@@ -154,8 +156,9 @@ impl IntoResponse for Page {
 
 type Shared = State<Arc<Demo>>;
 
-async fn home(State(demo): Shared, cookies: CookieJar) -> Page {
-    Page { person: demo.visitor(&cookies).person.as_ref().map(shown), ..demo.page("Demo site") }
+async fn home(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -> Page {
+    let page = demo.page(Lang::of(&headers), ("演示网站", "Demo site"));
+    Page { person: demo.visitor(&cookies).person.as_ref().map(shown), ..page }
 }
 
 fn shown(claims: &Value) -> Shown {
@@ -191,7 +194,7 @@ async fn sign_in(State(demo): Shared, cookies: CookieJar) -> Response {
 }
 
 /// The other way: the element inside the site's own page.
-async fn embedded(State(demo): Shared, cookies: CookieJar) -> Response {
+async fn embedded(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -> Response {
     let (cookies, begun) = demo.begin(cookies);
     let embedded = Embedded {
         redirect_uri: format!("{}/callback", demo.addresses.demo),
@@ -199,7 +202,8 @@ async fn embedded(State(demo): Shared, cookies: CookieJar) -> Response {
         state: begun.state,
         nonce: begun.nonce,
     };
-    (cookies, Page { embedded: Some(embedded), ..demo.page("Sign in here") }).into_response()
+    let page = demo.page(Lang::of(&headers), ("在这里登录", "Sign in here"));
+    (cookies, Page { embedded: Some(embedded), ..page }).into_response()
 }
 
 fn challenge(verifier: &str) -> String {
@@ -216,9 +220,11 @@ struct Returned {
 
 async fn callback(
     State(demo): Shared,
+    headers: HeaderMap,
     cookies: CookieJar,
     Query(returned): Query<Returned>,
 ) -> Response {
+    let lang = Lang::of(&headers);
     let begun = demo.visitor(&cookies).begun;
     let redeemed = async {
         let begun = begun.ok_or("this browser did not begin a sign-in here")?;
@@ -230,7 +236,16 @@ async fn callback(
             return Err("the answer comes from another provider".to_owned());
         }
         if let Some(error) = returned.error {
-            return Err(error);
+            return Err(match (error.as_str(), lang) {
+                ("access_denied", Lang::Zh) => {
+                    "手机上没有确认，没有人登录。（access_denied）".to_owned()
+                }
+                ("access_denied", Lang::En) => {
+                    "It was not confirmed on the phone; nobody is signed in. (access_denied)"
+                        .to_owned()
+                }
+                _ => error,
+            });
         }
         redeem(&demo, &begun, &returned.code.ok_or("no code came back")?).await
     };
@@ -243,7 +258,10 @@ async fn callback(
             Redirect::to("/me").into_response()
         }
         Err(problem) => {
-            let page = Page { problem: Some(problem), ..demo.page("Not signed in") };
+            let page = Page {
+                problem: Some(problem),
+                ..demo.page(lang, ("没有登录", "Not signed in"))
+            };
             (StatusCode::BAD_REQUEST, page).into_response()
         }
     }
@@ -302,12 +320,17 @@ async fn fetch(request: reqwest::RequestBuilder) -> Result<Value, String> {
     if status.is_success() { Ok(json) } else { Err(json.to_string()) }
 }
 
-async fn me(State(demo): Shared, cookies: CookieJar) -> Response {
+async fn me(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -> Response {
+    let lang = Lang::of(&headers);
     match demo.visitor(&cookies).person {
         Some(person) => {
-            Page { person: Some(shown(&person)), ..demo.page("Signed in") }.into_response()
+            let page = demo.page(lang, ("已登录", "Signed in"));
+            Page { person: Some(shown(&person)), ..page }.into_response()
         }
-        None => (StatusCode::UNAUTHORIZED, demo.page("Nobody is signed in")).into_response(),
+        None => {
+            let page = demo.page(lang, ("没有人登录", "Nobody is signed in"));
+            (StatusCode::UNAUTHORIZED, page).into_response()
+        }
     }
 }
 

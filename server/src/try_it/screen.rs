@@ -12,7 +12,7 @@ use askama::Template;
 use axum::{
     Form, Router,
     extract::{Query, Request, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
     routing::get,
@@ -24,7 +24,7 @@ use super::{
     Addresses,
     actors::{self, Asked, Told},
 };
-use crate::{app::SharedApp, secret::Hashed, ticket::Stage};
+use crate::{app::SharedApp, error, http::Lang, secret::Hashed, ticket::Stage};
 
 /// What lies before the phone's camera.
 pub(super) struct Screen {
@@ -89,6 +89,7 @@ struct Code {
 #[derive(Template, Default)]
 #[template(path = "try/phone.html")]
 struct Page {
+    lang: &'static str,
     person: String,
     codes: Vec<Code>,
     scene: String,
@@ -105,9 +106,11 @@ struct Question {
     host: String,
     browser: String,
     ask: String,
-    risk: String,
-    why: String,
-    scopes: Vec<String>,
+    raised: bool,
+    /// What is out of the ordinary, a sentence each.
+    why: Vec<String>,
+    /// What may be ticked, each with what it is called.
+    scopes: Vec<(String, String)>,
 }
 
 impl IntoResponse for Page {
@@ -129,8 +132,13 @@ struct Opened {
     person: Option<String>,
 }
 
-async fn open(State(screen): State<Arc<Screen>>, Query(opened): Query<Opened>) -> Page {
+async fn open(
+    State(screen): State<Arc<Screen>>,
+    headers: HeaderMap,
+    Query(opened): Query<Opened>,
+) -> Page {
     Page {
+        lang: Lang::of(&headers).tag(),
         person: opened.person.unwrap_or_else(|| "ann".to_owned()),
         codes: screen.codes().await,
         scene: opened.scene.unwrap_or_default(),
@@ -157,17 +165,21 @@ struct Act {
     profile: Option<String>,
 }
 
-async fn act(State(screen): State<Arc<Screen>>, Form(act): Form<Act>) -> Page {
+async fn act(State(screen): State<Arc<Screen>>, headers: HeaderMap, Form(act): Form<Act>) -> Page {
+    let lang = Lang::of(&headers);
     let person = act.person.clone();
     let phone = actors::Phone::of(&person, &screen.addresses.saoma, &screen.addresses.wechat);
-    let page = Page { person, demo: screen.addresses.demo.clone(), ..Page::default() };
+    let page =
+        Page { lang: lang.tag(), person, demo: screen.addresses.demo.clone(), ..Page::default() };
     let asked = Asked { shown: Value::Null, scene: act.scene.clone(), token: act.token.clone() };
     let outcome: Told<Page> = match act.act.as_str() {
-        "scan" => phone.scans(act.scene.trim(), act.entry).await.map(|asked| asks(page, &asked)),
+        "scan" => {
+            phone.scans(act.scene.trim(), act.entry).await.map(|asked| asks(lang, page, &asked))
+        }
         "type" => {
             // What stands between them does not count, as in the mini program.
             let digits = act.digits.replace(|c: char| !c.is_ascii_digit(), "");
-            phone.types(&digits).await.map(|asked| asks(page, &asked))
+            phone.types(&digits).await.map(|asked| asks(lang, page, &asked))
         }
         "approve" => {
             let number = Some(act.number.trim()).filter(|number| !number.is_empty());
@@ -175,14 +187,24 @@ async fn act(State(screen): State<Arc<Screen>>, Form(act): Form<Act>) -> Page {
             let body =
                 json!({ "match": number, "remember": act.remember.is_some(), "scopes": scopes });
             let approved = phone.approves_with(&asked, &body).await;
-            approved.map(|()| Page { done: Some("Done. Go back to the page."), ..page })
+            approved.map(|()| Page {
+                done: Some(either(
+                    lang,
+                    ("已确认。请回到刚才的网页。", "Done. Go back to the page."),
+                )),
+                ..page
+            })
         }
-        _ => phone.denies(&asked).await.map(|()| Page { done: Some("Refused."), ..page }),
+        _ => phone.denies(&asked).await.map(|()| Page {
+            done: Some(either(lang, ("已拒绝，没有人登录。", "Refused. Nobody is signed in."))),
+            ..page
+        }),
     };
     match outcome {
         Ok(page) => page,
         Err(problem) => Page {
-            problem: Some(problem),
+            lang: lang.tag(),
+            problem: Some(in_words(lang, problem)),
             person: act.person,
             codes: screen.codes().await,
             demo: screen.addresses.demo.clone(),
@@ -191,7 +213,83 @@ async fn act(State(screen): State<Arc<Screen>>, Form(act): Form<Act>) -> Page {
     }
 }
 
-fn asks(page: Page, asked: &Asked) -> Page {
+fn either(lang: Lang, (zh, en): (&'static str, &'static str)) -> &'static str {
+    match lang {
+        Lang::Zh => zh,
+        Lang::En => en,
+    }
+}
+
+/// What the mini program says of each reason for doubt.
+const WHY: [(&str, &str, &str); 11] = [
+    (
+        "long_press",
+        "你是长按图片打开的。别人发来的码，不要确认。",
+        "You opened it by a long press on a picture. If somebody sent you the code, do not confirm.",
+    ),
+    (
+        "album",
+        "你是从相册识别的码。别人发来的图片，不要确认。",
+        "The code came from your album. If somebody sent you the picture, do not confirm.",
+    ),
+    (
+        "card",
+        "你是从聊天里的卡片打开的。不要替别人确认登录。",
+        "You opened it from a card in a chat. Never confirm a sign-in for somebody else.",
+    ),
+    (
+        "unknown_entry",
+        "打开的方式不常见，不能确定码是你当面扫的。",
+        "It was opened in an unusual way; you may not have scanned it from a screen.",
+    ),
+    ("other_region", "浏览器和手机不在同一个地区。", "Browser and phone are in different regions."),
+    (
+        "other_network",
+        "浏览器和手机不在同一个网络。",
+        "Browser and phone are on different networks.",
+    ),
+    (
+        "new_browser",
+        "你没有在这个浏览器登录过。",
+        "You have not signed in with this browser before.",
+    ),
+    ("first_time", "你第一次登录这个网站。", "You sign in to this site for the first time."),
+    ("page_says_phone", "网页说它就在这台手机上。", "The page says it is on this phone."),
+    (
+        "other_system",
+        "网页说它就在这台手机上，但对不上。",
+        "The page says it is on this phone, but that does not fit.",
+    ),
+    ("device", "这个网站的设备或程序在等待。", "A device or program of this site is waiting."),
+];
+/// What it calls that which may be ticked.
+const SCOPES: [(&str, &str, &str); 4] = [
+    ("profile", "昵称和头像", "Nickname and avatar"),
+    (
+        "email",
+        "一个代用邮箱地址（不是你的真实邮箱）",
+        "A stand-in e-mail address (not your real one)",
+    ),
+    ("wechat", "微信标识（openid、unionid）", "WeChat identifiers (openid, unionid)"),
+    ("offline_access", "不在线时也保持登录", "Stay signed in while you are away"),
+];
+
+/// A word's sentence; the word itself where there is none.
+fn said(lang: Lang, words: &[(&str, &'static str, &'static str)], word: &str) -> String {
+    let known = words.iter().find(|(known, ..)| *known == word);
+    known.map_or(word, |(_, zh, en)| either(lang, (zh, en))).to_owned()
+}
+
+/// What saoma said, such as "403 wrong_match", as people are told it.
+fn in_words(lang: Lang, problem: String) -> String {
+    let word = problem.split(' ').next_back().unwrap_or_default();
+    let row = error::Code::ALL.iter().map(|code| code.row()).find(|row| row.code == word);
+    row.map(|row| either(lang, (row.zh, row.en)))
+        .filter(|sentence| !sentence.contains(error::NAME))
+        .map_or(problem, ToOwned::to_owned)
+}
+
+fn asks(lang: Lang, page: Page, asked: &Asked) -> Page {
     let text = |pointer: &str| {
         asked.shown.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
@@ -206,9 +304,12 @@ fn asks(page: Page, asked: &Asked) -> Page {
         host: text("/page/host"),
         browser: format!("{} · {}", text("/browser/name"), text("/browser/os")),
         ask: text("/ask"),
-        risk: text("/risk"),
-        why: list("/why").join(", "),
-        scopes: list("/scopes"),
+        raised: text("/risk") == "raised",
+        why: list("/why").iter().map(|why| said(lang, &WHY, why)).collect(),
+        scopes: list("/scopes")
+            .into_iter()
+            .map(|scope| (scope.clone(), said(lang, &SCOPES, &scope)))
+            .collect(),
     };
     Page { asked: Some(question), ..page }
 }

@@ -8,7 +8,10 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use saoma::try_it::{Stage, actors::Browser};
+use saoma::try_it::{
+    Stage,
+    actors::{Browser, Reply},
+};
 
 use crate::process::Process;
 
@@ -376,6 +379,10 @@ async fn the_console_of_a_try_opens_by_its_link_and_the_phone_at_hand_sees_its_c
     let wechat = address("Hold the phone").replace("/phone", "");
     let phone = Browser::new(&wechat).unwrap().get("/phone").await.unwrap().text();
     assert!(phone.contains("Scan the code of"), "{phone}");
+    let http = reqwest::Client::new();
+    let chinese = http.get(format!("{wechat}/phone")).header("accept-language", "zh-CN");
+    let phone = Reply::of(chinese).await.unwrap().text();
+    assert!(phone.contains("打开码的方式") && !phone.contains("Scan the code"), "{phone}");
 }
 
 #[tokio::test]
