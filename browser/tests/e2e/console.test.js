@@ -182,3 +182,39 @@ test('without scripts every page is there, and forms work', async (t) => {
   await page.getByLabel('Name', { exact: true }).fill('Gitea');
   await page.getByRole('button', { name: 'Save' }).click();
 });
+
+test('on a phone every button and figure of a row stands on the screen, and no plot runs out of its card', async (t) => {
+  const context = await browser.newContext({ ...small, locale: 'zh-CN' });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await comeIn(page, busy);
+  for (const path of ['/console/people', '/console/sites', '/console/keys', await somebody(page, busy)]) {
+    await page.goto(busy.console + path);
+    for (const cell of await page.locator('.stacks :is(td, th, button):visible').all()) {
+      const { x, width } = await cell.boundingBox();
+      assert.ok(x >= 0 && x + width <= 360, `${path}: ${await cell.textContent()} ends at ${x + width}`);
+    }
+  }
+  await page.goto(`${busy.console}/console`);
+  for (const plot of await page.locator('.panel svg:visible').all()) {
+    const { x, width } = await plot.boundingBox();
+    assert.ok(x + width <= 360 - 2 * 16, `a plot ends at ${x + width}`);
+  }
+});
+
+test('who is no owner is told so at the door', async (t) => {
+  const context = await browser.newContext({ ...DESKTOP, locale: 'en-GB' });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${busy.console}/console/sign-in`);
+  await inState(page, 'waiting');
+  const phone = busy.phone('a stranger');
+  const asked = await phone.scan(await readScene(page));
+  await inState(page, 'scanned');
+  await phone.approve(asked, { match: await page.locator('wechat-login [part=match]').textContent() });
+  await page.getByText('This WeChat is not an owner’s and cannot open the console.').waitFor();
+  assert.deepEqual(await seriousTroubles(page), []);
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await inState(page, 'waiting');
+  assert.equal(await page.locator('.reason:visible').count(), 0);
+});

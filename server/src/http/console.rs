@@ -18,12 +18,13 @@ use url::{Host, Url};
 
 use super::{
     caller::{AtConsole, Caller, Pairs, posted},
-    reply::Lang,
+    reply::{self, Lang},
 };
 use crate::{
     app::{App, SharedApp},
     console::access,
     error::{Code, Error},
+    person::Person,
     secret::Hashed,
     site,
     store::Operator,
@@ -147,9 +148,14 @@ impl Desk {
     /// Who sits here.
     pub(super) fn who(&self) -> String {
         match &self.operator.person {
-            Some(person) => person.name(),
+            Some(person) => self.name(person),
             None => self.l.s("一次性链接", "One-time link").to_owned(),
         }
+    }
+
+    /// What the pages call a person.
+    pub(super) fn name(&self, person: &Person) -> String {
+        reply::name_shown(self.l.0, person)
     }
 
     /// Whole hours of the clock's offset: counts are kept by the hour.
@@ -200,8 +206,8 @@ impl Desk {
                 "这是最后一位站长，先让另一个人成为站长。",
                 "This is the last owner. Make somebody else one first.",
             ),
-            "let-in" => ("已允许。", "Let in."),
-            "kept-out" => ("已拒绝。", "Kept out."),
+            "let-in" => ("已同意。", "Let in."),
+            "kept-out" => ("已记为不同意。", "Kept out."),
             _ => return None,
         };
         Some(self.l.s(said.0, said.1))

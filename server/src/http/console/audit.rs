@@ -37,13 +37,13 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("person.unblocked", "恢复使用", "Unblocked"),
     ("person.joined", "加入组", "Joined a group"),
     ("person.left", "离开组", "Left a group"),
-    ("person.admitted", "允许进入站点", "Let in to a site"),
-    ("person.refused", "不让进入站点", "Kept out of a site"),
+    ("person.admitted", "同意进入站点", "Let in to a site"),
+    ("person.refused", "不同意进入站点", "Kept out of a site"),
     ("person.unsaid", "能否进入改由站点规则决定", "Left to a site's own rule"),
     ("person.linked", "两人合为一人", "Two people made one"),
     ("person.imported", "导入用户", "Imported"),
-    ("ticket.not_admitted", "站点不让进", "Not let in"),
-    ("ticket.owner_asked", "问过站长", "Asked the owner"),
+    ("ticket.not_admitted", "站点不允许登录", "Not let in"),
+    ("ticket.owner_asked", "等站长同意", "Asked the owner"),
     ("login.ended_by_operator", "由站长结束登录", "Sign-in ended by an operator"),
     ("logout.told", "已通知站点登录结束", "Site told of a logout"),
     ("logout.given_up", "放弃通知站点登录结束", "Site not told of a logout"),
@@ -72,13 +72,61 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("backup.restored", "恢复备份", "Backup restored"),
 ];
 
+/// What a line says more, in words: the name of each fact, and what it may say. What is not here is shown as it is.
+const FACTS: &[(&str, &str, &str)] = &[
+    ("ask", "确认方式", "asked for"),
+    ("browser", "浏览器", "browser"),
+    ("bytes", "字节", "bytes"),
+    ("gives", "用途", "gives"),
+    ("group", "组", "group"),
+    ("how", "方式", "how"),
+    ("kind", "类型", "kind"),
+    ("login", "登录", "sign-in"),
+    ("neighbour", "服务", "service"),
+    ("risk", "风险", "risk"),
+    ("same_network", "同一网络", "same network"),
+    ("sites", "站点数", "sites"),
+    ("ticket", "编号", "ticket"),
+    ("tries", "次数", "tries"),
+    ("was", "原用户名", "was"),
+    ("why", "原因", "why"),
+];
+const SAYINGS: &[(&str, &str, &str, &str)] = &[
+    ("ask", "tap", "点按", "a tap"),
+    ("ask", "match", "输入数字", "the number"),
+    ("ask", "refuse", "不能确认", "refused"),
+    ("how", "link", "一次性链接", "one-time link"),
+    ("how", "scan", "扫码", "scan"),
+    ("how", "added", "新增", "added"),
+    ("how", "linked", "绑定", "linked"),
+    ("how", "named", "补上昵称", "named"),
+    ("kind", "page", "网页", "page"),
+    ("kind", "on_phone", "手机网页", "on the phone"),
+    ("kind", "device", "设备", "device"),
+    ("risk", "low", "低", "low"),
+    ("risk", "raised", "偏高", "raised"),
+    ("same_network", "true", "是", "yes"),
+    ("same_network", "false", "否", "no"),
+    ("why", "long_press", "长按打开", "long press"),
+    ("why", "album", "来自相册", "out of the album"),
+    ("why", "card", "来自转发的卡片", "a forwarded card"),
+    ("why", "unknown_entry", "打开方式不明", "opened in an unknown way"),
+    ("why", "other_region", "地区不同", "another region"),
+    ("why", "other_network", "网络不同", "another network"),
+    ("why", "new_browser", "新浏览器", "a new browser"),
+    ("why", "first_time", "首次登录", "the first time"),
+    ("why", "page_says_phone", "网页称在本机", "the page says it is on the phone"),
+    ("why", "other_system", "系统不符", "another system"),
+    ("why", "device", "设备登录", "a device"),
+];
+
 /// Families of what happens, by the beginning of their words.
 const FAMILIES: &[(&str, &str, &str)] = &[
     ("ticket.", "所有扫码与决定", "All scans and decisions"),
     ("login.", "所有登录的结束", "All ends of sign-ins"),
     ("logout.", "所有给站点的登录结束通知", "All logouts told to sites"),
     ("link.", "所有一次性链接", "All one-time links"),
-    ("person.", "所有对人的操作", "Everything done to people"),
+    ("person.", "所有对用户的操作", "Everything done to people"),
     ("site.", "所有站点的改动", "All changes of sites"),
     ("console.", "管理台进出", "In and out of the console"),
     ("backup.", "所有备份与恢复", "All backups"),
@@ -238,7 +286,7 @@ pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<V
     }
     let name = |id: &str| {
         let known = people.get(id).and_then(Option::as_ref);
-        known.map_or_else(|| id.to_owned(), Person::name)
+        known.map_or_else(|| id.to_owned(), |person| desk.name(person))
     };
     let row = |(_, entry): &(i64, audit::Entry)| Row {
         at: desk.time(entry.at),
@@ -253,7 +301,7 @@ pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<V
             id => name(id),
         }),
         address: entry.address.clone().unwrap_or_default(),
-        detail: detail(&entry.detail),
+        detail: detail(desk.l, &entry.detail),
     };
     Ok(lines.iter().map(row).collect())
 }
@@ -275,30 +323,32 @@ fn class(what: &str) -> &'static str {
 }
 
 /// The rest of a line, one fact after the other.
-fn detail(detail: &Value) -> Vec<(String, String)> {
+fn detail(l: Words, detail: &Value) -> Vec<(String, String)> {
     let mut facts = Vec::new();
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(list) => list
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned))
-            .collect::<Vec<_>>()
-            .join(", "),
-        other => other.to_string(),
-    };
     for (name, value) in detail.as_object().into_iter().flatten() {
+        let one = |value: &Value| {
+            let raw = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            let known = SAYINGS.iter().find(|(fact, word, ..)| fact == name && *word == raw);
+            known.map_or(raw, |(.., zh, en)| l.s(zh, en).to_owned())
+        };
+        let text = |value: &Value| match value {
+            Value::Array(list) => list.iter().map(one).collect::<Vec<_>>().join(l.s("、", ", ")),
+            value => one(value),
+        };
+        let known = FACTS.iter().find(|(fact, ..)| fact == name);
+        let name = known.map_or(name.as_str(), |(_, zh, en)| l.s(zh, en));
         match value {
             _ if name == "by" => {}
             Value::Null => {}
             Value::Object(below) => {
-                let told = below.values().filter(|value| !value.is_null()).map(&text);
+                let told = below.values().filter(|value| !value.is_null()).map(text);
                 let told = told.collect::<Vec<_>>().join(" · ");
                 if !told.is_empty() {
-                    facts.push((name.clone(), told));
+                    facts.push((name.to_owned(), told));
                 }
             }
             Value::Array(list) if list.is_empty() => {}
-            other => facts.push((name.clone(), text(other))),
+            other => facts.push((name.to_owned(), text(other))),
         }
     }
     facts
@@ -345,6 +395,29 @@ mod tests {
                 let pieces = pieces.map(|two| two[1]).filter(|piece| is_word(piece));
                 found.extend(pieces.map(ToOwned::to_owned));
             }
+        }
+    }
+
+    #[test]
+    fn what_a_line_says_of_a_sign_in_is_told_in_words() {
+        let told = serde_json::json!({
+            "ask": "tap", "kind": "page", "risk": "low", "why": ["first_time", "new_browser"], "ticket": "4f",
+        });
+        let facts = detail(Words(crate::http::Lang::Zh), &told);
+        for (name, what) in [
+            ("确认方式", "点按"),
+            ("类型", "网页"),
+            ("风险", "低"),
+            ("原因", "首次登录、新浏览器"),
+            ("编号", "4f"),
+        ] {
+            assert!(facts.contains(&(name.to_owned(), what.to_owned())), "{name}: {facts:?}");
+        }
+        let golden: Value =
+            serde_json::from_str(include_str!("../../../../docs/protocol.golden.json")).unwrap();
+        for why in golden["phone.why"].as_array().unwrap() {
+            let known = SAYINGS.iter().any(|(fact, word, ..)| *fact == "why" && why == word);
+            assert!(known, "{why} has no words");
         }
     }
 

@@ -14,7 +14,7 @@ use super::{
     super::{
         browser::OwnTicket,
         caller::{Asked, AtConsole, Caller, Pairs, posted},
-        reply::html,
+        reply::{html, miniprogram},
     },
     Act, Desk, Words, sites,
 };
@@ -44,6 +44,7 @@ struct SignIn {
     code_url: String,
     has_code: bool,
     on_phone: bool,
+    miniprogram: Option<String>,
     trouble: Option<&'static str>,
 }
 
@@ -89,6 +90,7 @@ pub(in crate::http) async fn sign_in(
         code_url: String::new(),
         has_code: false,
         on_phone: caller.is_on_phone(),
+        miniprogram: miniprogram(&app, caller.lang),
         trouble: None,
     };
     if door != Door::Nobody {

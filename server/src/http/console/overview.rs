@@ -225,36 +225,36 @@ fn step_rows(steps: &[StepPlot]) -> Vec<(String, Vec<u64>)> {
 fn tiles(l: Words, seen: &Overview, held: u64) -> Vec<Tile> {
     let Overview { totals, before, .. } = seen;
     let change = match (totals.sign_ins(), before.sign_ins()) {
-        (_, 0) => l.s("之前没有数据", "nothing before to compare").to_owned(),
+        (_, 0) => l.s("上一周期没有数据", "nothing before to compare").to_owned(),
         (now, then) => {
             let (sign, more) = if now >= then { ('+', now - then) } else { ('−', then - now) };
-            format!(
-                "{sign}{} {}",
-                percent_of(more, then),
-                l.s("比之前同样长的时间", "against the time before")
-            )
+            let change = format!("{sign}{}", percent_of(more, then));
+            match l.0 {
+                Lang::Zh => format!("比上一周期 {change}"),
+                Lang::En => format!("{change} against the time before"),
+            }
         }
     };
     let half = |times: &Times| times.within(0.5).map(|seconds| seconds_text(l, seconds));
     vec![
         Tile { name: l.s("登录", "Sign-ins"), figure: number(totals.sign_ins()), note: change },
         Tile {
-            name: l.s("显示的码被用来登录", "Of codes shown, signed in"),
+            name: l.s("登录成功率", "Of codes shown, signed in"),
             figure: percent_of(totals.approved, totals.shown),
             note: format!("{} / {}", number(totals.approved), number(totals.shown)),
         },
         Tile {
-            name: l.s("一半的人扫码用时不超过", "Half scan within"),
+            name: l.s("扫码用时（中位数）", "Half scan within"),
             figure: half(&seen.to_scan).unwrap_or_else(|| "–".to_owned()),
             note: match half(&seen.to_decide) {
-                Some(time) => format!("{} {time}", l.s("之后决定用时", "and then decide within")),
+                Some(time) => format!("{} {time}", l.s("扫码后确认用时", "and then decide within")),
                 None => String::new(),
             },
         },
         Tile {
-            name: l.s("此刻等待的页面", "Pages waiting now"),
+            name: l.s("等待扫码的页面", "Pages waiting now"),
             figure: number(held),
-            note: l.s("正在显示的码", "codes on screens").to_owned(),
+            note: l.s("此刻正显示着码", "codes on screens").to_owned(),
         },
     ]
 }
@@ -333,13 +333,13 @@ fn ends(l: Words, totals: &Totals, held: u64) -> Vec<Ending> {
     };
     vec![
         ending(
-            l.s("没有人扫，过期或离开", "Nobody scanned: expired or left"),
+            l.s("无人扫码：过期或离开", "Nobody scanned: expired or left"),
             totals.expired(held) - undecided,
             "expired",
         ),
-        ending(l.s("扫了没有决定", "Scanned and not decided"), undecided, "undecided"),
+        ending(l.s("扫码后未决定", "Scanned and not decided"), undecided, "undecided"),
         ending(l.s("拒绝", "Denied"), totals.denied, "denied"),
-        ending(l.s("站点不让此人进", "Not let in by the site"), totals.turned_away, "turned"),
+        ending(l.s("站点不允许登录", "Not let in by the site"), totals.turned_away, "turned"),
         ending(l.s("数字输错", "Wrong number typed"), totals.wrong_match, "wrong"),
     ]
 }
@@ -447,7 +447,9 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
             good: true,
             word: l.s("有效", "Good").to_owned(),
             note: match l.0 {
-                Lang::Zh => format!("{} 之前取得，还有效 {}", said(status.age), said(status.left)),
+                Lang::Zh => {
+                    format!("{} 前取得，剩余有效期 {}", said(status.age), said(status.left))
+                }
                 Lang::En => {
                     format!("fetched {} ago, good for {}", said(status.age), said(status.left))
                 }
@@ -455,8 +457,8 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
         },
         None => Verdict {
             good: false,
-            word: l.s("还没有", "None yet").to_owned(),
-            note: l.s("启动后马上就取", "it is fetched right after the start").to_owned(),
+            word: l.s("暂无", "None yet").to_owned(),
+            note: l.s("启动后会立即获取", "it is fetched right after the start").to_owned(),
         },
     };
     let [level, wanted] =
@@ -477,7 +479,7 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
         l.s("个码", "codes"),
     );
     let mut gauges = vec![
-        (l.s("备好的码", "Codes made ahead"), pool),
+        (l.s("预备的码", "Codes made ahead"), pool),
         (l.s("最近一分钟的额度", "Quota of the last minute"), minute),
     ];
     if for_ever > 0 {

@@ -79,7 +79,7 @@ fn row(desk: &Desk, listed: &Listed) -> Row {
     let Listed { person, last_seen, logins } = listed;
     Row {
         id: person.id.clone(),
-        name: person.name(),
+        name: desk.name(person),
         username: person.username.clone(),
         since: desk.time(person.since),
         last_seen: last_seen.map_or_else(|| "–".to_owned(), |at| desk.time(at)),
@@ -120,7 +120,7 @@ pub(in crate::http) async fn list(
     let asks = desk.app.store.askers(owner::SHOWN).await?;
     let ask = |asker: Asker| Ask {
         id: asker.person.id.clone(),
-        name: asker.person.name(),
+        name: desk.name(&asker.person),
         username: asker.person.username.clone(),
         site_name: desk
             .app
@@ -208,7 +208,7 @@ async fn person_page(desk: Desk, id: String, link: Option<String>) -> Result<Res
     let lines = store.audit_of(&id, LINES).await?;
     let identities = store.identities(&id).await?.into_iter();
     let page = Page {
-        name: person.name(),
+        name: desk.name(&person),
         username: person.username.clone(),
         since: desk.time(person.since),
         owner: person.is_owner(),

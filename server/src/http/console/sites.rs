@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     super::{
         caller::{Caller, Piece, host_of},
-        reply::html,
+        reply::{html, miniprogram},
     },
     Act, Desk, back,
     door::{at, known},
@@ -213,6 +213,7 @@ struct Try {
     code_url: String,
     has_code: bool,
     on_phone: bool,
+    miniprogram: Option<String>,
 }
 
 /// What this browser proves at the redemption of what it tried: the same for every ticket of its, and known to nobody else.
@@ -249,6 +250,7 @@ pub(in crate::http) async fn try_it(
         ticket: opening.ticket.reveal().to_owned(),
         has_code: opening.has_code,
         on_phone,
+        miniprogram: miniprogram(&desk.app, desk.caller.lang),
         id,
         desk,
     };
