@@ -308,3 +308,17 @@ pub(super) async fn forget(
         Err(error) => not_deleted(caller.lang, &error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_on_the_clock_of_who_reads_it() {
+        let late = Timestamp::from_millis(1_793_643_000_000);
+        let [zh, en] = [Lang::Zh, Lang::En].map(|lang| Moment::of(lang, late));
+        assert_eq!(zh.at, "2026-11-02T18:10:00Z");
+        assert_eq!(zh.said, "2026-11-03 02:10 北京时间");
+        assert_eq!((en.at, en.said.as_str()), (zh.at, "2026-11-02 18:10 UTC"));
+    }
+}

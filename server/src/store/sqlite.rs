@@ -123,7 +123,7 @@ impl Sqlite {
             idle: Mutex::default(),
             free: Semaphore::new(READERS),
         };
-        let file = file_id(path).map_err(|error| Error(format!("{}: {error}", path.display())))?;
+        let file = file_id(path).map_err(|error| Error::Unusable(format!("{}: {error}", path.display())))?;
         let (times, writes) = (Times::default(), Writes::default());
         Ok(Self { writer, readers: Arc::new(readers), times, writes, file })
     }
@@ -142,7 +142,7 @@ impl Database for Sqlite {
     async fn stands(&self) -> Result<(), Error> {
         let (readers, opened) = (self.readers.clone(), self.file);
         let looked = tokio::task::spawn_blocking(move || stands(&readers.path, opened)).await;
-        looked.map_err(|error| Error(error.to_string()))?
+        looked.map_err(|error| Error::Away(error.to_string()))?
     }
 
     async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>
@@ -172,7 +172,7 @@ impl Database for Sqlite {
             let brought = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             brought.map_err(Error::from)
         });
-        swept.await.map_err(|error| Error(error.to_string()))?
+        swept.await.map_err(|error| Error::Away(error.to_string()))?
     }
 
     async fn read<T, W>(&self, look: W) -> Result<T, Error>
@@ -424,7 +424,7 @@ const ROOM: usize = 128 * 1024;
 /// place, would be seen at the next start, when all that was written since is lost.
 fn stands(path: &Path, opened: FileId) -> Result<(), Error> {
     if !file_id(path).is_ok_and(|there| there == opened) {
-        return Err(Error(format!(
+        return Err(Error::Away(format!(
             "{} is not the file that was opened: it was taken away or another was put there; put it back, or restart saoma",
             path.display()
         )));
@@ -433,7 +433,7 @@ fn stands(path: &Path, opened: FileId) -> Result<(), Error> {
     let folder = folder.unwrap_or(Path::new("."));
     let room = || tempfile::tempfile_in(folder)?.write_all(&vec![1; ROOM]);
     room().map_err(|error| {
-        Error(format!("cannot write in {}: {error}; is the disk full?", folder.display()))
+        Error::Away(format!("cannot write in {}: {error}; is the disk full?", folder.display()))
     })
 }
 
@@ -464,7 +464,7 @@ fn is_ours(path: &Path) -> Result<(), Error> {
     } else {
         one(OURS)? == 3
     };
-    if ours { Ok(()) } else { Err(Error(format!("{} {NOT_OURS}", path.display()))) }
+    if ours { Ok(()) } else { Err(Error::Unusable(format!("{} {NOT_OURS}", path.display()))) }
 }
 
 /// How many it has of three tables that every database of saoma's has.

@@ -19,7 +19,7 @@ use crate::store::Error;
 /// certificates in the place of the machine's. A certificate is always verified: there is no half way.
 pub(super) fn parse(url: &str) -> Result<(Config, Option<ClientConfig>), Error> {
     if is_cut_short(url) {
-        return Err(Error(
+        return Err(Error::Unusable(
             "the password holds what ends it in a URL: write it percent-encoded (/ is %2F, @ is %40, ? is %3F, # is %23)"
                 .to_owned(),
         ));
