@@ -67,8 +67,14 @@ impl Wechat {
     }
 }
 
+/// Where a token was asked for.
 fn refused(errcode: i64) -> Error {
     Refusal::new(Api::StableToken, errcode, "").into()
+}
+
+/// Where one was used.
+fn stale(errcode: i64) -> Error {
+    Refusal::new(Api::UnlimitedCode, errcode, "").into()
 }
 
 fn memory() -> Arc<dyn TokenStore> {
@@ -188,11 +194,11 @@ async fn a_refused_token_is_dropped_only_while_it_is_the_one_in_use() {
     let tokens = wechat.node(Api::StableToken, &memory(), 1);
     let old = tokens.get().await.unwrap();
 
-    tokens.reject(&old, &refused(40001));
+    tokens.reject(&old, &stale(40001));
     let new = tokens.get().await.unwrap();
     assert_ne!(old, new);
     for _ in 0..50 {
-        tokens.reject(&old, &refused(40001));
+        tokens.reject(&old, &stale(40001));
     }
     assert_eq!(tokens.get().await.unwrap(), new, "late news about the old one changes nothing");
     assert_eq!(wechat.asked(), 2);
@@ -205,7 +211,7 @@ async fn tokens_that_are_refused_one_after_another_are_not_fetched_without_end()
     let began = Instant::now();
     while began.elapsed() < seconds(60) {
         match tokens.get().await {
-            Ok(token) => tokens.reject(&token, &refused(40001)),
+            Ok(token) => tokens.reject(&token, &stale(40001)),
             Err(_) => sleep(Duration::from_millis(100)).await,
         }
     }
@@ -215,7 +221,7 @@ async fn tokens_that_are_refused_one_after_another_are_not_fetched_without_end()
     sleep(seconds(30)).await;
     let token = tokens.get().await.unwrap();
     tokens.accept(&token);
-    tokens.reject(&token, &refused(42001));
+    tokens.reject(&token, &stale(42001));
     assert!(tokens.get().await.is_ok());
 }
 
@@ -306,7 +312,7 @@ async fn ten_nodes_with_one_store_fetch_once_when_the_token_dies() {
             for node in &nodes {
                 let token = node.get().await.unwrap();
                 node.accept(&token);
-                node.reject(&token, &refused(40001));
+                node.reject(&token, &stale(40001));
             }
         }
     }
@@ -444,7 +450,7 @@ async fn live(api: Api, script: Vec<(u64, bool)>, life_s: u64, callers: Vec<Call
                     }
                 };
                 match got {
-                    Some(Ok(token)) if caller.refuses => tokens.reject(&token, &refused(40001)),
+                    Some(Ok(token)) if caller.refuses => tokens.reject(&token, &stale(40001)),
                     Some(Ok(token)) => tokens.accept(&token),
                     Some(Err(_)) | None => {}
                 }
