@@ -389,13 +389,13 @@ async fn the_console_of_a_try_opens_by_its_link_and_the_phone_at_hand_sees_its_c
 async fn what_lies_plain_and_what_can_be_guessed_is_said_at_the_start_until_it_is_mended() {
     let mut saoma = Process::starts_at("info", "", "https://login.example.com").await;
     let said = |saoma: &Process, word: &str| saoma.log().matches(word).count();
-    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 2));
+    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 3));
     assert!(!saoma.log().contains("a secret of the"), "the secrets themselves are not told");
     let secret = "a text of 32 characters, or of more";
     saoma.is_given(&format!("{}\n[keys]\nsecret = \"{secret}\"", saoma.settings()));
     saoma.is_asked_to_stop().await;
     saoma.starts_again().await;
-    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 4));
+    assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 6));
     saoma.is_asked_to_stop().await;
 
     let without = saoma.settings().replace(secret, "");
