@@ -140,7 +140,7 @@ pub fn public(app: SharedApp) -> Router {
         .merge(applications)
         .route("/sign-out", post(home::sign_out))
         .route("/logins/{id}/end", post(home::end_login))
-        .route("/me.json", get(home::kept))
+        .route("/me.json", get(account::taken_along))
         .route("/forget", get(home::ask_to_forget).post(home::forget))
         .route("/forget/scan", get(home::scan_to_forget))
         .route("/tickets/{ticket}/answer", get(pages::answer))

@@ -161,7 +161,7 @@ fn http_turns_words_into_calls_and_decides_nothing() {
     // What answers calls; `caller`, `guard`, `reply` and `pages` are what they share.
     let siblings = [
         "browser", "phone", "account", "owner", "links", "rainbow", "oidc", "token", "logout",
-        "forward", "admin", "watch", "assets",
+        "forward", "admin", "watch", "assets", "home",
     ];
     for shared_or_sibling in ["caller", "guard", "reply", "pages"].iter().chain(&siblings) {
         let others: Vec<_> = siblings

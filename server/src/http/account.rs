@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::{
     Json,
     extract::{FromRequestParts, State},
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     caller::{Asked, Caller, Piece, Sent, SentIfAny, js_code},
+    pages,
     reply::{ShownBrowser, ShownSite, site_shown},
 };
 use crate::{
@@ -383,7 +385,7 @@ const KEPT_LINES: usize = 1000;
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Part {
     /// What an answer before gave: its log goes on from there.
-    pub(super) log_before: Option<i64>,
+    log_before: Option<i64>,
 }
 
 /// All that is kept of a person, in an answer they can take along (GDPR 15 and 20, PIPL 45).
@@ -399,8 +401,28 @@ pub(super) async fn me(
     Ok(Json(all_kept(&app, &person, part.log_before).await?))
 }
 
-/// The same of somebody who has approved something; their log from the newest line on, or from the one before this.
-pub(super) async fn all_kept(
+/// All that is kept of the person, to take along; to their own page alone. Under SameSite=Lax a link elsewhere would do.
+pub(super) async fn taken_along(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    Asked(part): Asked<Part>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let from = headers.get("sec-fetch-site").map(|from| from.as_bytes());
+    if from.is_some_and(|from| ![b"same-origin".as_slice(), b"none"].contains(&from)) {
+        return Err(Code::OriginNotAllowed.into());
+    }
+    let (own, person) = pages::visitor(&app, &caller).await?.ok_or(Code::Unauthorized)?;
+    app.limits.of_account(&own.identity, app.world.now())?;
+    let headers = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"saoma.json\""),
+    ];
+    Ok((headers, Json(all_kept(&app, &person, part.log_before).await?)).into_response())
+}
+
+/// All that is kept of somebody who has approved something; their log from the newest line on, or from the one before this.
+async fn all_kept(
     app: &App,
     person: &Person,
     log_before: Option<i64>,

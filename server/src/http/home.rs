@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::{
-    Json,
     extract::State,
-    http::{HeaderMap, header},
     response::{IntoResponse, Redirect, Response},
 };
 use axum_extra::extract::CookieJar;
 
 use super::{
-    account,
-    caller::{Asked, Caller, Piece, no_session_cookie},
-    pages::{check_own, show_code, show_code_for, shown},
+    caller::{Caller, Piece, no_session_cookie},
+    pages::{check_own, show_code, show_code_for, shown, signed_in, visitor},
     reply::{
         Lang, ShownSite, error_page, html, name_shown, not_deleted, not_signed_out, site_shown,
     },
@@ -61,18 +58,6 @@ struct HomeLogin {
     since: Moment,
     last_seen: Moment,
     this: bool,
-}
-
-/// The latest sign-in to saoma itself in this browser.
-async fn signed_in(app: &App, caller: &Caller) -> Result<Option<Login>, Error> {
-    let logins = caller.logins(app).await?;
-    Ok(logins.into_iter().filter(|login| login.site == site::SELF).max_by_key(|login| login.since))
-}
-
-/// The same, with who it is.
-async fn visitor(app: &App, caller: &Caller) -> Result<Option<(Login, Person)>, Error> {
-    let Some(own) = signed_in(app, caller).await? else { return Ok(None) };
-    Ok(app.store.person(&own.person).await?.map(|person| (own, person)))
 }
 
 pub(super) async fn home(State(app): State<SharedApp>, caller: Caller) -> Response {
@@ -209,26 +194,6 @@ pub(super) async fn end_login(
         Ok(()) => Redirect::to("/").into_response(),
         Err(error) => not_signed_out(caller.lang, &error),
     }
-}
-
-/// All that is kept of the person, to take along; to their own page alone. Under SameSite=Lax a link elsewhere would do.
-pub(super) async fn kept(
-    State(app): State<SharedApp>,
-    caller: Caller,
-    Asked(part): Asked<account::Part>,
-    headers: HeaderMap,
-) -> Result<Response, Error> {
-    let from = headers.get("sec-fetch-site").map(|from| from.as_bytes());
-    if from.is_some_and(|from| ![b"same-origin".as_slice(), b"none"].contains(&from)) {
-        return Err(Code::OriginNotAllowed.into());
-    }
-    let (own, person) = visitor(&app, &caller).await?.ok_or(Code::Unauthorized)?;
-    app.limits.of_account(&own.identity, app.world.now())?;
-    let headers = [
-        (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"saoma.json\""),
-    ];
-    Ok((headers, Json(account::all_kept(&app, &person, part.log_before).await?)).into_response())
 }
 
 #[derive(Template)]

@@ -23,8 +23,10 @@ use crate::{
     links::{self, Gives},
     login::{self, Opener},
     oidc::{self, Answer, Authorize},
+    person::Person,
     secret::{Hashed, Secret},
     site::{self, Site},
+    store::Login,
     ticket::Kind,
 };
 
@@ -209,6 +211,18 @@ pub(super) async fn device(State(app): State<SharedApp>, caller: Caller) -> Resp
         miniprogram: miniprogram(&app, caller.lang),
     };
     shown(&app, html(&page))
+}
+
+/// The latest sign-in to saoma itself in this browser.
+pub(super) async fn signed_in(app: &App, caller: &Caller) -> Result<Option<Login>, Error> {
+    let logins = caller.logins(app).await?;
+    Ok(logins.into_iter().filter(|login| login.site == site::SELF).max_by_key(|login| login.since))
+}
+
+/// The same, with who it is.
+pub(super) async fn visitor(app: &App, caller: &Caller) -> Result<Option<(Login, Person)>, Error> {
+    let Some(own) = signed_in(app, caller).await? else { return Ok(None) };
+    Ok(app.store.person(&own.person).await?.map(|person| (own, person)))
 }
 
 /// A form of our own page, and nobody else's.

@@ -168,5 +168,5 @@ async fn a_page_that_gives_up_takes_its_code_along() {
     assert_eq!(browser.calls(&page, "cancel").await.unwrap().status, 204);
     assert_eq!(sees_to_the_end(&mut watch).await, ["waiting", "closed 1000"]);
     assert_eq!(phone.scans(&scene, 1047).await.unwrap_err(), "404 no_such_ticket");
-    assert_eq!(browser.calls(&page, "cancel").await.unwrap().problem(), "404 no_such_ticket");
+    assert_eq!(browser.calls(&page, "claim").await.unwrap().problem(), "404 no_such_ticket");
 }

@@ -85,7 +85,7 @@ async fn a_person_is_deleted_from_home_after_a_fresh_scan_and_never_without() {
     assert!(knows(&browser).await && blog.asks_who(access).await.good().is_ok());
 
     let done = browser.submits("/forget", &[]).await.unwrap();
-    assert!(done.status == 200 && done.text().contains("Deleted"), "{}", done.text());
+    assert!(done.status == 200 && done.text().contains("已经删除"), "{}", done.text());
     assert!(done.header("set-cookie").contains("Max-Age=0"), "{}", done.header("set-cookie"));
     assert!(!knows(&browser).await);
     assert_eq!(blog.asks_who(access).await.problem(), "401 invalid_token");
