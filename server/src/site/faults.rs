@@ -427,9 +427,9 @@ mod tests {
             "\u{85}",
         ] {
             assert!(misleading(name), "{name:?}");
-            assert_ne!(Site::new("blog", name).faults(), [] as [String; 0], "{name:?}");
+            assert_ne!(Site::new("blog", name).faults(), [] as [Fault; 0], "{name:?}");
         }
-        assert_ne!(Site::new("blog", " \u{3000}\u{a0}").faults(), [] as [String; 0]);
+        assert_ne!(Site::new("blog", " \u{3000}\u{a0}").faults(), [] as [Fault; 0]);
     }
 
     #[test]
