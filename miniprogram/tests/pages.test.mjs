@@ -72,7 +72,7 @@ const STATES = {
     await phone.sees(t.failures.wrong_digits.say)
   },
   'login-ask-owner': async (phone, t, server) => {
-    const say = t.language === 'zh' ? '站长还没有让你登录这个站点。点“确认登录”会去问站长；等站长同意以后，再登录一次。' : 'The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.'
+    const say = t.language === 'zh' ? '站长还没有让你登录这个网站。点“确认登录”会去问站长；等站长同意以后，再登录一次。' : 'The owner of this site has to let you in first. Confirming asks them; once they have said yes, sign in again.'
     await phone.open({ scene: server.ticket({ admission: 'ask', say }).scene })
     await phone.sees(say)
   },
