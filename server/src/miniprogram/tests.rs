@@ -261,7 +261,7 @@ fn flags_go_over_the_settings_and_no_secret_is_needed() {
 #[test]
 fn a_wrong_appid_is_seen_before_wechat_sees_it() {
     let folder = tempfile::tempdir().unwrap();
-    for appid in ["wx1", "gh_0123456789abcdef", "wx0123456789ABCDEF", "wx0123456789abcdef "] {
+    for appid in ["wx1", "wx0123456789ABCDEF", "wx0123456789abcdef0"] {
         let said =
             written(&[("SAOMA_WECHAT__APPID", appid)], folder.path()).unwrap_err().to_string();
         assert!(said.contains("wechat.appid"), "{said}");

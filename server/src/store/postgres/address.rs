@@ -65,7 +65,8 @@ fn is_cut_short(url: &str) -> bool {
     let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
     let is_port = port.ends_with(']') || port.bytes().all(|byte| byte.is_ascii_digit());
     let no_host = !authority.contains('@') && !is_port && after.contains('@');
-    authority.matches('@').count() > 1 || path.contains('@') || no_host
+    let no_path = after.starts_with('?') && after.contains('@');
+    authority.matches('@').count() > 1 || path.contains('@') || no_host || no_path
 }
 
 fn cause(error: &tokio_postgres::Error) -> String {

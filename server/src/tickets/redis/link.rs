@@ -63,8 +63,8 @@ impl Address {
         let refused = error.is_connection_refusal();
         let hung_up = error.is_timeout() || error.is_connection_dropped() && !refused;
         let hint = match by_tls {
-            true if error.to_string().contains("corrupt message") => {
-                "; it does not speak TLS: write redis://"
+            true if hung_up || error.to_string().contains("corrupt message") => {
+                "; where it does not speak TLS, write redis://"
             }
             false if error.is_io_error() && hung_up => "; where it wants TLS, write rediss://",
             _ => "",
