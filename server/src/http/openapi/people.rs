@@ -1,5 +1,7 @@
 //! Pages for people, what they are made of, and what monitors ask.
 
+use serde_json::{Map, Value};
+
 use super::Book;
 use crate::{
     error::Code::{
@@ -80,11 +82,8 @@ pub(super) fn pages(book: &mut Book) {
     );
     book.get("/wechat-login.d.ts", "The element's attributes, events and parts, for TypeScript")
         .gives(200, "Declarations", &["text/plain"]);
-    book.get("/custom-elements.json", "The same, for editors (a custom elements manifest)").gives(
-        200,
-        "The manifest",
-        &["application/json"],
-    );
+    book.get("/custom-elements.json", "The same, for editors (a custom elements manifest)")
+        .answers::<Map<String, Value>>(200, &[]);
     book.get("/wxLogin.js", "The same under the names of WeChat's own script").gives(
         200,
         "A script",
