@@ -495,6 +495,8 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
     let public = listen(&settings.listen.to_string(), "listen").await?;
     let operators = listen(&settings.admin_listen.to_string(), "admin_listen").await?;
     let app = build(settings).await?;
+    // Whoever asks from now on finds tickets that have to be written down.
+    let asked = asked_to_stop();
     let settings = &app.settings;
     if let Some(link) = access::offer_ownership(&app).await.map_err(|error| error.to_string())? {
         // Printed, not logged: whoever reads it first may own this server.
@@ -509,7 +511,7 @@ async fn serve(settings: Settings, cli: &Cli, log: &Log) -> Result<(), String> {
         sites = settings.sites.len(), "saoma serves");
     let router = http::public(app.clone());
     let stop = async {
-        asked_to_stop().await;
+        asked.await;
         tracing::info!(name: "server.stopping", "saoma was asked to stop; who waits is written down");
         tell_systemd("STOPPING=1");
     };

@@ -1,5 +1,8 @@
 //! What the system says to a running server, and what it wants to hear from it.
 
+#[cfg(unix)]
+use std::io;
+
 use tokio::signal;
 
 /// SIGHUP, which asks a server to read its settings again. Where there is no such thing nobody asks.
@@ -29,22 +32,30 @@ impl Hangups {
     }
 }
 
-/// Done at Ctrl-C, or when the system asks.
-pub async fn asked_to_stop() {
-    let interrupted = signal::ctrl_c();
+/// Done at Ctrl-C, or when the system asks. From this call on neither ends the process by itself.
+pub fn asked_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
     {
-        let Ok(mut terminated) = signal::unix::signal(signal::unix::SignalKind::terminate()) else {
-            let _ = interrupted.await;
-            return;
-        };
-        tokio::select! {
-            _ = interrupted => {}
-            _ = terminated.recv() => {}
+        use signal::unix::{Signal, SignalKind, signal};
+        async fn heard(signal: io::Result<Signal>) {
+            match signal {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        }
+        let (interrupt, terminate) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        async {
+            tokio::select! {
+                () = heard(interrupt) => {}
+                () = heard(terminate) => {}
+            }
         }
     }
     #[cfg(not(unix))]
-    let _ = interrupted.await;
+    async {
+        let _ = signal::ctrl_c().await;
+    }
 }
 
 /// What systemd's `Type=notify` waits for (`sd_notify(3)`); nothing where nobody asked for it.

@@ -422,11 +422,7 @@ pub(super) async fn taken_along(
 }
 
 /// All that is kept of somebody who has approved something; their log from the newest line on, or from the one before this.
-async fn all_kept(
-    app: &App,
-    person: &Person,
-    log_before: Option<i64>,
-) -> Result<Kept, Error> {
+async fn all_kept(app: &App, person: &Person, log_before: Option<i64>) -> Result<Kept, Error> {
     let identities = app.store.identities(&person.id).await?;
     let subs = app.store.subs(&person.id).await?.into_iter();
     let given = app.store.consents(&person.id).await?.into_iter();

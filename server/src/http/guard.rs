@@ -19,7 +19,6 @@ use tracing::Instrument as _;
 use super::{
     caller,
     reply::{self, Lang, Manner, Refused},
-    token,
 };
 use crate::{
     app::{App, SharedApp},
@@ -95,7 +94,7 @@ pub(super) async fn limit_sites(
     let held = held.and_then(|()| if guesses { limits.may_guess(address, now) } else { Ok(()) });
     if let Err(error) = held {
         hint_at_proxies(&app, &request);
-        return token::refused(&error.into());
+        return error.into_response();
     }
     let response = next.run(request).await;
     if guesses && response.status() == StatusCode::UNAUTHORIZED {

@@ -462,7 +462,7 @@ mod tests {
         {
             let hint = Some("uxwwzh2z8p7".to_owned());
             let error = Error { hint, ..Code::OwnerAsked.into() };
-            let response = spoken(lang, async { error.into_response() }).await;
+            let response = spoken(lang, Manner::Problem, async { error.into_response() }).await;
             let body = axum::body::to_bytes(response.into_body(), 65536).await.unwrap();
             let body = String::from_utf8(body.to_vec()).unwrap();
             assert!(body.contains(words) && !body.contains(NAME), "{body}");

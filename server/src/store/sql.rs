@@ -120,7 +120,8 @@ pub(super) struct Writes {
 impl Writes {
     /// Hears how a write ended.
     pub(super) fn ended<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
-        if done.is_err() {
+        // Who comes a moment too late is refused by a store that writes.
+        if matches!(done, Err(Error::Away(_))) {
             self.arrive.store(false, Ordering::Relaxed);
         }
         done

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Write as _},
+    io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
@@ -123,7 +123,8 @@ impl Sqlite {
             idle: Mutex::default(),
             free: Semaphore::new(READERS),
         };
-        let file = file_id(path).map_err(|error| Error::Unusable(format!("{}: {error}", path.display())))?;
+        let file = file_id(path)
+            .map_err(|error| Error::Unusable(format!("{}: {error}", path.display())))?;
         let (times, writes) = (Times::default(), Writes::default());
         Ok(Self { writer, readers: Arc::new(readers), times, writes, file })
     }
@@ -418,7 +419,7 @@ fn file_id(path: &Path) -> io::Result<FileId> {
 }
 
 /// How much room there must be: what a few sign-ins write.
-const ROOM: usize = 128 * 1024;
+const ROOM: u64 = 128 * 1024;
 
 /// Whether the file that was opened still stands there, and beside it is room to write. What was taken away, or put in its
 /// place, would be seen at the next start, when all that was written since is lost.
@@ -431,10 +432,26 @@ fn stands(path: &Path, opened: FileId) -> Result<(), Error> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let room = || tempfile::tempfile_in(folder)?.write_all(&vec![1; ROOM]);
-    room().map_err(|error| {
-        Error::Away(format!("cannot write in {}: {error}; is the disk full?", folder.display()))
-    })
+    if room_in(folder).is_ok_and(|room| room >= ROOM) {
+        return Ok(());
+    }
+    Err(Error::Away(format!(
+        "there is no room to write in {}: is the disk full?",
+        folder.display()
+    )))
+}
+
+/// How many bytes fit into a folder. It is asked and not tried out: anybody may ask a server whether it is ready.
+#[cfg(unix)]
+fn room_in(folder: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let writable = !disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+    Ok(if writable { disk.f_bavail.saturating_mul(disk.f_frsize) } else { 0 })
+}
+
+#[cfg(not(unix))]
+fn room_in(_: &Path) -> io::Result<u64> {
+    Ok(u64::MAX)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
@@ -589,15 +606,15 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_written_to_has_no_room() {
+    fn a_disk_that_is_full_has_no_room() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("saoma.db");
         std::fs::write(&path, "").unwrap();
         assert!(stands(&path, file_id(&path).unwrap()).is_ok());
-        // No process of any user makes a file here.
+        // Nothing ever fits there.
         let nowhere = Path::new("/proc/version");
         let said = stands(nowhere, file_id(nowhere).unwrap()).unwrap_err().to_string();
-        assert!(said.contains("cannot write in /proc") && said.contains("disk full"), "{said}");
+        assert!(said.contains("no room to write in /proc") && said.contains("disk full"), "{said}");
     }
 
     #[test]

@@ -391,16 +391,16 @@ async fn what_lies_plain_and_what_can_be_guessed_is_said_at_the_start_until_it_i
     let said = |saoma: &Process, word: &str| saoma.log().matches(word).count();
     assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 3));
     assert!(!saoma.log().contains("a secret of the"), "the secrets themselves are not told");
-    let secret = "a text of 32 characters, or of more";
-    saoma.is_given(&format!("{}\n[keys]\nsecret = \"{secret}\"", saoma.settings()));
-    saoma.is_asked_to_stop().await;
+    let file = saoma.database().with_file_name("saoma.toml");
+    let plain = saoma.settings();
+    saoma.is_killed().await;
+    let secret = "[keys]\nsecret = \"a text of 32 characters, or of more\"";
+    std::fs::write(&file, format!("{plain}\n{secret}")).unwrap();
     saoma.starts_again().await;
     assert_eq!((said(&saoma, "keys.plain"), said(&saoma, "site.secret_short")), (1, 6));
-    saoma.is_asked_to_stop().await;
+    saoma.is_killed().await;
 
-    let without = saoma.settings().replace(secret, "");
-    let folder = saoma.database().parent().unwrap().to_owned();
-    std::fs::write(folder.join("saoma.toml"), without).unwrap();
+    std::fs::write(&file, plain).unwrap();
     let ended = saoma.saoma(&["serve"]);
     let said = text(&ended.stderr);
     assert_eq!(ended.status.code(), Some(1), "{said}");
