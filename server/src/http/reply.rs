@@ -182,12 +182,48 @@ fn problem(lang: Lang, error: Error) -> Response {
     ([(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
 }
 
-fn in_oauths_words(error: Error) -> Response {
-    let told = match error.code {
-        Code::Internal => OauthError::new("server_error", Code::Internal.row().en),
-        _ => OauthError::from(error),
+/// An OAuth error as JSON (RFC 6749 section 5.2).
+pub(super) fn oauth_error(error: &OauthError) -> Response {
+    let status = match error.error {
+        "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
+        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        "too_many_requests" => StatusCode::TOO_MANY_REQUESTS,
+        "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
     };
-    Json(json!({ "error": told.error, "error_description": told.description })).into_response()
+    let body = Json(json!({ "error": error.error, "error_description": error.description }));
+    let mut response = no_store((status, body).into_response());
+    response.extensions_mut().insert(Refused(error.error));
+    let challenge = match error.error {
+        "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
+        "invalid_token" => {
+            Some(HeaderValue::from_static("Bearer realm=\"saoma\", error=\"invalid_token\""))
+        }
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if let Some(after) = error.retry_after {
+        let seconds = HeaderValue::from(after.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// Kept by nobody on the way; RFC 6749 section 5.1 wants it said in HTTP/1.0's words too.
+pub(super) fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// The same of one that a layer found, whose answer says already how long to wait.
+fn in_oauths_words(error: Error) -> Response {
+    oauth_error(&match error.code {
+        Code::Internal => OauthError::new("server_error", Code::Internal.row().en),
+        _ => OauthError { retry_after: None, ..OauthError::from(error) },
+    })
 }
 
 /// The policy of a page that only says something: its style is all that it needs.

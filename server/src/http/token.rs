@@ -4,18 +4,17 @@
 use axum::{
     Form, Json,
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use serde_json::json;
 use url::form_urlencoded;
 
 use super::{
     caller::{Caller, Pairs},
-    reply::Refused,
+    reply::{no_store, oauth_error},
 };
 use crate::{
     app::SharedApp,
@@ -63,7 +62,7 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Sent<T> {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Response> {
         let form = Form::from_request(request, app).await;
         form.map(|Form(sent)| Self(sent)).map_err(|wrong| {
-            let mut response = refused(&OauthError::new("invalid_request", wrong.body_text()));
+            let mut response = oauth_error(&OauthError::new("invalid_request", wrong.body_text()));
             if wrong.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 *response.status_mut() = wrong.status();
             }
@@ -156,7 +155,7 @@ pub(super) async fn revoke(
     };
     match revoked.await {
         Ok(()) => no_store(StatusCode::OK.into_response()),
-        Err(error) => refused(&error),
+        Err(error) => oauth_error(&error),
     }
 }
 
@@ -218,14 +217,14 @@ pub(super) async fn par(
     };
     match pushed.await {
         Ok(body) => no_store((StatusCode::CREATED, Json(body)).into_response()),
-        Err(error) => refused(&error),
+        Err(error) => oauth_error(&error),
     }
 }
 
 fn answer(answer: Result<impl Serialize, OauthError>) -> Response {
     match answer {
         Ok(body) => no_store(Json(body).into_response()),
-        Err(error) => refused(&error),
+        Err(error) => oauth_error(&error),
     }
 }
 
@@ -254,7 +253,7 @@ pub(super) async fn userinfo_by_post(
     };
     if caller.bearer.is_some() && body.access_token.is_some() {
         let why = "the access token stands in the header and in the body; send one";
-        return refused(&OauthError::new("invalid_request", why));
+        return oauth_error(&OauthError::new("invalid_request", why));
     }
     tell(&app, caller.bearer.or(body.access_token)).await
 }
@@ -311,40 +310,4 @@ fn form_decoded(text: &str) -> String {
     let (name, value) = pairs.next().unwrap_or_default();
     // A secret may hold an unencoded `=`; an `&` would have had to be encoded.
     if text.contains('=') { format!("{name}={value}") } else { name.into_owned() }
-}
-
-/// An OAuth error as JSON (RFC 6749 section 5.2).
-pub(super) fn refused(error: &OauthError) -> Response {
-    let status = match error.error {
-        "invalid_client" | "invalid_token" => StatusCode::UNAUTHORIZED,
-        "temporarily_unavailable" => StatusCode::SERVICE_UNAVAILABLE,
-        "too_many_requests" => StatusCode::TOO_MANY_REQUESTS,
-        "server_error" => StatusCode::INTERNAL_SERVER_ERROR,
-        _ => StatusCode::BAD_REQUEST,
-    };
-    let body = Json(json!({ "error": error.error, "error_description": error.description }));
-    let mut response = no_store((status, body).into_response());
-    response.extensions_mut().insert(Refused(error.error));
-    let challenge = match error.error {
-        "invalid_client" => Some(HeaderValue::from_static("Basic realm=\"saoma\"")),
-        "invalid_token" => {
-            Some(HeaderValue::from_static("Bearer realm=\"saoma\", error=\"invalid_token\""))
-        }
-        _ => None,
-    };
-    if let Some(challenge) = challenge {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if let Some(after) = error.retry_after {
-        let seconds = HeaderValue::from(after.as_secs().max(1));
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-    response
-}
-
-/// Kept by nobody on the way; RFC 6749 section 5.1 wants it said in HTTP/1.0's words too.
-fn no_store(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    response
 }

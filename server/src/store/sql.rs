@@ -39,12 +39,21 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// The entries of a list in JSON, a column or a parameter, each as `value`.
-    fn each(self, list: &str) -> String {
+    /// The entries of the JSON list that is the first parameter, each as `value`.
+    fn each(self) -> &'static str {
         match self {
-            Self::Sqlite => format!("json_each({list})"),
-            Self::Postgres => format!("jsonb_array_elements_text({list}) AS each (value)"),
+            Self::Sqlite => "json_each(?1)",
+            Self::Postgres => "jsonb_array_elements_text(?1) AS each (value)",
         }
+    }
+
+    /// Whether the person `p` is in the group that this parameter names.
+    fn in_group(self, group: &str) -> String {
+        let groups = match self {
+            Self::Sqlite => "json_each(p.groups)",
+            Self::Postgres => "jsonb_array_elements_text(p.groups) AS g (value)",
+        };
+        format!("EXISTS (SELECT 1 FROM {groups} WHERE value = {group})")
     }
 }
 

@@ -83,6 +83,7 @@ async fn a_login_that_goes_on_is_the_same_login(store: impl Store) {
     store.end_login(&first.person, &first.id, NOW).await.unwrap();
     again.decision.ticket = Hashed::of("3");
     again.decision.scene = "scene-3".to_owned();
+    again.code = code("3");
     assert_eq!(store.decide(again, untold()).await, Err(Error::LoginEnded));
 }
 

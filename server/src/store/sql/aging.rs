@@ -57,7 +57,7 @@ impl Old {
             (Self::Line, _) => ("DELETE FROM audit", "CAST(value AS BIGINT)"),
             (Self::Login, _) => ("DELETE FROM logins", "value"),
         };
-        let each = db.dialect().each("?1");
+        let each = db.dialect().each();
         let sql = format!("{change} WHERE id IN (SELECT {id} FROM {each})");
         db.send(&sql, values![json(&names)?]).await
     }

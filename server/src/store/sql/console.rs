@@ -40,13 +40,8 @@ pub(super) async fn take_link(
     Ok(db.execute(sql, values![link, opens.as_str(), now]).await? > 0)
 }
 
-/// Whether what this parameter names is among a person's groups.
-fn is_owner(dialect: Dialect, owner: &str) -> String {
-    format!("EXISTS (SELECT 1 FROM {} WHERE value = {owner})", dialect.each("p.groups"))
-}
-
 pub(super) async fn has_owner(db: &dyn Db) -> Result<bool, Error> {
-    let is_owner = is_owner(db.dialect(), "?1");
+    let is_owner = db.dialect().in_group("?1");
     let sql = format!("SELECT p.id FROM persons p WHERE NOT p.blocked AND {is_owner} LIMIT 1");
     Ok(one(db, &sql, values![OWNER], |_| Ok(())).await?.is_some())
 }
@@ -103,7 +98,7 @@ pub(super) async fn operator(
          FROM console_sessions s LEFT JOIN logins l ON l.id = s.login LEFT JOIN persons p ON p.id = l.person
          WHERE s.hash = ?1 AND s.until > ?2 AND s.seen > ?3 AND (s.login IS NULL OR
              (l.cookie = ?5 AND l.ended IS NULL AND NOT p.blocked AND {}))",
-        is_owner(db.dialect(), "?4")
+        db.dialect().in_group("?4")
     );
     one(db, &sql, values![session, now, idle_since, OWNER, cookie], |row| {
         let session = console_session(row)?;

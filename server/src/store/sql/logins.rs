@@ -298,7 +298,7 @@ pub(super) async fn end(
     }
     let ids = json(&ended.iter().map(|login| &login.id).collect::<Vec<_>>())?;
     // All at once: a site may have many thousands.
-    let them = format!("IN (SELECT value FROM {})", db.dialect().each("?1"));
+    let them = format!("IN (SELECT value FROM {})", db.dialect().each());
     let end = format!("UPDATE logins SET ended = ?2, session = NULL WHERE id {them}");
     db.send(&end, values![&ids, now]).await?;
     for sql in [

@@ -21,7 +21,7 @@ pub(super) async fn named(db: &dyn Db, name: &str) -> Result<Option<Person>, Err
 }
 
 pub(super) async fn search(db: &dyn Db, search: &Search) -> Result<Vec<Listed>, Error> {
-    let each_group = db.dialect().each("p.groups");
+    let in_group = db.dialect().in_group("?2");
     // What is taken out of a text and changes it was in it.
     let sql = format!(
         "SELECT {PERSON},
@@ -31,7 +31,7 @@ pub(super) async fn search(db: &dyn Db, search: &Search) -> Result<Vec<Listed>, 
          WHERE (?1 = '' OR replace(p.username, lower(?1), '') <> p.username
              OR replace(lower(p.nickname), lower(?1), '') <> lower(p.nickname) OR p.id = ?1 OR EXISTS
              (SELECT 1 FROM identities i WHERE i.person = p.id AND (i.openid = ?1 OR i.unionid = ?1)))
-         AND (CAST(?2 AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM {each_group} WHERE value = ?2))
+         AND (CAST(?2 AS TEXT) IS NULL OR {in_group})
          AND (CAST(?3 AS BOOLEAN) IS NULL OR p.blocked = ?3)
          AND (CAST(?4 AS BIGINT) IS NULL OR p.since < ?4 OR (p.since = ?4 AND p.id > ?5))
          ORDER BY p.since DESC, p.id LIMIT ?6"
