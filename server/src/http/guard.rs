@@ -236,8 +236,7 @@ async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
             if text == app.settings.public_url || app.sites.any_allows_origin(text) {
                 allow(app, request, next, origin, "GET, POST").await
             } else {
-                let refused = Error::from(Code::OriginNotAllowed).into_response();
-                if path == "/api/tickets" { said_to_all(&request, refused) } else { refused }
+                Error::from(Code::OriginNotAllowed).into_response()
             }
         }
         "/oauth2/jwks" => allow(app, request, next, HeaderValue::from_static("*"), "GET").await,
@@ -258,41 +257,20 @@ async fn allow(
     origin: HeaderValue,
     methods: &'static str,
 ) -> Response {
-    if is_preflight(&request) {
-        return readable(StatusCode::NO_CONTENT.into_response(), origin, Some(methods));
-    }
-    readable(limited(app, What::Request, request, next).await, origin, None)
-}
-
-/// A refusal that any page may read: whoever put the element on a page nobody registered learns from it what to do, and it
-/// holds nothing else.
-fn said_to_all(request: &Request, refused: Response) -> Response {
-    let everybody = HeaderValue::from_static("*");
-    if is_preflight(request) {
-        return readable(StatusCode::NO_CONTENT.into_response(), everybody, Some("POST"));
-    }
-    readable(refused, everybody, None)
-}
-
-/// Whether a browser asks first what a page may send.
-fn is_preflight(request: &Request) -> bool {
-    request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// An answer that pages of `origin` may read; one to a preflight says by which methods they may call.
-fn readable(
-    mut response: Response,
-    origin: HeaderValue,
-    methods: Option<&'static str>,
-) -> Response {
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if preflight {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        limited(app, What::Request, request, next).await
+    };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     // The element waits for as long as it is told.
     let exposed = HeaderValue::from_static("Retry-After");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-    if let Some(methods) = methods {
+    if preflight {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
         let allowed = HeaderValue::from_static("Content-Type, Authorization");
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
