@@ -370,9 +370,9 @@ async fn who_asks_whether_the_server_is_alive_is_not_turned_away_with_the_crowd(
     let play = Play::with(&[("SAOMA_LIMITS__REQUESTS_PER_ADDRESS", "2")]).await;
     let crowd = play.browser("192.0.2.1");
     for _ in 0..2 {
-        crowd.get("/oauth2/jwks").await.unwrap();
+        crowd.get("/api/tickets/any").await.unwrap();
     }
-    is_held_back(&crowd.get("/oauth2/jwks").await.unwrap());
+    is_held_back(&crowd.get("/api/tickets/any").await.unwrap());
     for _ in 0..3 {
         assert_eq!(crowd.get("/healthz").await.unwrap().status, 200);
         assert_ne!(crowd.get("/readyz").await.unwrap().status, 429);

@@ -291,7 +291,7 @@ async fn a_site_is_told_what_is_wrong_with_a_request_it_pushes_and_what_to_do() 
     for (wrong, told) in [
         (
             ("redirect_uri", "https://evil.example"),
-            "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris.",
+            "This redirect_uri is not registered. Add it, to the letter, to the site's redirect_uris. (https://evil.example)",
         ),
         (
             ("state", &long),

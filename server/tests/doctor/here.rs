@@ -104,7 +104,8 @@ async fn keys_that_nobody_can_open_or_anybody() {
     let said = sealed.broken("keys").await.said;
     assert!(said.starts_with("the keys in the database cannot be decrypted"), "{said}");
 
-    let mut plain = Patient::healthy().await.doctor();
+    let patient = Patient::healthy().await;
+    let mut plain = patient.doctor();
     plain.settings.public_url = "https://login.example.com".to_owned();
     let found = plain.examine().await;
     let keys = found.iter().find(|finding| finding.check == "keys").unwrap();

@@ -36,6 +36,7 @@ async fn a_healthy_one_is_told_so_check_by_check_in_order() {
             "request_domain",
             "websocket",
             "email_domain",
+            "site_secrets",
             "store",
             "store_appid",
             "keys",

@@ -396,7 +396,7 @@ async fn who_says_no_is_told_so_on_the_applications_own_host() {
     let back = intranet.goes_to(&goes_next(&browser, &page).await).await;
     assert_eq!(back.status, 403);
     let text = back.text();
-    assert!(text.contains("You said no on the phone"), "{text}");
+    assert!(text.contains("was not confirmed on the phone"), "{text}");
     assert!(text.contains("href=\"/.saoma/start?to=/page%3Fa%3D1%26b%3D2\""), "{text}");
     let style = intranet.proxied("/.saoma/page.css", &[]).await;
     assert_eq!(style.header("content-type"), "text/css; charset=utf-8");

@@ -114,9 +114,9 @@ async fn a_body_that_is_no_json_object_is_a_bad_request() {
         ] {
             let reply = victim.says(&method, &path, body).await;
             is_clear(&reply, "400 invalid_request", &format!("{what} to {method} {path}"));
-            if ["half a body", "a NUL"].contains(&what) {
+            if what == "half a body" {
                 let detail = reply.json()["detail"].as_str().unwrap().to_owned();
-                assert!(detail.contains("(the body is not JSON: "), "{what}: {detail}");
+                assert!(detail.contains("(the body is not JSON: "), "{detail}");
             }
         }
     }

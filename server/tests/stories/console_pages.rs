@@ -21,7 +21,7 @@ async fn a_site_is_added_changed_given_a_secret_and_removed_and_all_of_it_is_not
     )
     .await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.text().contains("must be https") && wrong.text().contains("value=\"Notes\""));
+    assert!(wrong.text().contains("要用 https") && wrong.text().contains("value=\"Notes\""));
     let taken = sends(
         &ann,
         "/console/sites/new",
@@ -134,7 +134,7 @@ async fn a_known_application_gets_all_it_needs_and_its_operator_is_told_what_to_
     let form = |url| [("id", "git"), ("name", "Our <b> code"), ("url", url)];
     let wrong = sends(&ann, path, &form("git.example.com")).await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.text().contains("such as https://git.example.com"), "{}", wrong.text());
+    assert!(wrong.text().contains("例如 https://git.example.com"), "{}", wrong.text());
     assert!(wrong.text().contains("Our &#60;b&#62; code"), "what was typed stays");
 
     let added = sends(&ann, path, &form(" https://git.example.com/ ")).await;

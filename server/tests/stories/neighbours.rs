@@ -54,7 +54,7 @@ async fn who_guesses_is_held_back() {
     assert_eq!(asks(SECRET).await.status, 200);
     for n in 0..3 {
         let guessed = asks(&format!("a guess of somebody who is curious, say {n}")).await;
-        assert_eq!(guessed.problem(), "401 unauthorized");
+        assert_eq!(guessed.problem(), "401 wrong_secret");
     }
     let held = asks(SECRET).await;
     assert_eq!(held.problem(), "429 too_many_requests", "not even with the right one, for a while");

@@ -178,7 +178,9 @@ async fn who_goes_to_an_address_that_is_none_gets_a_page_and_programs_their_json
             assert_eq!((page.status.as_u16(), page.header("cache-control")), (404, "no-store"));
             assert!(words.iter().all(|word| page.text().contains(word)), "{}", page.text());
         }
-        assert_eq!(ask(path, "application/json", "en").await.problem(), "404 not_found");
+    }
+    for path in ["/nowhere", "/devices"] {
+        assert_eq!(ask(path, "application/json", "en").await.problem(), "404 not_found", "{path}");
     }
     for path in ["/api/nowhere", "/oauth2/nowhere"] {
         assert_eq!(ask(path, NAVIGATION, "en").await.problem(), "404 not_found", "{path}");

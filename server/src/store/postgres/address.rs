@@ -143,7 +143,7 @@ mod tests {
             "postgres://saoma:p%40w%2Fx@127.0.0.1/saoma",
             "postgres://saoma@[::1]:5433,127.0.0.1:5434/saoma",
             "postgres://saoma@127.0.0.1/saoma?sslmode=disable&application_name=a@b",
-            "postgres://[::1]/saoma?user=a@b",
+            "postgres://[::1]/saoma?user=a%40b",
         ] {
             assert!(parse(good).is_ok(), "{good}");
         }

@@ -59,7 +59,10 @@ impl Address {
     /// What went wrong with a connection that was never made. Who waits for TLS hangs up on who does not speak it, or says
     /// nothing.
     fn told(&self, error: RedisError) -> Error {
-        let by_tls = self.nodes.iter().any(|node| node.split_once("s://").is_some());
+        let by_tls = self
+            .nodes
+            .iter()
+            .any(|node| ["rediss:", "valkeys:"].iter().any(|by| node.starts_with(by)));
         let refused = error.is_connection_refusal();
         let hung_up = error.is_timeout() || error.is_connection_dropped() && !refused;
         let hint = match by_tls {
