@@ -61,7 +61,10 @@ export const STATES = {
   },
 };
 
-const login = (id, more) => ({ id, site_name: '小站 My blog', site_host: 'blog.example.com', browser: 'Chrome 131 · Windows', since: { at: '2026-11-02T12:15:00Z', said: '2026-11-02 12:15 UTC' }, last_seen: { at: '2026-11-03T01:40:00Z', said: '2026-11-03 01:40 UTC' }, this: false, ...more });
+const login = (id, more) => ({ id, site: { name: '小站 My blog', host: 'blog.example.com' }, browser: 'Chrome 131 · Windows', since: { at: '2026-11-02T12:15:00Z', said: '2026-11-02 12:15 UTC' }, last_seen: { at: '2026-11-03T01:40:00Z', said: '2026-11-03 01:40 UTC' }, this: false, ...more });
+
+const knows = (name, host, ...what) => ({ site: { name, host }, what });
+const me = (more) => ({ username: 'uxz9utnu5qy', since: { at: '2026-10-01T02:03:00Z', said: '2026-10-01 02:03 UTC' }, knowing: [], ...more });
 
 export const HOME = {
   '/home-out': { template: 'home.html', values: { server_name: 'login.example.com', person: null, logins: [] } },
@@ -69,11 +72,11 @@ export const HOME = {
     template: 'home.html',
     values: {
       server_name: 'login.example.com',
-      person: { nickname: '小明', avatar: '/avatar.png' },
-      logins: [login('a', { this: true }), login('b', { site_name: 'Gitea', site_host: 'git.a-rather-long-name.example.org', browser: 'Firefox 145 · Linux' }), login('c', { site_name: '<b>论坛</b> & friends', browser: 'Safari · iPhone' })],
+      person: me({ nickname: '小明', avatar: '/avatar.png', knowing: [knows('小站 My blog', 'blog.example.com', '昵称、头像、用户名和组', '微信标识'), knows('Gitea', 'git.a-rather-long-name.example.org')] }),
+      logins: [login('a', { this: true }), login('b', { site: { name: 'Gitea', host: 'git.a-rather-long-name.example.org' }, browser: 'Firefox 145 · Linux' }), login('c', { site: { name: '<b>论坛</b> & friends', host: 'blog.example.com' }, browser: 'Safari · iPhone' })],
     },
   },
-  '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: { nickname: '访客 uxz9utnu5qy', avatar: null }, logins: [] } },
+  '/home-alone': { template: 'home.html', values: { server_name: 'login.example.com', person: me({ nickname: '访客 uxz9utnu5qy', avatar: null }), logins: [] } },
   '/error': { template: 'error.html', values: { title: 'This address is not registered', detail: 'The site sent a redirect_uri that saoma does not know: https://blog.example.com/callbak', code: 'invalid_redirect_uri', hint: 'If this is your site: add the address to redirect_uris of [[site]] id = "blog".' } },
   '/error-again': { template: 'error.html', values: { title: 'Cannot sign in', detail: 'That was too often. Try again a little later.', code: 'too_many_requests', again: true } },
   '/error-owner': { template: 'error.html', values: { title: '无法登录', detail: '没有这个 client_id 的站点。请检查站点设置。', code: 'unknown_site', for_owner: true } },

@@ -114,7 +114,9 @@ async fn knowing(app: &App, lang: Lang, person: &Person) -> Result<Vec<Knowing>,
 fn word(lang: Lang, kind: Scope) -> Option<&'static str> {
     let (zh, en) = match kind {
         Scope::Openid => return None,
-        Scope::Profile => ("昵称和头像", "nickname and avatar"),
+        Scope::Profile => {
+            ("昵称、头像、用户名和所在的组", "nickname, avatar, user name and groups")
+        }
         Scope::Email => ("代用邮箱地址", "a stand-in e-mail address"),
         Scope::Wechat => ("微信标识", "WeChat identifiers"),
         Scope::OfflineAccess => ("不在线时也保持登录", "signed in while you are away"),

@@ -155,7 +155,7 @@ async fn a_known_application_gets_all_it_needs_and_its_operator_is_told_what_to_
     let path = "/console/sites/new/logto";
     let form = [("id", "logto"), ("name", "Logto"), ("url", "https://logto.example.com")];
     let own = sends(&ann, path, &form).await;
-    assert!(own.text().contains("redirect_uris: one at least"), "it makes its address itself");
+    assert!(own.text().contains("回调地址至少要有一个"), "it makes its address itself");
     let uri = ("redirect_uris", "https://logto.example.com/callback/x1");
     let own = sends(&ann, path, &[&form[..], &[uri]].concat()).await;
     assert_eq!(own.status, 200, "{}", own.text());

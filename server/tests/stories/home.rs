@@ -35,7 +35,13 @@ async fn a_person_sees_at_home_what_is_kept_of_them_and_takes_it_along() {
     signs_in_at_home(&saoma, &browser, &phone).await;
     let home = browser.get("/").await.unwrap().text();
     let username = who["preferred_username"].as_str().unwrap();
-    for told in [username, "My blog", "blog.example.com", "nickname and avatar", "/me.json"] {
+    for told in [
+        username,
+        "My blog",
+        "blog.example.com",
+        "nickname, avatar, user name and groups",
+        "/me.json",
+    ] {
         assert!(home.contains(told), "{told} is not in {home}");
     }
     let kept = browser.get("/me.json").await.unwrap();

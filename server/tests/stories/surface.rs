@@ -182,8 +182,10 @@ async fn who_goes_to_an_address_that_is_none_gets_a_page_and_programs_their_json
     for path in ["/nowhere", "/devices"] {
         assert_eq!(ask(path, "application/json", "en").await.problem(), "404 not_found", "{path}");
     }
-    for path in ["/api/nowhere", "/oauth2/nowhere"] {
-        assert_eq!(ask(path, NAVIGATION, "en").await.problem(), "404 not_found", "{path}");
+    for (path, told) in
+        [("/api/nowhere", "404 not_found"), ("/oauth2/nowhere", "404 invalid_request")]
+    {
+        assert_eq!(ask(path, NAVIGATION, "en").await.problem(), told, "{path}");
     }
     let browser = saoma.browser();
     for path in ["/device", "/login", "/link"] {
