@@ -96,7 +96,7 @@ pub enum Error {
     #[error(
         "the keys in the database cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text they were encrypted with"
     )]
-    Locked(String),
+    Locked,
     /// A library refused.
     #[error("cannot {0}")]
     Crypto(&'static str),
@@ -151,11 +151,8 @@ impl Keys {
     /// As [`Self::load`].
     pub async fn check(store: &SharedStore, secret: &Secret) -> Result<(), Error> {
         let lock = Lock::new(secret)?;
-        for key in store.keys().await? {
-            lock.open(&key.kid, &key.private)?;
-        }
-        if let Some(kept) = store.server_secret("derive").await? {
-            lock.open("derive", &kept)?;
+        for (name, kept) in stored(store).await? {
+            lock.open(&name, &kept)?;
         }
         Ok(())
     }
@@ -300,14 +297,20 @@ pub fn warm_up() {
     let _ = aws_lc_rs::rand::fill(&mut [0; 32]);
 }
 
-/// What is stored plain, by name: signing keys, and what codes are derived from.
+/// What is stored plain, by name.
 ///
 /// # Errors
 /// If the store does not answer.
 pub async fn plain(store: &SharedStore) -> Result<Vec<(String, Vec<u8>)>, store::Error> {
+    let kept = stored(store).await?.into_iter();
+    Ok(kept.filter(|(_, kept)| !lock::is_sealed(kept)).collect())
+}
+
+/// Everything that is locked, as it is stored, by name: signing keys, and what codes are derived from.
+async fn stored(store: &SharedStore) -> Result<Vec<(String, Vec<u8>)>, store::Error> {
     let keys = store.keys().await?.into_iter().map(|key| (key.kid, key.private));
     let derive = store.server_secret(DERIVE).await?.map(|secret| (DERIVE.to_owned(), secret));
-    Ok(keys.chain(derive).filter(|(_, stored)| !lock::is_sealed(stored)).collect())
+    Ok(keys.chain(derive).collect())
 }
 
 /// Which part a stored key plays among all that are stored.

@@ -235,7 +235,7 @@ fn network(address: IpAddr) -> Network {
     }
 }
 
-/// The /56 of an IPv6 address, which many a household has; an IPv4 address stands for one as it is.
+/// The /56 of an IPv6 address, which many a household has. None: of IPv4 it has one address, which counts already.
 fn household(address: IpAddr) -> Option<Network> {
     let Network(first, second) = network(address);
     address.to_canonical().is_ipv6().then_some(Network(first, second & !0xff))

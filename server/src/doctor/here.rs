@@ -84,7 +84,7 @@ async fn keys(settings: &Settings, store: &SharedStore) -> Finding {
     let secret = &settings.keys.secret;
     let open = Keys::check(store, secret).await;
     match open {
-        Err(error @ keys::Error::Locked(_)) => Finding::broken(
+        Err(error @ keys::Error::Locked) => Finding::broken(
             "keys",
             error.to_string(),
             todo(

@@ -44,7 +44,7 @@ impl Lock {
 
     /// What was written down under this name.
     pub(super) fn open(&self, name: &str, stored: &[u8]) -> Result<Vec<u8>, Error> {
-        let locked = || Error::Locked(name.to_owned());
+        let locked = || Error::Locked;
         let Some(rest) = stored.strip_prefix(SEALED) else {
             return Ok(stored.to_vec());
         };

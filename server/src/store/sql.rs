@@ -187,7 +187,7 @@ pub(super) trait Database: Send + Sync + 'static {
     fn writes(&self) -> &Writes;
 
     /// Looks at what the database stands on, where that is on this machine: reading goes on without it.
-    async fn stands(&self) -> Result<(), Error> {
+    fn stands(&self) -> Result<(), Error> {
         Ok(())
     }
 

@@ -140,10 +140,8 @@ impl Database for Sqlite {
         &self.writes
     }
 
-    async fn stands(&self) -> Result<(), Error> {
-        let (readers, opened) = (self.readers.clone(), self.file);
-        let looked = tokio::task::spawn_blocking(move || stands(&readers.path, opened)).await;
-        looked.map_err(|error| Error::Away(error.to_string()))?
+    fn stands(&self) -> Result<(), Error> {
+        stands(&self.readers.path, self.file)
     }
 
     async fn commit<T, W, N>(&self, work: W, then: N) -> Result<T, Error>

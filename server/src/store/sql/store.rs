@@ -513,7 +513,7 @@ impl<D: Database> Store for D {
 
     async fn ping(&self) -> Result<(), Error> {
         self.read(with!(db => rows::answers(db))).await?;
-        self.stands().await?;
+        self.stands()?;
         // It only has everybody look again, and what writes the same as before would write nothing.
         self.writes().arrive(self.write(with!(db => keys::changed(db)))).await
     }
