@@ -27,6 +27,9 @@ pub const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// (section 3.5).
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// The longest that a device is made to wait: each interval is counted by itself, and there must be an end to them.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// How much of that the way from the device to here may eat: questions are counted as they arrive.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -139,9 +142,28 @@ fn name(id: Hashed) -> String {
     URL_SAFE_NO_PAD.encode(id.as_bytes())
 }
 
-/// Counts a question into the interval that runs, which is longer by five seconds for each that was too early.
+/// Counts a question into the interval that runs.
 async fn asked(app: &App, id: Hashed, too_early: u32) -> Result<u32, OauthError> {
-    let interval = (INTERVAL * too_early.saturating_add(1)).saturating_sub(SLACK);
-    let what = format!("device:{too_early}:{}", name(id));
-    Ok(app.tickets.count(&what, 1, interval, app.world.now()).await?)
+    let interval = interval(too_early);
+    let what = format!("device:{}:{}", interval.as_secs(), name(id));
+    Ok(app.tickets.count(&what, 1, interval.saturating_sub(SLACK), app.world.now()).await?)
+}
+
+/// How long a device waits that asked too early so many times.
+fn interval(too_early: u32) -> Duration {
+    (INTERVAL * too_early.saturating_add(1)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_too_early_without_end_is_counted_in_a_few_intervals() {
+        assert_eq!([0, 1, 2].map(interval).map(|it| it.as_secs()), [5, 10, 15]);
+        let intervals: BTreeSet<_> = (0..10_000).chain([u32::MAX]).map(interval).collect();
+        assert_eq!((intervals.len(), intervals.last()), (12, Some(&LONGEST)));
+    }
 }

@@ -135,6 +135,19 @@ async fn who_asks_too_early_waits_five_seconds_longer_each_time() {
 }
 
 #[tokio::test]
+async fn who_asks_too_early_all_the_time_waits_a_minute_and_no_longer() {
+    let saoma = Saoma::starts_with(&[("SAOMA_LIMITS__OFF", "true")]).await;
+    let device = Device::begins(&saoma, "tv").await;
+    assert_eq!(device.asks().await.problem(), "400 authorization_pending");
+    for _ in 0..300 {
+        assert_eq!(device.asks().await.problem(), "400 slow_down");
+    }
+    saoma.passes(59);
+    assert_eq!(device.asks().await.problem(), "400 authorization_pending");
+    assert_eq!(device.asks().await.problem(), "400 slow_down", "a minute it stays");
+}
+
+#[tokio::test]
 async fn no_on_the_phone_and_too_late_are_the_end() {
     let saoma = Saoma::starts().await;
     let device = Device::begins(&saoma, "tv").await;
