@@ -19,6 +19,7 @@ mod assets;
 mod browser;
 mod caller;
 mod console;
+mod cookies;
 mod forward;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzed;

@@ -8,11 +8,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use axum_extra::extract::CookieJar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::caller::{Caller, Origin, Piece, Sent, session_cookie};
+use super::{
+    caller::{Caller, Origin, Piece, Sent},
+    cookies,
+};
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
@@ -172,7 +174,6 @@ pub(super) struct Claimed {
 
 pub(super) async fn claim(
     State(app): State<SharedApp>,
-    cookies: CookieJar,
     own: OwnTicket,
 ) -> Result<Response, Error> {
     let claim = login::claim(&app, own.id, own.presented, Some(&own.origin)).await?;
@@ -183,12 +184,11 @@ pub(super) async fn claim(
         let params = Some(answer.params.into_iter().collect());
         return Ok((no_store, Json(Claimed { redirect_to, params })).into_response());
     }
-    let cookies = match &claim.session {
-        Some(session) => cookies.add(session_cookie(&app, session)),
-        None => cookies,
-    };
+    let life = app.settings.session.life;
+    let session =
+        claim.session.as_ref().map(|session| cookies::public(&app).session(session, life));
     let redirect_to = next_address(&app, &claim, &answer, &own.name);
-    Ok((no_store, cookies, Json(Claimed { redirect_to, params: None })).into_response())
+    Ok((no_store, cookies::give(session), Json(Claimed { redirect_to, params: None })).into_response())
 }
 
 /// Where the hosted page goes next.

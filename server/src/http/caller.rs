@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
 use axum::{
@@ -15,13 +14,12 @@ use axum::{
     http::{Extensions, HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use wechat::JsCode;
 use woothee::parser::Parser;
 
-use super::{reply::Lang, serve::Late};
+use super::{cookies, reply::Lang, serve::Late};
 use crate::{
     app::{App, SharedApp},
     console::access,
@@ -37,47 +35,6 @@ use crate::{
 pub(super) struct AtConsole {
     /// The origin of its pages.
     pub(super) origin: String,
-}
-
-impl AtConsole {
-    /// Its cookies have names of their own: a browser does not tell the ports of one host apart.
-    fn cookies(&self) -> CookieNames {
-        if self.is_secure() {
-            CookieNames { browser: "__Host-saoma-console", session: "__Host-saoma-console-session" }
-        } else {
-            CookieNames { browser: "saoma-console", session: "saoma-console-session" }
-        }
-    }
-
-    fn is_secure(&self) -> bool {
-        self.origin.starts_with("https://")
-    }
-
-    fn cookie(&self, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
-        Cookie::build((name, value.to_owned()))
-            .path("/")
-            .http_only(true)
-            .secure(self.is_secure())
-            .same_site(SameSite::Strict)
-            .max_age(time::Duration::seconds(seconds))
-            .build()
-    }
-
-    /// The cookie by which a browser owns the tickets that the console opened in it.
-    pub(super) fn browser_cookie(&self, value: &Secret) -> Cookie<'static> {
-        self.cookie(self.cookies().browser, value.reveal(), 400 * 24 * 3600)
-    }
-
-    /// The cookie of an operator's session.
-    pub(super) fn session_cookie(&self, value: &Secret, life: Duration) -> Cookie<'static> {
-        let life = i64::try_from(life.as_secs()).unwrap_or(i64::MAX);
-        self.cookie(self.cookies().session, value.reveal(), life)
-    }
-
-    /// The same cookie, ended.
-    pub(super) fn no_session_cookie(&self) -> Cookie<'static> {
-        self.cookie(self.cookies().session, "", 0)
-    }
 }
 
 /// Who calls, as far as the request tells.
@@ -106,21 +63,20 @@ impl FromRequestParts<SharedApp> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Infallible> {
         let headers = &parts.headers;
-        let cookies = CookieJar::from_headers(headers);
-        let cookie = |name| cookies.get(name).map(|cookie| Secret::from(cookie.value().to_owned()));
         let at = parts.extensions.get::<AtConsole>().cloned();
-        let names = match &at {
-            Some(at) => at.cookies(),
-            None => CookieNames::of(app),
+        let known = match &at {
+            Some(at) => cookies::console(&at.origin),
+            None => cookies::public(app),
         };
+        let (cookie, session) = known.of(headers);
         let (address, address_is_its_own) = hops(app, &parts.extensions, headers);
         Ok(Self {
             address,
             address_is_its_own,
             lang: Lang::of(headers),
             origin: text(headers, header::ORIGIN),
-            cookie: cookie(names.browser),
-            session: cookie(names.session),
+            cookie,
+            session,
             bearer: bearer(headers),
             at,
             user_agent: user_agent(headers),
@@ -242,11 +198,13 @@ fn hops(app: &App, extensions: &Extensions, headers: &HeaderMap) -> (IpAddr, boo
         let speaks_for_others = FORWARDED.iter().any(|name| headers.contains_key(*name));
         return (peer, !speaks_for_others);
     }
-    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-    let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    // Byte by byte: what a caller wrote before the proxy's own entry must not hide that one.
+    let lines = headers.get_all("x-forwarded-for").iter();
+    let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
     let mut nearest = peer;
     for hop in hops.into_iter().rev() {
-        let Ok(ip) = hop.parse::<IpAddr>() else { break };
+        let hop = str::from_utf8(hop).ok();
+        let Some(ip) = hop.and_then(|hop| hop.trim().parse::<IpAddr>().ok()) else { break };
         nearest = ip.to_canonical();
         if !is_trusted(&nearest) {
             break;
@@ -257,50 +215,6 @@ fn hops(app: &App, extensions: &Extensions, headers: &HeaderMap) -> (IpAddr, boo
 
 /// Headers by which proxies say that they speak for others.
 const FORWARDED: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
-
-/// What the two cookies are called: with the prefix that keeps other hosts and plain http out, where https is.
-pub(super) struct CookieNames {
-    browser: &'static str,
-    session: &'static str,
-}
-
-impl CookieNames {
-    fn of(app: &App) -> Self {
-        if app.settings.public_url.starts_with("https://") {
-            Self { browser: "__Host-saoma", session: "__Host-saoma-session" }
-        } else {
-            Self { browser: "saoma", session: "saoma-session" }
-        }
-    }
-}
-
-fn cookie(app: &App, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
-    let secure = app.settings.public_url.starts_with("https://");
-    Cookie::build((name, value.to_owned()))
-        .path("/")
-        .http_only(true)
-        .secure(secure)
-        .same_site(SameSite::Lax)
-        .max_age(time::Duration::seconds(seconds))
-        .build()
-}
-
-/// The cookie by which a browser owns its tickets and is known again: 400 days, the longest that browsers keep one. Given
-/// anew with every code, so that no session outlives it.
-pub(super) fn browser_cookie(app: &App, value: &Secret) -> Cookie<'static> {
-    cookie(app, CookieNames::of(app).browser, value.reveal(), 400 * 24 * 3600)
-}
-
-/// The cookie of a signed-in session.
-pub(super) fn session_cookie(app: &App, value: &Secret) -> Cookie<'static> {
-    let life = i64::try_from(app.settings.session.life.as_secs()).unwrap_or(i64::MAX);
-    cookie(app, CookieNames::of(app).session, value.reveal(), life)
-}
-
-/// The same cookie, ended.
-pub(super) fn no_session_cookie(app: &App) -> Cookie<'static> {
-    cookie(app, CookieNames::of(app).session, "", 0)
-}
 
 /// Where a page stands that does what needs one: asked first, whatever it sends. Which is right depends on the site.
 pub(super) struct Origin(pub(super) String);

@@ -12,12 +12,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use super::{
     caller::{AtConsole, Caller, Pairs, posted},
+    cookies,
     reply::{self, Lang},
 };
 use crate::{
@@ -257,7 +257,6 @@ impl FromRequestParts<SharedApp> for Desk {
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, Response> {
         let Ok(caller) = Caller::from_request_parts(parts, app).await;
-        let cookies = CookieJar::from_headers(&parts.headers);
         let operator = caller.operator(app).await.map_err(Error::into_response)?;
         let Some(operator) = operator else {
             let is_page = parts.method == Method::GET;
@@ -270,7 +269,7 @@ impl FromRequestParts<SharedApp> for Desk {
         let query = parts.uri.query().unwrap_or_default();
         let done = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
         // Their browser says it, in minutes; whatever else stands there is nought.
-        let offset = cookies.get("saoma-clock").and_then(|cookie| cookie.value().parse().ok());
+        let offset = cookies::value(&parts.headers, "saoma-clock").and_then(|said| said.parse().ok());
         let part = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
         let here =
             ["sites", "people", "audit", "keys", "settings"].into_iter().find(|it| *it == part);

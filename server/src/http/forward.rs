@@ -1,13 +1,15 @@
 //! Forward auth: what a proxy asks about each request, and the few addresses below `/.saoma/` of an application's own host
 //! that the proxy hands through to saoma. docs/forward-auth.md has the proxies' side.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::{FromRequestParts, State},
     http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use axum_extra::extract::cookie::{Cookie, SameSite};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +17,7 @@ use url::{Url, form_urlencoded};
 
 use super::{
     caller::{Asked, Caller, peer},
+    cookies,
     guard::page_policy,
     reply::{Lang, html},
 };
@@ -32,7 +35,13 @@ use crate::{
 const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
 
 /// How long a sign-in may take from its beginning; a ticket can be renewed for about as long.
-const TO_SIGN_IN: i64 = 15 * 60;
+const TO_SIGN_IN: Duration = Duration::from_secs(15 * 60);
+
+/// The cookie of an application's host: who is signed in there.
+const APP: &str = "saoma-app";
+
+/// With what the names of the cookies begin that wait there for a sign-in's end.
+const START: &str = "saoma-start-";
 
 /// How many sign-ins a browser may have begun at one host. Each is a cookie, and who carries too many is answered by nobody.
 const BEGUN_AT_ONCE: usize = 3;
@@ -82,9 +91,8 @@ impl Forwarded {
         let is_get = one(headers, "x-forwarded-method")?.is_some_and(|method| method == "GET");
         let mode = headers.get("sec-fetch-mode");
         let navigates = is_get && mode.is_none_or(|mode| mode.as_bytes() == b"navigate");
-        let cookie = CookieJar::from_headers(headers);
-        let cookie = cookie.get(&cookie_name(&origin, "app")).map(|it| it.value().to_owned());
-        let cookie = cookie.filter(|value| !value.is_empty()).map(Secret::from);
+        let cookie = cookies::value(headers, &cookies::named(&origin, APP));
+        let cookie = cookie.map(|value| Secret::from(value.to_owned()));
         Ok(Self { site, origin, uri: uri.to_owned(), navigates, cookie })
     }
 
@@ -187,20 +195,19 @@ pub(super) async fn start(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
     headers: HeaderMap,
-    mut cookies: CookieJar,
     query: Result<Asked<Start>, Error>,
 ) -> Result<Response, Error> {
     let (asked, Asked(Start { to })) = (asked?, query?);
     let before = begun_before(&headers, &asked.origin);
-    for name in before.iter().rev().skip(BEGUN_AT_ONCE - 1) {
-        cookies = cookies.add(cookie(&asked.origin, name.clone(), String::new(), 0));
-    }
+    let over = before.iter().rev().skip(BEGUN_AT_ONCE - 1);
+    let over = over.map(|what| no_cookie(&asked.origin, what));
     let begun = oidc::begin(&app, &asked.site, &asked.origin);
     let to = URL_SAFE_NO_PAD.encode(own_path(to.as_deref().unwrap_or("/")));
     // One for each tab that begins.
-    let name = start_name(&asked.origin, begun.state.reveal());
+    let what = start_of(begun.state.reveal());
     let value = format!("{}.{}.{to}", begun.state.reveal(), begun.verifier.reveal());
-    let cookies = cookies.add(cookie(&asked.origin, name, value, TO_SIGN_IN));
+    let own = cookie(&asked.origin, &what, value, TO_SIGN_IN);
+    let cookies = cookies::give(over.chain([own]));
     Ok(no_store((cookies, Redirect::to(&begun.location)).into_response()))
 }
 
@@ -218,14 +225,14 @@ pub(super) async fn callback(
     State(app): State<SharedApp>,
     caller: Caller,
     asked: Result<Forwarded, Error>,
-    cookies: CookieJar,
+    headers: HeaderMap,
     query: Result<Asked<Back>, Error>,
 ) -> Result<Response, Error> {
     let (asked, Asked(back)) = (asked?, query?);
     let origin = &asked.origin;
     let state = back.state.unwrap_or_default();
-    let name = start_name(origin, &state);
-    let begun = cookies.get(&name).map(|cookie| cookie.value().to_owned()).unwrap_or_default();
+    let what = start_of(&state);
+    let begun = cookies::value(&headers, &cookies::named(origin, &what)).unwrap_or_default();
     let mut parts = begun.splitn(3, '.');
     let mut part = || parts.next().unwrap_or_default();
     let (own_state, verifier, to) = (part(), part(), part());
@@ -246,10 +253,9 @@ pub(super) async fn callback(
     };
     match oidc::hand_over(&app, &asked.site, origin, code, verifier.to_owned()).await {
         Ok(token) => {
-            let life =
-                i64::try_from(app.settings.session.application.as_secs()).unwrap_or(i64::MAX);
-            let own = cookie(origin, cookie_name(origin, "app"), token.reveal().to_owned(), life);
-            let cookies = cookies.add(own).add(cookie(origin, name, String::new(), 0));
+            let life = app.settings.session.application;
+            let own = cookie(origin, APP, token.reveal().to_owned(), life);
+            let cookies = cookies::give([own, no_cookie(origin, &what)]);
             Ok(no_store((cookies, Redirect::to(&format!("{origin}{to}"))).into_response()))
         }
         Err(error) if error.error == "invalid_grant" => failed(None),
@@ -262,7 +268,6 @@ pub(super) async fn sign_out(
     State(app): State<SharedApp>,
     asked: Result<Forwarded, Error>,
     headers: HeaderMap,
-    cookies: CookieJar,
 ) -> Result<Response, Error> {
     let asked = asked?;
     let next = Redirect::to(&format!(
@@ -278,8 +283,8 @@ pub(super) async fn sign_out(
     if let Some(token) = &asked.cookie {
         oidc::sign_out(&app, &asked.site, &asked.origin, token).await?;
     }
-    let ended = cookie(&asked.origin, cookie_name(&asked.origin, "app"), String::new(), 0);
-    Ok(no_store((cookies.add(ended), next).into_response()))
+    let ended = cookies::give([no_cookie(&asked.origin, APP)]);
+    Ok(no_store((ended, next).into_response()))
 }
 
 #[derive(Template)]
@@ -321,35 +326,26 @@ fn shown(app: &SharedApp, page: &ApplicationPage) -> Response {
     response
 }
 
-/// What a cookie of an application's host is called, so that no neighbour of the host can write it where https is.
-fn cookie_name(origin: &str, what: &str) -> String {
-    let prefix = if origin.starts_with("https://") { "__Host-" } else { "" };
-    format!("{prefix}saoma-{what}")
-}
-
-fn start_name(origin: &str, state: &str) -> String {
+/// What the cookie of a sign-in that has begun is called.
+fn start_of(state: &str) -> String {
     let plain = |c: &char| c.is_ascii_alphanumeric() || "-_".contains(*c);
     let tab: String = state.chars().take(8).filter(plain).collect();
-    cookie_name(origin, &format!("start-{tab}"))
+    format!("{START}{tab}")
 }
 
 /// The sign-ins that a browser has begun: the oldest comes first (RFC 6265 section 5.4).
 fn begun_before(headers: &HeaderMap, origin: &str) -> Vec<String> {
-    let start = cookie_name(origin, "start-");
-    let sent = headers.get_all(header::COOKIE).into_iter().filter_map(|sent| sent.to_str().ok());
-    let names = sent.flat_map(|sent| sent.split(';')).filter_map(|one| one.trim().split_once('='));
-    let names = names.map(|(name, _)| name).filter(|name| name.starts_with(&start));
-    names.map(ToOwned::to_owned).collect()
+    let start = cookies::named(origin, START);
+    let tabs = cookies::sent(headers).filter_map(|(name, _)| name.strip_prefix(&start));
+    tabs.map(|tab| format!("{START}{tab}")).collect()
 }
 
-fn cookie(origin: &str, name: String, value: String, seconds: i64) -> Cookie<'static> {
-    Cookie::build((name, value))
-        .path("/")
-        .http_only(true)
-        .secure(origin.starts_with("https://"))
-        .same_site(SameSite::Lax)
-        .max_age(time::Duration::seconds(seconds))
-        .build()
+fn cookie(origin: &str, what: &str, value: String, life: Duration) -> Cookie<'static> {
+    cookies::cookie(origin, what, value, SameSite::Lax, life)
+}
+
+fn no_cookie(origin: &str, what: &str) -> Cookie<'static> {
+    cookie(origin, what, String::new(), Duration::ZERO)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
 
 use super::{
-    caller::{Caller, Piece, no_session_cookie},
+    caller::{Caller, Piece},
+    cookies,
     pages::{check_own, show_code, show_code_for, shown, signed_in, visitor},
     reply::{
         Lang, ShownSite, error_page, html, name_shown, not_deleted, not_signed_out, site_shown,
@@ -157,16 +157,14 @@ fn own_sign_in(app: &App, path: &str) -> Result<Authorize, Error> {
 pub(super) async fn login(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
 ) -> Response {
-    let page = async { show_code(&app, &caller, cookies, own_sign_in(&app, "/")?).await };
+    let page = async { show_code(&app, &caller, own_sign_in(&app, "/")?).await };
     page.await.unwrap_or_else(|error| error_page(caller.lang, &error))
 }
 
 pub(super) async fn sign_out(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
 ) -> Response {
     let ended = async {
         check_own(&app, &caller)?;
@@ -176,7 +174,7 @@ pub(super) async fn sign_out(
         Ok::<_, Error>(())
     };
     match ended.await {
-        Ok(()) => (cookies.add(no_session_cookie(&app)), Redirect::to("/")).into_response(),
+        Ok(()) => (cookies::give([cookies::public(&app).no_session()]), Redirect::to("/")).into_response(),
         Err(error) => not_signed_out(caller.lang, &error),
     }
 }
@@ -238,7 +236,6 @@ pub(super) async fn ask_to_forget(State(app): State<SharedApp>, caller: Caller) 
 pub(super) async fn scan_to_forget(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
 ) -> Response {
     let title = match caller.lang {
         Lang::Zh => "扫码确认是你本人",
@@ -246,7 +243,7 @@ pub(super) async fn scan_to_forget(
     };
     let page = async {
         let authorize = own_sign_in(&app, "/forget")?;
-        show_code_for(&app, &caller, cookies, authorize, Some(title.to_owned())).await
+        show_code_for(&app, &caller, authorize, Some(title.to_owned())).await
     };
     page.await.unwrap_or_else(|error| error_page(caller.lang, &error))
 }
@@ -255,7 +252,6 @@ pub(super) async fn scan_to_forget(
 pub(super) async fn forget(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
 ) -> Response {
     let forgotten = async {
         check_own(&app, &caller)?;
@@ -269,7 +265,7 @@ pub(super) async fn forget(
     match forgotten.await {
         Ok(true) => {
             let page = forget_page(&app, caller.lang, Step::Done);
-            (cookies.add(no_session_cookie(&app)), page).into_response()
+            (cookies::give([cookies::public(&app).no_session()]), page).into_response()
         }
         Ok(false) => Redirect::to("/forget").into_response(),
         Err(error) => not_deleted(caller.lang, &error),

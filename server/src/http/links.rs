@@ -7,7 +7,6 @@ use axum::{
     http::header,
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -62,10 +61,9 @@ pub(super) struct Typed {
 pub(super) async fn open(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     form: Result<Form<Typed>, FormRejection>,
 ) -> Response {
-    let (cookies, cookie) = pages::known_by(&app, &caller, cookies);
+    let (cookies, cookie) = pages::known_by(&app, &caller);
     let kept = async {
         pages::check_own(&app, &caller)?;
         let typed = posted(form)?;
@@ -91,7 +89,6 @@ pub(super) struct Begun {
 pub(super) async fn scan(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     asked: Result<Asked<Begun>, Error>,
 ) -> Response {
     let shown = async {
@@ -108,7 +105,7 @@ pub(super) async fn scan(
         let authorize =
             Authorize { site, request, prompt: Prompt::Scan, max_age: None, lang: None };
         let title = pages::offer(&app, caller.lang, &link.gives).await?;
-        pages::show_code_for(&app, &caller, cookies, authorize, Some(title)).await
+        pages::show_code_for(&app, &caller, authorize, Some(title)).await
     };
     match shown.await {
         Ok(response) => response,

@@ -7,13 +7,13 @@ use axum::{
     http::header,
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::{Url, form_urlencoded};
 
 use super::{
-    caller::{Asked, Caller, Pairs, no_session_cookie, posted},
+    caller::{Asked, Caller, Pairs, posted},
+    cookies,
     guard::page_policy,
     reply::{Lang, html, not_signed_out},
 };
@@ -67,7 +67,6 @@ struct LogoutPage<'a> {
 pub(super) async fn logout(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     asked: Result<Asked<Wish>, Error>,
 ) -> Response {
     let mut lang = caller.lang;
@@ -82,7 +81,7 @@ pub(super) async fn logout(
         Ok::<_, Error>((wish, leaving))
     };
     match left.await {
-        Ok((_, Leaving::Done(next))) => gone(&app, lang, cookies, next),
+        Ok((_, Leaving::Done(next))) => gone(&app, lang, next),
         Ok((mut wish, Leaving::Ask { site })) => {
             // The hint has said whom it names; the page asks in that site's name and needs no token.
             wish.client_id = site.as_ref().map(|site| site.id.clone());
@@ -116,7 +115,6 @@ pub(super) async fn logout_by_post(
 pub(super) async fn confirmed(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     form: Result<Form<Pairs>, FormRejection>,
 ) -> Response {
     let mut lang = caller.lang;
@@ -137,13 +135,13 @@ pub(super) async fn confirmed(
         oidc::left(&app, &wish, caller.browser_session()).await
     };
     match left.await {
-        Ok(next) => gone(&app, lang, cookies, next),
+        Ok(next) => gone(&app, lang, next),
         Err(error) => not_signed_out(lang, &error),
     }
 }
 
-fn gone(app: &SharedApp, lang: Lang, cookies: CookieJar, next: Option<String>) -> Response {
-    let cookies = cookies.add(no_session_cookie(app));
+fn gone(app: &SharedApp, lang: Lang, next: Option<String>) -> Response {
+    let cookies = cookies::give([cookies::public(app).no_session()]);
     match next {
         Some(next) => (cookies, Redirect::to(&next)).into_response(),
         None => {

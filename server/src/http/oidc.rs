@@ -6,7 +6,6 @@ use axum::{
     http::header,
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::CookieJar;
 use url::form_urlencoded;
 
 use super::{
@@ -25,7 +24,6 @@ use crate::{
 pub(super) async fn authorize(
     State(app): State<SharedApp>,
     mut caller: Caller,
-    cookies: CookieJar,
     asked: Result<Asked<Pairs>, Error>,
 ) -> Response {
     let params = match asked {
@@ -47,7 +45,7 @@ pub(super) async fn authorize(
     caller.lang = authorize.lang.as_deref().and_then(Lang::among).unwrap_or(caller.lang);
     let silent = authorize.prompt == Prompt::None;
     let unavailable = silent.then(|| oidc::unavailable(&app, &authorize.request));
-    match (show(&app, &caller, cookies, authorize).await, unavailable) {
+    match (show(&app, &caller, authorize).await, unavailable) {
         (Ok(response), _) => response,
         // No page, whatever is wrong: the site is told (OIDC Core 3.1.2.1).
         (Err(error), Some(answer)) => {
@@ -105,7 +103,6 @@ pub(super) async fn authorize_by_post(
 async fn show(
     app: &SharedApp,
     caller: &Caller,
-    cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<Response, Error> {
     let now = app.world.now();
@@ -133,7 +130,7 @@ async fn show(
         let answer = oidc::login_required(app, &authorize.request);
         return Ok(pages::answered(app, caller.lang.tag(), &answer));
     }
-    pages::show_code(app, caller, cookies, authorize).await
+    pages::show_code(app, caller, authorize).await
 }
 
 pub(super) async fn jwks(State(app): State<SharedApp>) -> Response {

@@ -12,7 +12,8 @@ use axum_extra::extract::CookieJar;
 use url::Url;
 
 use super::{
-    caller::{Caller, Piece, browser_cookie},
+    caller::{Caller, Piece},
+    cookies,
     guard::page_policy,
     reply::{Lang, error_page, html, miniprogram},
 };
@@ -53,24 +54,22 @@ struct LoginPage {
 pub(super) async fn show_code(
     app: &SharedApp,
     caller: &Caller,
-    cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<Response, Error> {
-    show_code_for(app, caller, cookies, authorize, None).await
+    show_code_for(app, caller, authorize, None).await
 }
 
 /// The same, under another title than the site's.
 pub(super) async fn show_code_for(
     app: &SharedApp,
     caller: &Caller,
-    cookies: CookieJar,
     authorize: Authorize,
     title: Option<String>,
 ) -> Result<Response, Error> {
     let site = authorize.site.clone();
     let redirect_uri = authorize.request.redirect_uri.clone();
     let own = site.id == site::SELF;
-    let (cookies, opening) = open_hosted(app, caller, cookies, authorize).await?;
+    let (cookies, opening) = open_hosted(app, caller, authorize).await?;
     let parsed = Url::parse(&redirect_uri).ok();
     let page = LoginPage {
         lang: caller.lang.tag(),
@@ -111,19 +110,18 @@ pub(super) async fn offer(app: &App, lang: Lang, gives: &Gives) -> Result<String
 }
 
 /// The cookie by which this browser is known, a fresh one if it has none.
-pub(super) fn known_by(app: &App, caller: &Caller, cookies: CookieJar) -> (CookieJar, Secret) {
+pub(super) fn known_by(app: &App, caller: &Caller) -> (CookieJar, Secret) {
     let cookie = caller.cookie.clone().unwrap_or_else(|| Secret::new(&app.world));
-    (cookies.add(browser_cookie(app, &cookie)), cookie)
+    (cookies::give([cookies::public(app).browser(&cookie)]), cookie)
 }
 
 /// Opens a ticket for the hosted page.
 async fn open_hosted(
     app: &SharedApp,
     caller: &Caller,
-    cookies: CookieJar,
     authorize: Authorize,
 ) -> Result<(CookieJar, login::Opening), Error> {
-    let (cookies, cookie) = known_by(app, caller, cookies);
+    let (cookies, cookie) = known_by(app, caller);
     let session = caller.session.as_ref().map(Secret::hashed);
     let opener = Opener::Browser { cookie: cookie.hashed(), session };
     let kind = if caller.is_on_phone() { Kind::OnPhone } else { Kind::Page };

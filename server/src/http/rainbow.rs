@@ -8,7 +8,6 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use axum_extra::extract::CookieJar;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -97,12 +96,11 @@ fn read(query: &[u8], form: &[u8]) -> Result<BTreeMap<String, String>, Refused> 
 pub(super) async fn page(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     Piece(name): Piece,
 ) -> Response {
     let shown = async {
         let authorize = rainbow::begun(&app, &Secret::from(name)).await?;
-        pages::show_code(&app, &caller, cookies, authorize).await
+        pages::show_code(&app, &caller, authorize).await
     };
     match shown.await {
         Ok(response) => response,

@@ -71,28 +71,44 @@ async fn addresses_are_made_from_public_url_whatever_the_request_says() {
 
 #[tokio::test]
 async fn an_address_is_believed_from_trusted_proxies_alone() {
-    let same_network = async |trusted: &str, forwarded: &str| {
+    let same_network = async |trusted: &str, page: &str, phone: &str| {
         let saoma = Saoma::starts_with(&[("SAOMA_TRUSTED_PROXIES", trusted)]).await;
-        let page = saoma.browser().opens(&saoma.site("blog").asks()).await.unwrap();
+        let mut browser = saoma.browser();
+        browser.moves_to(page);
+        let page = browser.opens(&saoma.site("blog").asks()).await.unwrap();
         let url =
             format!("{}/api/phone/tickets/{}/scan", saoma.url, saoma.scene(&page.ticket).await);
         let js_code = saoma.phone("ann").logs_in().await.unwrap();
         let body = json!({ "js_code": js_code, "entry": 1047, "protocol": 1 });
-        let request = saoma.http.post(url).header("x-forwarded-for", forwarded).json(&body);
+        let request = saoma.http.post(url).header("x-forwarded-for", phone).json(&body);
         let shown = Reply::of(request).await.unwrap().good().unwrap();
         shown["browser"]["same_network"].as_bool().unwrap()
     };
+    let page = "203.0.113.9";
     assert!(
-        !same_network("[]", "203.0.113.9").await,
+        !same_network("[]", page, page).await,
         "a proxy that nobody named has one address for all, which says nothing"
     );
     let trusted = "[\"127.0.0.1\", \"10.0.0.0/8\"]";
-    assert!(!same_network(trusted, "203.0.113.9").await);
+    assert!(same_network(trusted, page, page).await);
     assert!(
-        !same_network(trusted, "127.0.0.1, 203.0.113.9, 10.1.2.3").await,
+        same_network(trusted, page, "198.51.100.1, 203.0.113.9, 10.1.2.3").await,
         "what stands left of it anybody could write"
     );
-    assert!(!same_network(trusted, "garbage").await, "nobody said for whom it speaks");
+    assert!(same_network(trusted, page, "乱, 203.0.113.9").await, "in whatever bytes");
+    assert!(!same_network(trusted, page, "203.0.113.9, 198.51.100.1").await);
+    for nobody in ["garbage", "203.0.113.9, 乱"] {
+        assert!(!same_network(trusted, page, nobody).await, "nobody said for whom it speaks");
+    }
+}
+
+#[tokio::test]
+async fn a_neighbours_cookie_in_whatever_bytes_hides_none_of_saomas() {
+    let saoma = Saoma::starts().await;
+    let url = format!("{}{}", saoma.url, saoma.site("blog").asks());
+    let page = saoma.http.get(url).header("cookie", "nick=张三; saoma=the-browsers-own");
+    let page = Reply::of(page).await.unwrap();
+    assert!(page.header("set-cookie").starts_with("saoma=the-browsers-own;"), "known as before");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use super::{
     super::{
         browser::OwnTicket,
         caller::{Asked, AtConsole, Caller, Pairs, posted},
+        cookies,
         reply::{html, miniprogram},
     },
     Act, Desk, Words, sites,
@@ -62,23 +63,22 @@ pub(super) fn at(caller: &Caller) -> Result<&AtConsole, Error> {
 pub(super) fn known(
     app: &SharedApp,
     caller: &Caller,
-    cookies: CookieJar,
 ) -> Result<(CookieJar, Secret), Error> {
     let cookie = caller.cookie.clone().unwrap_or_else(|| Secret::new(&app.world));
-    Ok((cookies.add(at(caller)?.browser_cookie(&cookie)), cookie))
+    let given = cookies::console(&at(caller)?.origin).browser(&cookie);
+    Ok((cookies::give([given]), cookie))
 }
 
 /// The page with the code.
 pub(in crate::http) async fn sign_in(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     Asked(asked): Asked<Why>,
 ) -> Result<Response, Error> {
     if caller.operator(&app).await?.is_some() {
         return Ok(Redirect::to("/console").into_response());
     }
-    let (cookies, cookie) = known(&app, &caller, cookies)?;
+    let (cookies, cookie) = known(&app, &caller)?;
     let door = access::door(&app, Some(cookie.hashed())).await?;
     let mut page = SignIn {
         l: Words(caller.lang),
@@ -119,7 +119,6 @@ pub(in crate::http) async fn sign_in(
 pub(in crate::http) async fn claim(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     own: OwnTicket,
 ) -> Result<Response, Error> {
     let goes_to = |next: &str| Json(json!({ "redirect_to": next }));
@@ -134,8 +133,9 @@ pub(in crate::http) async fn claim(
     let cookie = caller.cookie.as_ref().map(Secret::hashed).ok_or(Code::NoSuchTicket)?;
     match access::enter(&app, own.id, &claim, cookie, caller.address).await? {
         Some(session) => {
-            let cookie = at(&caller)?.session_cookie(&session, app.settings.console.life);
-            Ok((cookies.add(cookie), goes_to("/console")).into_response())
+            let known = cookies::console(&at(&caller)?.origin);
+            let cookies = cookies::give([known.session(&session, app.settings.console.life)]);
+            Ok((cookies, goes_to("/console")).into_response())
         }
         None => Ok(goes_to("/console/sign-in?why=not-owner").into_response()),
     }
@@ -156,7 +156,6 @@ pub(in crate::http) async fn link(State(app): State<SharedApp>, caller: Caller) 
 pub(in crate::http) async fn arrive(
     State(app): State<SharedApp>,
     caller: Caller,
-    cookies: CookieJar,
     form: Result<Form<Pairs>, FormRejection>,
 ) -> Result<Response, Error> {
     let pairs = posted(form)?;
@@ -164,21 +163,21 @@ pub(in crate::http) async fn arrive(
     // The whole address may be pasted, or what stands behind its #.
     let link = link.unwrap_or_default();
     let secret = link.rsplit('#').next().unwrap_or_default().trim().to_owned();
-    let (cookies, cookie) = known(&app, &caller, cookies)?;
+    let (cookies, cookie) = known(&app, &caller)?;
     let arrival =
         access::arrive(&app, &Secret::from(secret), cookie.hashed(), caller.address).await?;
     Ok(match arrival {
         Arrival::In { session, life } => {
-            let cookie = at(&caller)?.session_cookie(&session, life);
-            (cookies.add(cookie), Redirect::to("/console")).into_response()
+            let session = cookies::console(&at(&caller)?.origin).session(&session, life);
+            (cookies.add(session), Redirect::to("/console")).into_response()
         }
         Arrival::MayClaim => (cookies, Redirect::to("/console/sign-in")).into_response(),
     })
 }
 
-pub(in crate::http) async fn sign_out(cookies: CookieJar, act: Act) -> Result<Response, Error> {
+pub(in crate::http) async fn sign_out(act: Act) -> Result<Response, Error> {
     let Desk { app, caller, operator, .. } = act.desk;
     access::leave(&app, &operator, caller.address).await?;
-    let cookie = at(&caller)?.no_session_cookie();
-    Ok((cookies.add(cookie), Redirect::to("/console/sign-in")).into_response())
+    let cookies = cookies::give([cookies::console(&at(&caller)?.origin).no_session()]);
+    Ok((cookies, Redirect::to("/console/sign-in")).into_response())
 }

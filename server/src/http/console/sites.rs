@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
-use axum_extra::extract::CookieJar;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -225,12 +224,11 @@ fn verifier(app: &SharedApp, cookie: &Secret) -> String {
 pub(in crate::http) async fn try_it(
     desk: Desk,
     Piece(id): Piece,
-    cookies: CookieJar,
 ) -> Result<Response, Error> {
     let site = site_of(&desk, &id)?;
     let redirect_uri = site.redirect_uris.first().filter(|_| !Sites::is_own(&id));
     let redirect_uri = redirect_uri.ok_or(Code::NotFound)?.clone();
-    let (cookies, cookie) = known(&desk.app, &desk.caller, cookies)?;
+    let (cookies, cookie) = known(&desk.app, &desk.caller)?;
     let request = Request {
         scopes: Scopes::parse("openid profile email wechat"),
         code_challenge: Some(Hashed::of(verifier(&desk.app, &cookie))),
