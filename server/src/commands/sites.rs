@@ -59,6 +59,16 @@ pub enum Command {
         /// A square PNG or JPEG; none takes the picture away.
         file: Option<String>,
     },
+    /// Say where one is told when a login ends (back-channel logout).
+    Backchannel {
+        /// Its client_id.
+        id: String,
+        /// The address; none: it is told no more.
+        uri: Option<String>,
+        /// The address may be a private one.
+        #[arg(long, requires = "uri")]
+        private: bool,
+    },
     /// Invite people to one: print one-time links, each for one person.
     Invite {
         /// Its client_id.
@@ -107,6 +117,9 @@ pub async fn run(
             admit(settings, store, world, &id, (whom, groups)).await
         }
         Command::Logo { id, file } => logo(settings, store, world, &id, file.as_deref()).await,
+        Command::Backchannel { id, uri, private } => {
+            backchannel(settings, store, world, &id, (uri.unwrap_or_default(), private)).await
+        }
         Command::Invite { id, count, life } => {
             invite(settings, store, world, &id, (count, life.time)).await
         }
@@ -217,6 +230,28 @@ pub async fn logo(
         Some(path) => format!("{id} is shown with {}{path}", settings.public_url),
         None => format!("{id} is shown without a picture."),
     })
+}
+
+/// Changes where a site is told when a login ends.
+///
+/// # Errors
+/// If the store has no site of this id, or the address cannot be used.
+pub async fn backchannel(
+    settings: &Settings,
+    store: &SharedStore,
+    world: &World,
+    id: &str,
+    (uri, private): (String, bool),
+) -> Said {
+    let change = |site: &mut Site| {
+        site.backchannel_logout_uri.clone_from(&uri);
+        site.backchannel_private = private;
+    };
+    let sites = settled(settings);
+    let changed = keeping(settings, &sites, store, world).change(id, change).await;
+    changed.map_err(|why| refused(id, why))?;
+    let told = if uri.is_empty() { "no more told of logouts" } else { "told of logouts at " };
+    Ok(format!("{id} is {told}{uri}."))
 }
 
 /// Opens the rainbow bridge for a site with a fresh key, or shuts it. A new key ends the one before.

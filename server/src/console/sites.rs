@@ -32,8 +32,6 @@ pub struct Draft {
     pub redirect_uris: String,
     pub origins: String,
     pub post_logout_redirect_uris: String,
-    pub backchannel_logout_uri: String,
-    pub backchannel_private: String,
     pub group: String,
     pub alg: String,
     pub pkce: String,
@@ -66,8 +64,6 @@ impl Draft {
             redirect_uris: site.redirect_uris.join("\n"),
             origins: site.origins.join("\n"),
             post_logout_redirect_uris: site.post_logout_redirect_uris.join("\n"),
-            backchannel_logout_uri: site.backchannel_logout_uri.clone(),
-            backchannel_private: tick(site.backchannel_private),
             group: site.group.clone(),
             alg: word(serde_json::to_value(site.alg)),
             pkce: word(serde_json::to_value(site.pkce)),
@@ -90,12 +86,9 @@ impl Draft {
         Self { kind: "confidential".to_owned(), ..Self::of(&site) }
     }
 
-    /// Writes what was typed over a site.
+    /// Writes what was typed over a site. Where it is told of logouts no form says: whoever holds a session of the console
+    /// must not send this server about its inner network.
     fn over(&self, site: &mut Site) {
-        let lines = |text: &str| -> Vec<String> {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-            lines.map(ToOwned::to_owned).collect()
-        };
         site.name = self.name.trim().to_owned();
         site.operator = self.operator.trim().to_owned();
         site.contact = self.contact.trim().to_owned();
@@ -103,8 +96,6 @@ impl Draft {
         site.redirect_uris = lines(&self.redirect_uris);
         site.origins = lines(&self.origins);
         site.post_logout_redirect_uris = lines(&self.post_logout_redirect_uris);
-        site.backchannel_logout_uri = self.backchannel_logout_uri.trim().to_owned();
-        site.backchannel_private = !self.backchannel_private.is_empty();
         site.group = self.group.trim().to_owned();
         choose(&mut site.alg, &self.alg);
         choose(&mut site.pkce, &self.pkce);
@@ -117,6 +108,12 @@ impl Draft {
         choose(&mut site.admit, &self.admit);
         site.admit_groups = lines(&self.admit_groups);
     }
+}
+
+/// What was typed one a line.
+fn lines(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(ToOwned::to_owned).collect()
 }
 
 /// Makes a choice by its word. A word that no form of ours sends chooses nothing: who may sign in must not become "all"
@@ -141,9 +138,19 @@ pub async fn add(
 ) -> Result<Result<Option<Secret>, Faults>, Error> {
     let mut site = Site::new(draft.id.trim(), "");
     draft.over(&mut site);
-    match keeping(app, operator).add(site, draft.kind == "public").await {
+    register(app, operator, site, draft.kind == "public").await
+}
+
+async fn register(
+    app: &App,
+    operator: &Operator,
+    site: Site,
+    public: bool,
+) -> Result<Result<Option<Secret>, Faults>, Error> {
+    let id = site.id.clone();
+    match keeping(app, operator).add(site, public).await {
         Ok((_, secret)) => Ok(Ok(secret)),
-        Err(why) => refused(why, draft.id.trim()).map(Err),
+        Err(why) => refused(why, &id).map(Err),
     }
 }
 
@@ -179,11 +186,10 @@ pub async fn add_known(
     };
     let mut site = Site::new(typed.id.trim(), typed.name.trim());
     preset.fit(&mut site, &url, &app.settings);
-    let mut draft = Draft { kind: "confidential".to_owned(), ..Draft::of(&site) };
     if preset.makes_its_own_address() {
-        draft.redirect_uris.clone_from(&typed.redirect_uris);
+        site.redirect_uris = lines(&typed.redirect_uris);
     }
-    add(app, operator, &draft).await
+    register(app, operator, site, false).await
 }
 
 /// Changes a site.
@@ -302,6 +308,10 @@ mod tests {
         let mut again = Site::new("blog", "");
         Draft::of(&site).over(&mut again);
         assert_eq!(again, site);
+        // But where it is told of logouts, which no form changes.
+        site.backchannel_logout_uri = "https://a.example/logout".to_owned();
+        Draft::fresh().over(&mut site);
+        assert_eq!(site.backchannel_logout_uri, "https://a.example/logout");
     }
 
     #[test]

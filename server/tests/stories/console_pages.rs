@@ -112,6 +112,39 @@ async fn a_change_in_the_console_brings_no_secret_back_that_a_command_has_just_e
     assert_eq!((hashes.len(), hashes[0]), (2, fresh.hashed()), "one more, and none of before");
 }
 
+#[tokio::test]
+async fn where_a_site_is_told_of_logouts_no_form_says_but_the_command_line() {
+    let saoma = Saoma::starts().await;
+    let ann = Console::of(&saoma).await.claims("ann").await;
+    let typed = [
+        ("name", "Notes"),
+        ("redirect_uris", "https://notes.example.com/cb"),
+        ("kind", "confidential"),
+        ("backchannel_logout_uri", "https://10.0.0.1/admin"),
+        ("backchannel_private", "on"),
+    ];
+    let added = sends(&ann, "/console/sites/new", &[&[("id", "notes")], &typed[..]].concat()).await;
+    assert_eq!(added.status, 200);
+    assert_eq!(sends(&ann, "/console/sites/notes", &typed).await.status, 303);
+    let kept = || {
+        let site = saoma.app.sites.get("notes").unwrap();
+        (site.backchannel_logout_uri.clone(), site.backchannel_private)
+    };
+    assert_eq!(kept(), (String::new(), false));
+
+    let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
+    let uri = "https://notes.internal/logout";
+    let told = (uri.to_owned(), true);
+    let plain = sites::backchannel(settings, store, world, "notes", ("http://a".to_owned(), false));
+    assert!(plain.await.unwrap_err().contains("https"));
+    sites::backchannel(settings, store, world, "notes", told.clone()).await.unwrap();
+    // A change by form, and this node has looked again.
+    assert_eq!(sends(&ann, "/console/sites/notes", &typed).await.status, 303);
+    assert_eq!(kept(), told);
+    let page = ann.get("/console/sites/notes").await.unwrap().text();
+    assert!(page.contains(uri) && page.contains("saoma site backchannel notes"), "{page}");
+}
+
 /// What stands on a page between two texts.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     text.split_once(before).unwrap().1.split_once(after).unwrap().0

@@ -90,6 +90,8 @@ struct Page {
     own: bool,
     public: bool,
     secrets: usize,
+    /// Where it is told of logouts, which no form changes; and whether that may be a private address.
+    backchannel: (String, bool),
     /// A secret that was made just now.
     secret: Option<String>,
     issuer: String,
@@ -110,6 +112,7 @@ impl Page {
             own: Sites::is_own(&site.id),
             public: site.is_public(),
             secrets: written.count() + site.hashes.len(),
+            backchannel: (site.backchannel_logout_uri.clone(), site.backchannel_private),
             secret: None,
             issuer: desk.app.settings.public_url.clone(),
             sign_ins: 0,
