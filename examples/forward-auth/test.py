@@ -133,8 +133,11 @@ def story(name, world, port):
     for what in ["name", "email", "groups"]:
         assert said.get(f"remote-{what}") in (None, [""]), f"{name}: {said}"
 
-    # And out again.
-    status, location, _ = go("GET", "/.saoma/sign-out")
+    # And out again: a picture asks in vain, the button of the page that asks does not.
+    status, _, text = go("GET", "/.saoma/sign-out", {"Sec-Fetch-Dest": "image"})
+    assert status == 200 and 'action="/.saoma/sign-out"' in text, f"{name}: {status} {text}"
+    assert go("POST", "/page")[0] == 200
+    status, location, _ = go("POST", "/.saoma/sign-out", {"Origin": origin})
     assert (status, location) == (303, f"{world.issuer}/oauth2/logout?client_id=wiki"), f"{name}: {location}"
     assert go("POST", "/page")[0] == 401
     # The door for proxies themselves stands on no host of an application.

@@ -108,7 +108,7 @@ pub fn public(app: SharedApp) -> Router {
     let applications = Router::new()
         .route("/.saoma/start", get(forward::start))
         .route("/.saoma/callback", get(forward::callback))
-        .route("/.saoma/sign-out", get(forward::sign_out))
+        .route("/.saoma/sign-out", get(forward::sign_out).post(forward::sign_out_by_post))
         .route("/.saoma/page.css", get(assets::style));
 
     // Only what is the same for everybody is compressed: secrets and what a caller sends never meet in one (BREACH).

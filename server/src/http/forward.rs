@@ -263,28 +263,61 @@ pub(super) async fn callback(
     }
 }
 
-/// On the application's host: ends the sign-in, then lets saoma's own page say what else this browser is signed in to.
+/// On the application's host: ends the sign-in where a link of the application's led a person here, or they came by
+/// themselves. What else leads here is asked about first: a picture on a page, a frame, a link of another host's, and a
+/// browser that does not say, which one over plain http never does.
 pub(super) async fn sign_out(
     State(app): State<SharedApp>,
+    caller: Caller,
     asked: Result<Forwarded, Error>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let asked = asked?;
-    let next = Redirect::to(&format!(
-        "{}/oauth2/logout?client_id={}",
-        app.settings.public_url, asked.site.id
-    ));
-    // A link on somebody else's page signs nobody out: there the person is asked.
-    let foreign =
-        headers.get("sec-fetch-site").is_some_and(|from| from.as_bytes() == b"cross-site");
-    if foreign {
-        return Ok(no_store(next.into_response()));
+    let says = |name: &str, words: &[&str]| {
+        headers.get(name).is_some_and(|said| words.iter().any(|word| said.as_bytes() == word.as_bytes()))
+    };
+    let meant = says("sec-fetch-site", &["same-origin", "none"])
+        && says("sec-fetch-mode", &["navigate"])
+        && says("sec-fetch-dest", &["document"]);
+    if meant {
+        return signed_out(&app, &asked).await;
     }
+    let page = SignOutPage { lang: caller.lang.tag(), site: asked.site.name.clone() };
+    let mut response = html(&page);
+    // Browsers hold a form's redirects to the policy of the page it stood on.
+    let policy = page_policy(&app, &format!("'self' {}", app.settings.public_url));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    Ok(no_store(response))
+}
+
+/// The person has pressed the button on that page.
+pub(super) async fn sign_out_by_post(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    asked: Result<Forwarded, Error>,
+) -> Result<Response, Error> {
+    let asked = asked?;
+    if caller.origin.as_ref() != Some(&asked.origin) {
+        return Err(Code::OriginNotAllowed.into());
+    }
+    signed_out(&app, &asked).await
+}
+
+/// Ends the sign-in, then lets saoma's own page say what else this browser is signed in to.
+async fn signed_out(app: &App, asked: &Forwarded) -> Result<Response, Error> {
     if let Some(token) = &asked.cookie {
-        oidc::sign_out(&app, &asked.site, &asked.origin, token).await?;
+        oidc::sign_out(app, &asked.site, &asked.origin, token).await?;
     }
     let ended = cookies::give([no_cookie(&asked.origin, APP)]);
-    Ok(no_store((ended, next).into_response()))
+    let next = format!("{}/oauth2/logout?client_id={}", app.settings.public_url, asked.site.id);
+    Ok(no_store((ended, Redirect::to(&next)).into_response()))
+}
+
+#[derive(Template)]
+#[template(path = "application_sign_out.html")]
+struct SignOutPage {
+    lang: &'static str,
+    site: String,
 }
 
 #[derive(Template)]

@@ -29,8 +29,12 @@ impl<'a> Host<'a> {
 
     /// A request of the proxy's to saoma, with what it tells of the browser's and `more`, which the browser wrote.
     async fn proxied(&self, path: &str, more: &[(&str, &str)]) -> Reply {
+        self.sends(Method::GET, path, more).await
+    }
+
+    async fn sends(&self, method: Method, path: &str, more: &[(&str, &str)]) -> Reply {
         let (proto, host) = self.origin.split_once("://").unwrap();
-        let request = self.saoma.http.get(format!("{}{path}", self.saoma.url));
+        let request = self.saoma.http.request(method, format!("{}{path}", self.saoma.url));
         let request = request.header("x-forwarded-proto", proto).header("x-forwarded-host", host);
         let request = request.header("accept-language", "en");
         let cookies: Vec<_> =
@@ -55,6 +59,18 @@ impl<'a> Host<'a> {
     async fn goes_to(&mut self, url: &str) -> Reply {
         let path = url.strip_prefix(&self.origin).unwrap().to_owned();
         let reply = self.proxied(&path, &[]).await;
+        self.keeps(reply)
+    }
+
+    /// The address that signs out, as a browser goes there from here or there.
+    async fn follows(&mut self, site: &str, mode: &str, dest: &str) -> Reply {
+        let said = [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+        let said: Vec<_> = said.into_iter().filter(|(_, word)| !word.is_empty()).collect();
+        let reply = self.proxied("/.saoma/sign-out", &said).await;
+        self.keeps(reply)
+    }
+
+    fn keeps(&mut self, reply: Reply) -> Reply {
         for cookie in reply.headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
@@ -371,19 +387,44 @@ async fn a_sign_in_ends_with_its_login_its_life_and_the_persons_leave() {
     saoma.passes(1);
     assert_eq!(intranet.asks("POST", "/").await.status, 401);
 
-    // By the person, in the browser; but not by somebody else's page.
+    // By the person, in the browser.
     intranet.signs_in(&browser, &phone, &json!({})).await;
-    let foreign = intranet.proxied("/.saoma/sign-out", &[("sec-fetch-site", "cross-site")]).await;
-    assert_eq!((foreign.status.as_u16(), foreign.header("set-cookie")), (303, ""));
-    assert_eq!(intranet.asks("POST", "/").await.status, 200);
     let kept = intranet.cookies.clone();
-    let left = intranet.goes_to("https://intranet.example.com/.saoma/sign-out").await;
+    let left = intranet.follows("same-origin", "navigate", "document").await;
     assert_eq!(left.header("location"), format!("{}/oauth2/logout?client_id=intranet", saoma.url));
     assert!(intranet.cookies.is_empty());
     intranet.cookies = kept;
     assert_eq!(intranet.asks("POST", "/").await.status, 401, "the cookie is good for nothing");
     let page = browser.get(left.header("location")).await.unwrap();
     assert!(page.text().contains("Signed out"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn a_picture_a_frame_and_another_hosts_link_sign_nobody_out() {
+    let saoma = starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let mut intranet = Host::at(&saoma, "https://intranet.example.com");
+    intranet.signs_in(&browser, &phone, &json!({})).await;
+    for (site, mode, dest) in [
+        ("same-origin", "no-cors", "image"),
+        ("same-origin", "navigate", "iframe"),
+        ("same-site", "navigate", "document"),
+        ("cross-site", "navigate", "document"),
+        ("", "", ""),
+    ] {
+        let asked = intranet.follows(site, mode, dest).await;
+        assert_eq!((asked.status.as_u16(), asked.header("set-cookie")), (200, ""), "{site} {dest}");
+        assert!(asked.text().contains("Sign out of Intranet?"), "{}", asked.text());
+        assert!(asked.header("content-security-policy").contains(&saoma.url), "where it leads");
+        assert_eq!(intranet.asks("POST", "/").await.status, 200, "{site} {dest}");
+    }
+    // The page's button.
+    for (origin, status) in [("https://evil.example", 403), ("https://intranet.example.com", 303)] {
+        assert_eq!(intranet.asks("POST", "/").await.status, 200, "{origin}");
+        let said = intranet.sends(Method::POST, "/.saoma/sign-out", &[("origin", origin)]).await;
+        assert_eq!(said.status, status, "{origin}");
+    }
+    assert_eq!(intranet.asks("POST", "/").await.status, 401);
 }
 
 #[tokio::test]

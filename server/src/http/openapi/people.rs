@@ -129,8 +129,15 @@ pub(super) fn applications(book: &mut Book) {
         .refuses(&refused);
     book.get("/.saoma/sign-out", "Sign out of an application")
         .forwarded()
+        .shows("The page that asks, where no link of the application's led there")
         .leads("To saoma's own page")
         .refuses(&refused);
+    book.post("/.saoma/sign-out", "The same, by the form of the page that asks")
+        .forwarded()
+        .origin()
+        .leads("To saoma's own page")
+        .refuses(&refused)
+        .refuses(&[OriginNotAllowed]);
     book.get("/.saoma/page.css", "The style of saoma's pages on an application's host").gives(
         200,
         "The file",
