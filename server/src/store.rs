@@ -126,7 +126,8 @@ pub trait Store: Send + Sync + 'static {
     /// The living logins of a person, the latest first.
     async fn logins(&self, person: &str) -> Result<Vec<Login>, Error>;
 
-    /// Ends a login with its tokens and its session's approval of it. None: this person has no such living login.
+    /// Ends a login with its tokens and its session's approval of it, and of what is in its group. None: this person has no
+    /// such living login.
     async fn end_login(
         &self,
         person: &str,

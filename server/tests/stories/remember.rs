@@ -1,5 +1,6 @@
 //! Signed-in browsers: when the scan may be skipped, and saoma's own page.
 
+use reqwest::Method;
 use saoma::{
     grant::Request,
     login::skip,
@@ -133,6 +134,35 @@ async fn what_came_without_a_scan_vouches_for_nothing() {
     for site in [&forum, &chat] {
         assert_eq!(param(&asks_silently(&browser, site).await, "error"), "login_required");
     }
+}
+
+#[tokio::test]
+async fn what_a_person_ended_comes_back_by_a_scan_alone() {
+    let saoma = Saoma::starts().await;
+    let (forum, chat, blog) = (saoma.site("forum"), saoma.site("chat"), saoma.site("blog"));
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    // Two of one group, each by a scan of its own, and one that is alone.
+    let first = remembers(&saoma, &browser, &forum, &phone).await;
+    let page = browser.opens(&chat.asks_with(&[("prompt", "login")])).await.unwrap();
+    let asked = phone.scans(&saoma.scene(&page.ticket).await, 1047).await.unwrap();
+    let ticked = json!({ "remember": true, "scopes": ["profile", "wechat"] });
+    phone.approves_with(&asked, &ticked).await.unwrap();
+    let second = chat.redeems(&claims(&browser, &page).await).await.good().unwrap();
+    remembers(&saoma, &browser, &blog, &phone).await;
+
+    let id_token = first["id_token"].as_str().unwrap();
+    let who = forum.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
+    let body = json!({ "js_code": phone.logs_in().await.unwrap() });
+    let opened = phone.calls(Method::POST, "session", None, &body).await.unwrap().json();
+    let path = format!("logins/{}", who["sid"].as_str().unwrap());
+    phone.calls(Method::DELETE, &path, opened["token"].as_str(), &json!({})).await.unwrap();
+
+    for site in [&forum, &chat] {
+        assert_eq!(param(&asks_silently(&browser, site).await, "error"), "login_required");
+    }
+    let access = second["access_token"].as_str().unwrap();
+    assert!(chat.asks_who(access).await.good().is_ok(), "what was not ended goes on");
+    assert_ne!(param(&asks_silently(&browser, &blog).await, "code"), "", "and opens its own site");
 }
 
 #[tokio::test]

@@ -1,5 +1,9 @@
 //! Logins, the sessions that hold them together, and the browsers and phones they were made with.
 
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
 use super::{
     MINUTE, NOW, approval, arrival, browser_session, code, held, held_in, identity, is_live,
     remembered, sign_in, token,
@@ -17,6 +21,8 @@ pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     what_vouches_for_nothing_ends_with_its_session(fresh().await).await;
     a_login_that_goes_on_is_the_same_login(fresh().await).await;
     a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
+    what_ended_comes_back_by_no_other_login_of_its_session(fresh().await).await;
+    of_two_who_end_at_once_nobody_waits_for_ever(Arc::new(fresh().await)).await;
     a_session_ends_with_all_its_logins(fresh().await).await;
     who_is_known_with_which_browser_and_where(fresh().await).await;
     a_browser_that_was_not_the_persons_is_known_no_more(fresh().await).await;
@@ -105,7 +111,6 @@ async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl S
     let ended = store.end_login(&one.person, &one.id, NOW + MINUTE).await.unwrap();
     assert_eq!(ended.map(|login| login.id), Some(one.id.clone()));
     assert!(!is_live(&store, "1").await && is_live(&store, "2").await);
-    assert_eq!(held(&store, "session", NOW).await, ["login of 2"]);
     assert_eq!(store.logins(&one.person).await.unwrap(), [two]);
     assert_eq!(store.end_login(&one.person, &one.id, NOW).await.unwrap(), None, "it ends once");
     let ended = async |person: &str, login: &str| store.has_ended(person, login).await.unwrap();
@@ -113,6 +118,45 @@ async fn a_login_ends_with_its_tokens_and_for_its_own_person_alone(store: impl S
     assert!(!ended(&one.person, &bobs.id).await && !ended(&bobs.person, &bobs.id).await);
     let decided = store.decision_by_code(code("1")).await.unwrap().unwrap();
     assert_eq!(decided.login.unwrap().ended, Some(NOW + MINUTE));
+}
+
+async fn what_ended_comes_back_by_no_other_login_of_its_session(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let one = sign_in(&store, remembered("1", &ann, "first", None)).await;
+    sign_in(&store, remembered("2", &ann, "session", Some("first"))).await;
+    let mut of_another_group = remembered("3", &ann, "session", None);
+    of_another_group.group = "club".to_owned();
+    sign_in(&store, of_another_group).await;
+    sign_in(&store, remembered("4", &ann, "elsewhere", None)).await;
+    assert_eq!(held(&store, "session", NOW).await, ["login of 1", "login of 2", "login of 3"]);
+
+    store.end_login(&one.person, &one.id, NOW).await.unwrap();
+    assert_eq!(held(&store, "session", NOW).await, ["login of 3"]);
+    assert_eq!(held(&store, "elsewhere", NOW).await, ["login of 4"], "another browser's stands");
+    let living = store.logins(&one.person).await.unwrap();
+    assert_eq!(living.len(), 3, "nothing else has ended");
+    let ended = store.end_session(browser_session("session", "cookie"), NOW).await.unwrap();
+    assert_eq!(ended.len(), 2, "and it ends with its session");
+}
+
+async fn of_two_who_end_at_once_nobody_waits_for_ever(store: Arc<impl Store>) {
+    let ann = identity("wx1", "ann", None);
+    for round in 0..20 {
+        let session = format!("session {round}");
+        let mut logins = Vec::new();
+        for n in 0..4 {
+            let name = format!("{round} {n}");
+            logins.push(sign_in(&*store, remembered(&name, &ann, &session, None)).await);
+        }
+        let mut racers = JoinSet::new();
+        for login in logins {
+            let store = store.clone();
+            racers.spawn(async move { store.end_login(&login.person, &login.id, NOW).await });
+        }
+        for ended in racers.join_all().await {
+            assert!(ended.unwrap().is_some());
+        }
+    }
 }
 
 async fn a_session_ends_with_all_its_logins(store: impl Store) {

@@ -318,6 +318,37 @@ pub(super) async fn end(
     Ok(ended)
 }
 
+/// Ends one login. What else its browser's session holds in the same group goes on, and skips no scan any more: it would
+/// bring back what was just ended.
+pub(super) async fn end_one(
+    db: &dyn Db,
+    person: &str,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<Login>, Error> {
+    // Two of one session may end at once: both take all of it, in one order.
+    let held = match db.dialect() {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => "FOR UPDATE OF l",
+    };
+    let hold = format!(
+        "SELECT l.id FROM logins l WHERE (l.id = ?1 OR l.session = (SELECT o.session FROM logins o WHERE o.id = ?1))
+         AND l.person = ?2 AND l.ended IS NULL ORDER BY l.id {held}"
+    );
+    all(db, &hold, values![id, person], |_| Ok(())).await?;
+    let ended = end(db, "l.id = ?1 AND l.person = ?2", values![id, person], now).await?;
+    let ended = ended.into_iter().next();
+    if let Some(session) = ended.as_ref().and_then(|login| login.session) {
+        db.send(
+            "UPDATE logins SET session_until = ?3 WHERE session = ?2 AND session_until > ?3 AND ended IS NULL
+             AND (cookie, group_name) = (SELECT o.cookie, o.group_name FROM logins o WHERE o.id = ?1)",
+            values![id, session, now],
+        )
+        .await?;
+    }
+    Ok(ended)
+}
+
 pub(super) async fn write_audit(db: &dyn Db, entry: &audit::Entry) -> Result<(), Error> {
     db.send(
         "INSERT INTO audit (at, what, person, site, address, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -124,10 +124,7 @@ impl<D: Database> Store for D {
         now: Timestamp,
     ) -> Result<Option<Login>, Error> {
         let (person, login) = (person.to_owned(), login.to_owned());
-        let which = "l.id = ?1 AND l.person = ?2";
-        let ended =
-            self.write(with!(db => logins::end(db, which, values![login, person], now))).await?;
-        Ok(ended.into_iter().next())
+        self.write(with!(db => logins::end_one(db, &person, &login, now))).await
     }
 
     async fn has_ended(&self, person: &str, login: &str) -> Result<bool, Error> {
