@@ -146,6 +146,9 @@ pub trait Store: Send + Sync + 'static {
     async fn skipped(&self, session: Hashed, person: &str, site: &str)
     -> Result<Vec<Login>, Error>;
 
+    /// The living logins that end with a browser's session: those that vouch for nothing, too.
+    async fn ends_with(&self, session: BrowserSession) -> Result<Vec<Login>, Error>;
+
     /// Ends a browser's session and the logins it holds.
     async fn end_session(
         &self,

@@ -120,6 +120,25 @@ async fn signing_out_ends_what_was_signed_in_to_without_a_scan_too() {
 }
 
 #[tokio::test]
+async fn a_sign_in_that_skips_no_scan_any_more_is_ended_by_nobody_unasked() {
+    let saoma = Saoma::starts().await;
+    let (blog, browser) = (saoma.site("blog"), saoma.browser());
+    let tokens = remembers(&saoma, &browser, &blog, &saoma.phone("ann")).await;
+    let id_token = tokens["id_token"].as_str().unwrap();
+    let who = blog.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
+    saoma.passes(30 * 24 * 3600);
+    assert_eq!(param(&asks_silently(&browser, &blog).await, "error"), "login_required");
+    let lives = async || {
+        saoma.app.store.login(who["sid"].as_str().unwrap()).await.unwrap().is_some()
+    };
+    let page = browser.get("/oauth2/logout?client_id=blog").await.unwrap();
+    assert!(page.text().contains("action=\"/oauth2/logout/confirm\""), "{}", page.text());
+    assert!(lives().await, "a link on anybody's page ends nothing");
+    browser.submits("/oauth2/logout/confirm", &[("client_id", "blog")]).await.unwrap();
+    assert!(!lives().await);
+}
+
+#[tokio::test]
 async fn what_came_without_a_scan_vouches_for_nothing() {
     let saoma = Saoma::starts().await;
     let (forum, chat, browser) = (saoma.site("forum"), saoma.site("chat"), saoma.browser());

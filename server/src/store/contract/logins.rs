@@ -70,6 +70,10 @@ async fn what_vouches_for_nothing_ends_with_its_session(store: impl Store) {
     };
     assert!(at("session", "blog").await.contains(&skipped.id));
     assert!(at("session", "shop").await.is_empty() && at("another", "blog").await.is_empty());
+    let ends = store.ends_with(browser_session("session", "cookie")).await.unwrap();
+    assert_eq!(ends.len(), 2, "it would end, too");
+    let elsewhere = store.ends_with(browser_session("session", "another")).await.unwrap();
+    assert!(elsewhere.is_empty());
 
     sign_in(&store, remembered("3", &ann, "next", Some("session"))).await;
     assert_eq!(held(&store, "next", NOW).await, ["login of 1", "login of 3"], "it came along");

@@ -265,6 +265,22 @@ pub(super) async fn of_session(
     all(db, &sql, values![session.hash, session.cookie, now], login).await
 }
 
+/// What ends with a session.
+const OF_SESSION: &str = "l.session = ?1 AND l.cookie = ?2";
+
+pub(super) async fn ends_with(db: &dyn Db, session: BrowserSession) -> Result<Vec<Login>, Error> {
+    let sql = format!("SELECT {LOGIN} FROM logins l WHERE {OF_SESSION} AND l.ended IS NULL");
+    all(db, &sql, values![session.hash, session.cookie], login).await
+}
+
+pub(super) async fn end_session(
+    db: &dyn Db,
+    session: BrowserSession,
+    now: Timestamp,
+) -> Result<Vec<Login>, Error> {
+    end(db, OF_SESSION, values![session.hash, session.cookie], now).await
+}
+
 pub(super) async fn skipped(
     db: &dyn Db,
     session: Hashed,

@@ -146,14 +146,16 @@ impl<D: Database> Store for D {
         self.look(with!(db => logins::skipped(db, session, &person, &site))).await
     }
 
+    async fn ends_with(&self, session: BrowserSession) -> Result<Vec<Login>, Error> {
+        self.look(with!(db => logins::ends_with(db, session))).await
+    }
+
     async fn end_session(
         &self,
         session: BrowserSession,
         now: Timestamp,
     ) -> Result<Vec<Login>, Error> {
-        let BrowserSession { hash, cookie } = session;
-        let which = "l.session = ?1 AND l.cookie = ?2";
-        self.write(with!(db => logins::end(db, which, values![hash, cookie], now))).await
+        self.write(with!(db => logins::end_session(db, session, now))).await
     }
 
     async fn open_phone(
