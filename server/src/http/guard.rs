@@ -239,7 +239,10 @@ async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
                 Error::from(Code::OriginNotAllowed).into_response()
             }
         }
-        "/oauth2/jwks" => allow(app, request, next, HeaderValue::from_static("*"), "GET").await,
+        // The answer itself says so to everybody, whoever asks: it is kept for others.
+        "/oauth2/jwks" if is_preflight(&request) => {
+            allow(app, request, next, HeaderValue::from_static("*"), "GET").await
+        }
         // Public sites whose pages redeem the code themselves.
         "/oauth2/token" | "/oauth2/userinfo" | "/oauth2/revoke"
             if app.sites.any_public_allows_origin(text) =>
@@ -250,6 +253,11 @@ async fn cross_origin(app: &App, request: Request, next: Next) -> Response {
     }
 }
 
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
 async fn allow(
     app: &App,
     request: Request,
@@ -257,8 +265,7 @@ async fn allow(
     origin: HeaderValue,
     methods: &'static str,
 ) -> Response {
-    let preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let preflight = is_preflight(&request);
     let mut response = if preflight {
         StatusCode::NO_CONTENT.into_response()
     } else {

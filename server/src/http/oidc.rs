@@ -133,14 +133,16 @@ async fn show(
     pages::show_code(app, caller, authorize).await
 }
 
+/// Whoever keeps an answer for others keeps one that every origin may read.
+const FOR_EVERYBODY: [(header::HeaderName, &str); 2] = [
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (header::CACHE_CONTROL, "public, max-age=300"),
+];
+
 pub(super) async fn jwks(State(app): State<SharedApp>) -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.keys.jwks())).into_response()
+    (FOR_EVERYBODY, Json(app.keys.jwks())).into_response()
 }
 
 pub(super) async fn discovery(State(app): State<SharedApp>) -> Response {
-    let everybody = [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::CACHE_CONTROL, "public, max-age=300"),
-    ];
-    (everybody, Json(oidc::discovery(&app))).into_response()
+    (FOR_EVERYBODY, Json(oidc::discovery(&app))).into_response()
 }

@@ -142,7 +142,10 @@ async fn what_is_published_is_what_there_is() {
         assert_ne!(reply.status, 404, "{name}");
     }
     assert_eq!(discovery["code_challenge_methods_supported"], json!(["S256"]));
-    let jwks = browser.get(discovery["jwks_uri"].as_str().unwrap()).await.unwrap().json();
+    let jwks = browser.get(discovery["jwks_uri"].as_str().unwrap()).await.unwrap();
+    let said = ["access-control-allow-origin", "vary"].map(|name| jwks.header(name));
+    assert_eq!(said, ["*", ""], "whoever keeps it may give it to a page of any origin");
+    let jwks = jwks.json();
     for key in jwks["keys"].as_array().unwrap() {
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert!(key.get(private).is_none(), "a private key is published");
