@@ -285,7 +285,7 @@ pub(super) async fn sign_out(
     let page = SignOutPage { lang: caller.lang.tag(), site: asked.site.name.clone() };
     let mut response = html(&page);
     // Browsers hold a form's redirects to the policy of the page it stood on.
-    let policy = page_policy(&app, &format!("'self' {}", app.settings.public_url));
+    let policy = page_policy(&app, Some(&format!("'self' {}", app.settings.public_url)));
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     Ok(no_store(response))
 }
@@ -355,7 +355,7 @@ fn sentence(lang: Lang, why: Option<Denied>) -> &'static str {
 
 fn shown(app: &SharedApp, page: &ApplicationPage) -> Response {
     let mut response = (StatusCode::FORBIDDEN, html(page)).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
     response
 }
 

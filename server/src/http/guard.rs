@@ -209,12 +209,15 @@ fn set_headers(app: &App, headers: &mut HeaderMap) {
 }
 
 /// The policy of saoma's own pages: scripts, styles, pictures and connections of its own, nothing inline, in nobody's frame.
-pub(super) fn page_policy(app: &SharedApp, form_action: &str) -> HeaderValue {
+/// Where its forms may lead; without, anywhere: browsers hold a form's redirects to it, too, and where a site leads on to
+/// from the address that it registered nobody here knows. Nothing but what the page's own template says stands in its forms.
+pub(super) fn page_policy(app: &SharedApp, form_action: Option<&str>) -> HeaderValue {
     // Older Safari does not count a WebSocket to the same host as 'self'.
     let socket = app.settings.public_url.replacen("http", "ws", 1);
+    let form_action = form_action.map(|to| format!("form-action {to}; ")).unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {socket}; \
-         form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+         {form_action}base-uri 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }

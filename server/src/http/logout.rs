@@ -9,7 +9,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::{
     caller::{Asked, Caller, Pairs, posted},
@@ -153,18 +153,13 @@ fn gone(app: &SharedApp, lang: Lang, next: Option<String>) -> Response {
                 done: true,
                 fields: vec![],
             };
-            (cookies, shown(app, html(&page), "'self'")).into_response()
+            (cookies, shown(app, html(&page), Some("'self'"))).into_response()
         }
     }
 }
 
 fn ask(app: &SharedApp, lang: Lang, wish: Leave, site: String) -> Response {
-    // Browsers hold a form's redirects to the policy of the page it stood on.
-    let target = wish.redirect_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
-    let target = target.map(|url| match url.origin().ascii_serialization().as_str() {
-        "null" => format!("'self' {}:", url.scheme()),
-        origin => format!("'self' {origin}"),
-    });
+    let stays = wish.redirect_uri.is_none().then_some("'self'");
     let fields = [
         ("client_id", wish.client_id),
         ("post_logout_redirect_uri", wish.redirect_uri),
@@ -174,10 +169,10 @@ fn ask(app: &SharedApp, lang: Lang, wish: Leave, site: String) -> Response {
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let server_name = app.settings.host();
     let page = LogoutPage { lang: lang.tag(), server_name, asks: Some(site), done: false, fields };
-    shown(app, html(&page), target.as_deref().unwrap_or("'self'"))
+    shown(app, html(&page), stays)
 }
 
-fn shown(app: &SharedApp, mut response: Response, form_action: &str) -> Response {
+fn shown(app: &SharedApp, mut response: Response, form_action: Option<&str>) -> Response {
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, form_action));
     response
 }

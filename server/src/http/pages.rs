@@ -132,7 +132,7 @@ async fn open_hosted(
 
 /// A page of saoma's own, with its policy.
 pub(super) fn shown(app: &SharedApp, mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, "'self'"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
     response
 }
 
@@ -164,18 +164,7 @@ fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
         answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let approved = fields.iter().any(|(name, _)| name == "code");
     let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields, approved });
-    let target = Url::parse(&answer.redirect_uri).map(|url| url.origin().ascii_serialization());
-    // A native scheme has no origin to name; its scheme does.
-    let target = match target {
-        Ok(origin) if origin != "null" => origin,
-        _ => answer
-            .redirect_uri
-            .split(':')
-            .next()
-            .map(|scheme| format!("{scheme}:"))
-            .unwrap_or_default(),
-    };
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, &target));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, None));
     response
 }
 

@@ -210,10 +210,8 @@ async fn oidcc_rp_initiated_logout_no_id_token_hint() {
     let params = [("client_id", "rp"), ("post_logout_redirect_uri", GOODBYE), ("state", "s")];
     let page = session.leaves(&params).await;
     assert!(page.text().contains("Relying party would like to sign you out"));
-    assert!(
-        page.header("content-security-policy")
-            .contains("form-action 'self' https://rp.example.com;")
-    );
+    let policy = page.header("content-security-policy");
+    assert!(!policy.contains("form-action"), "the site may lead on to another origin: {policy}");
     assert!(session.lives().await, "a GET without a hint changes nothing");
     assert_eq!(went_to(&session.presses(&page).await), format!("{GOODBYE}?state=s"));
     assert!(!session.lives().await);
@@ -224,6 +222,7 @@ async fn oidcc_rp_initiated_logout_no_params() {
     let session = Session::begins().await;
     let page = session.leaves(&[]).await;
     assert!(session.lives().await);
+    assert!(page.header("content-security-policy").contains("form-action 'self';"));
     // Under no-referrer browsers would send the button's form with "Origin: null", and it would be refused.
     assert!(page.text().contains(r#"<meta name="referrer" content="same-origin">"#));
     // Only saoma's own page may press the button.
