@@ -2,6 +2,7 @@
 //! an answer travels: those modules here are the ones whose answers do.
 
 use reqwest::StatusCode;
+use saoma::try_it::actors::{Browser, scene_in};
 use serde_json::json;
 
 use crate::provider::{Answered, Provider, Tokens};
@@ -31,8 +32,16 @@ async fn oidcc_server() {
 
 /// What is posted to the site where no phone is asked.
 async fn is_answered(provider: &Provider, params: &[(&str, &str)]) -> Answered {
+    is_answered_in(provider, &provider.browser(), params).await
+}
+
+async fn is_answered_in(
+    provider: &Provider,
+    browser: &Browser,
+    params: &[(&str, &str)],
+) -> Answered {
     let params: Vec<_> = params.iter().copied().chain([FORM_POST]).collect();
-    let reply = provider.browser().get(&provider.request(&params)).await.unwrap();
+    let reply = browser.get(&provider.request(&params)).await.unwrap();
     assert_eq!(reply.status, StatusCode::OK);
     Answered::posted(&reply)
 }
@@ -49,6 +58,33 @@ async fn oidcc_response_type_missing() {
 async fn oidcc_prompt_none_not_logged_in() {
     let provider = Provider::starts().await;
     assert_eq!(is_answered(&provider, &[("prompt", "none")]).await.error(), "login_required");
+}
+
+#[tokio::test]
+async fn oidcc_prompt_none_logged_in() {
+    let provider = Provider::starts().await;
+    let browser = provider.browser();
+    let first = provider.reads(&provider.signed_in(&browser, "openid").await.id).await;
+    let posted = is_answered_in(&provider, &browser, &[("prompt", "none")]).await;
+    assert_eq!(posted.to, "https://rp.example.com/callback");
+    let tokens = Tokens::of(provider.redeems(posted.code()).await);
+    assert_eq!(provider.reads(&tokens.id).await["sub"], first["sub"]);
+}
+
+#[tokio::test]
+async fn a_no_on_the_phone_is_posted_as_well() {
+    let provider = Provider::starts().await;
+    let (browser, phone) = (provider.browser(), provider.phone("ann"));
+    let page = browser.opens(&provider.request(&[FORM_POST])).await.unwrap();
+    let text = browser.reads_code(&page).await.unwrap();
+    phone.denies(&phone.scans(&scene_in(&text).unwrap(), 1047).await.unwrap()).await.unwrap();
+    let claimed = browser.calls(&page, "claim").await.unwrap().good().unwrap();
+    let next = claimed["redirect_to"].as_str().unwrap();
+    assert_eq!(Answered::at(next).params.len(), 0, "nothing of it in a URL");
+    let posted = Answered::posted(&browser.get(next).await.unwrap());
+    assert_eq!(posted.to, "https://rp.example.com/callback");
+    assert_eq!((posted.error(), posted.params["state"].as_str()), ("access_denied", "st4te"));
+    assert_eq!(posted.params["iss"], provider.url);
 }
 
 #[tokio::test]
