@@ -179,7 +179,14 @@ fn problem(lang: Lang, error: Error) -> Response {
     let body = json!({
         "type": "about:blank", "title": row.title, "status": row.status, "code": row.code, "detail": detail,
     });
-    ([(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()
+    let mut response =
+        ([(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response();
+    if error.code == Code::Unauthorized {
+        // Every 401 says what would do (RFC 9110 section 15.5.2), and no browser asks anybody for a bearer token.
+        let challenge = HeaderValue::from_static("Bearer realm=\"saoma\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 /// An OAuth error as JSON (RFC 6749 section 5.2).

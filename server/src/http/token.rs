@@ -253,7 +253,9 @@ pub(super) async fn userinfo_by_post(
     };
     if caller.bearer.is_some() && body.access_token.is_some() {
         let why = "the access token stands in the header and in the body; send one";
-        return oauth_error(&OauthError::new("invalid_request", why));
+        let challenge =
+            [(header::WWW_AUTHENTICATE, "Bearer realm=\"saoma\", error=\"invalid_request\"")];
+        return (challenge, oauth_error(&OauthError::new("invalid_request", why))).into_response();
     }
     tell(&app, caller.bearer.or(body.access_token)).await
 }

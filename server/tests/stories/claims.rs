@@ -1,5 +1,6 @@
 //! From the decision to the token: who may claim, who may redeem, and how often.
 
+use saoma::try_it::actors::Reply;
 use serde_json::json;
 
 use crate::{
@@ -202,6 +203,10 @@ async fn an_access_token_ends_after_an_hour_and_is_taken_from_its_header_alone()
     let url = format!("{}/oauth2/userinfo", saoma.url);
     let query = saoma.http.get(format!("{url}?access_token={token}")).send().await.unwrap();
     assert_eq!(query.status(), 401);
+    let twice = saoma.http.post(&url).bearer_auth(token).form(&[("access_token", token)]);
+    let twice = Reply::of(twice).await.unwrap();
+    assert_eq!(twice.problem(), "400 invalid_request");
+    assert!(twice.header("www-authenticate").contains("error=\"invalid_request\""));
     let id_token = tokens["id_token"].as_str().unwrap();
     assert_eq!(
         blog.asks_who(id_token).await.problem(),

@@ -102,6 +102,7 @@ async fn a_token_is_good_for_one_ticket_and_one_purpose() {
             let path = format!("tickets/{}/{verb}", one.scene);
             let refused = phone.calls(Method::POST, &path, token, &json!({})).await.unwrap();
             assert_eq!(refused.problem(), "401 unauthorized", "{verb} with {whose}");
+            assert_eq!(refused.header("www-authenticate"), "Bearer realm=\"saoma\"");
         }
     }
     for path in ["logins", "me"] {
