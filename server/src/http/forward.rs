@@ -264,8 +264,8 @@ pub(super) async fn callback(
 }
 
 /// On the application's host: ends the sign-in where a link of the application's led a person here, or they came by
-/// themselves. What else leads here is asked about first: a picture on a page, a frame, a link of another host's, and a
-/// browser that does not say, which one over plain http never does.
+/// themselves. What else leads here is asked about first: a picture on a page, a frame, a link of another host's, and an old
+/// browser's request, which does not say.
 pub(super) async fn sign_out(
     State(app): State<SharedApp>,
     caller: Caller,

@@ -30,7 +30,7 @@ pub struct Visitor {
     pub user: String,
     /// What else was ticked on the phone; empty where it was not.
     pub name: String,
-    /// The made-up address, where the site has a pattern for it.
+    /// The made-up address.
     pub email: String,
     /// The groups that the operator put the person in, with commas between them.
     pub groups: String,
@@ -91,10 +91,7 @@ pub struct Begun {
 /// Begins a sign-in at the application of `origin`.
 pub fn begin(app: &App, site: &Site, origin: &str) -> Begun {
     let (state, verifier) = (Secret::new(&app.world), Secret::new(&app.world));
-    let mut scopes = vec![Scope::Openid.as_str(), Scope::Profile.as_str()];
-    if !site.email.is_empty() {
-        scopes.push(Scope::Email.as_str());
-    }
+    let scopes = [Scope::Openid, Scope::Profile, Scope::Email].map(Scope::as_str);
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("client_id", &site.id)
         .append_pair("redirect_uri", &format!("{origin}{FORWARD_CALLBACK}"))

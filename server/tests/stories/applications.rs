@@ -173,6 +173,16 @@ async fn what_was_not_ticked_is_empty_and_what_a_client_forges_counts_for_nothin
 }
 
 #[tokio::test]
+async fn an_application_without_a_pattern_of_its_own_is_told_an_address_too() {
+    let saoma = starts().await;
+    let mut charts = Host::at(&saoma, "http://charts.localhost:3000");
+    charts.signs_in(&saoma.browser(), &saoma.phone("ann"), &all()).await;
+    let [_, name, email, _] = Host::told(&charts.asks("GET", "/").await);
+    // At the public host; here that is an IP address, which has no mail.
+    assert_eq!(email, format!("{}@saoma.invalid", name.replace("guest ", "")));
+}
+
+#[tokio::test]
 async fn only_a_browser_that_goes_there_is_sent_to_sign_in() {
     let saoma = starts().await;
     let intranet = Host::at(&saoma, "https://intranet.example.com");
