@@ -8,7 +8,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use crate::{app::App, secret::Secret};
 
 /// The longest that browsers keep one.
-const DAYS_400: Duration = Duration::from_secs(400 * 24 * 3600);
+const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
 /// What a cookie is called at an origin: with the prefix that keeps other hosts and plain http out, where https is.
 pub(super) fn named(origin: &str, what: &str) -> String {
@@ -93,7 +93,7 @@ impl Known<'_> {
     /// The cookie by which a browser owns its tickets and is known again. Given anew with every code, so that no session
     /// outlives it.
     pub(super) fn browser(&self, value: &Secret) -> Cookie<'static> {
-        self.cookie(self.browser, value.reveal(), DAYS_400)
+        self.cookie(self.browser, value.reveal(), LONGEST)
     }
 
     /// The cookie of a signed-in session.

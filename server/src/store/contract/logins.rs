@@ -22,7 +22,7 @@ pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_login_that_goes_on_is_the_same_login(fresh().await).await;
     a_login_ends_with_its_tokens_and_for_its_own_person_alone(fresh().await).await;
     what_ended_comes_back_by_no_other_login_of_its_session(fresh().await).await;
-    of_two_who_end_at_once_nobody_waits_for_ever(Arc::new(fresh().await)).await;
+    of_four_who_end_at_once_nobody_waits_for_ever(Arc::new(fresh().await)).await;
     a_session_ends_with_all_its_logins(fresh().await).await;
     who_is_known_with_which_browser_and_where(fresh().await).await;
     a_browser_that_was_not_the_persons_is_known_no_more(fresh().await).await;
@@ -136,14 +136,14 @@ async fn what_ended_comes_back_by_no_other_login_of_its_session(store: impl Stor
 
     store.end_login(&one.person, &one.id, NOW).await.unwrap();
     assert_eq!(held(&store, "session", NOW).await, ["login of 3"]);
-    assert_eq!(held(&store, "elsewhere", NOW).await, ["login of 4"], "another browser's stands");
+    assert_eq!(held(&store, "elsewhere", NOW).await, ["login of 4"], "another session stands");
     let living = store.logins(&one.person).await.unwrap();
     assert_eq!(living.len(), 3, "nothing else has ended");
     let ended = store.end_session(browser_session("session", "cookie"), NOW).await.unwrap();
     assert_eq!(ended.len(), 2, "and it ends with its session");
 }
 
-async fn of_two_who_end_at_once_nobody_waits_for_ever(store: Arc<impl Store>) {
+async fn of_four_who_end_at_once_nobody_waits_for_ever(store: Arc<impl Store>) {
     let ann = identity("wx1", "ann", None);
     for round in 0..20 {
         let session = format!("session {round}");
