@@ -84,6 +84,7 @@ async fn refresh(app: &App, seen: Option<i64>) -> Result<i64, keys::Error> {
     if seen != Some(revision) {
         app.keys.refresh(&app.store, &app.world).await?;
         app.sites.keep(app.store.sites().await?);
+        app.codes.also_for(app.sites.versions());
     }
     Ok(revision)
 }

@@ -8,7 +8,12 @@ use std::{fmt::Write as _, io::Write, path::Path, time::Duration};
 use serde::Serialize;
 use wechat::Remedy;
 
-use crate::{config::Settings, site::Site, store::SharedStore, world::World};
+use crate::{
+    config::Settings,
+    site::{self, Site},
+    store::SharedStore,
+    world::World,
+};
 
 mod here;
 mod mail;
@@ -147,12 +152,12 @@ impl Doctor {
 impl Doctor {
     /// All sites: those of the settings, and those that commands registered.
     pub async fn sites(&self) -> Vec<Site> {
-        let mut sites = self.settings.sites.clone();
-        // A database that does not answer is a finding of its own.
-        if let Ok(Some(store)) = &self.store {
-            sites.extend(store.sites().await.unwrap_or_default());
-        }
-        sites
+        let kept = match &self.store {
+            Ok(Some(store)) => store.sites().await.unwrap_or_default(),
+            // A database that does not answer is a finding of its own.
+            _ => Vec::new(),
+        };
+        site::beside(self.settings.sites.clone(), kept)
     }
 
     /// Waits for a real phone; see [`scan::wait`].

@@ -18,6 +18,7 @@ use saoma::{
     metrics, miniprogram, reload,
     run::{self, Doors, assemble},
     signals::{Hangups, asked_to_stop, tell_systemd},
+    site,
     store::{Opens, SharedStore, postgres::Postgres, sqlite::Sqlite},
     tickets::{SharedTickets, memory::Memory, redis::Redis},
     tls,
@@ -474,8 +475,7 @@ async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String
 async fn add_registered(settings: &mut Settings) -> Result<(), String> {
     let Some(store) = store_beside(settings).await? else { return Ok(()) };
     let kept = store.sites().await.map_err(|error| error.to_string())?;
-    let settled: Vec<_> = settings.sites.iter().map(|site| site.id.clone()).collect();
-    settings.sites.extend(kept.into_iter().filter(|site| !settled.contains(&site.id)));
+    settings.sites = site::beside(std::mem::take(&mut settings.sites), kept);
     Ok(())
 }
 

@@ -50,8 +50,8 @@ pub async fn take_over(app: &App, loaded: Result<Settings, Faults>) -> Result<Ta
         };
         app.store.audit(entry).await.map_err(|error| error.to_string())?;
     }
-    app.codes.also_for(fresh.sites.iter().filter_map(|site| site.env_version));
     app.sites.settle(fresh.sites, &app.settings.public_url);
+    app.codes.also_for(app.sites.versions());
     Ok(Taken { sites, waits })
 }
 

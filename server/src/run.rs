@@ -1,6 +1,6 @@
 //! A running server: how it is put together, its listeners, and how it stops.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::Router;
 use futures_util::future::try_join;
@@ -11,7 +11,7 @@ use crate::{
     app::{App, SharedApp},
     background::{self, Background},
     codes::Codes,
-    config::{EnvVersion, Settings, TokenEndpoint},
+    config::{Settings, TokenEndpoint},
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
@@ -73,10 +73,6 @@ pub async fn assemble(
     }
     let upstream = Upstream::default();
     let wechat = client_of(&settings, &tickets, &upstream)?;
-    let versions: BTreeSet<EnvVersion> =
-        settings.sites.iter().filter_map(|site| site.env_version).collect();
-    let codes = Codes::new(wechat.clone(), settings.wechat.clone(), versions)
-        .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     for site in settings.sites.iter().filter(|site| site.has_short_secret()) {
         if !settings.is_loopback() {
             tracing::warn!(name: "site.secret_short", site = site.id,
@@ -85,6 +81,8 @@ pub async fn assemble(
     }
     let sites = Sites::new(settings.sites.clone(), &settings.public_url);
     sites.keep(store.sites().await?);
+    let codes = Codes::new(wechat.clone(), settings.wechat.clone(), sites.versions())
+        .at_most(if settings.limits.off { u32::MAX } else { settings.limits.codes });
     let limits = Limits::new(&settings.limits);
     let metrics = Metrics::new(limits.hits(), store.times(), &upstream);
     let regions = Regions::open(&settings.region_db).map_err(Error::Regions)?;

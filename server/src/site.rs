@@ -19,7 +19,7 @@ mod registry;
 
 pub use faults::{Fault, is_origin, misleading, protected_twice};
 pub use logo::{Logo, drawn};
-pub use registry::Sites;
+pub use registry::{Sites, beside};
 
 /// The site that saoma itself is, for the person's own page at `/`. Nobody can register it.
 pub const SELF: &str = "saoma";

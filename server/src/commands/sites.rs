@@ -1,6 +1,6 @@
 //! `saoma site`: what applications people sign in to, and whom each lets in.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::{Said, person};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     links::Gives,
     site::{
-        Logo, Site, Sites,
+        Logo, Site, Sites, beside,
         keeping::{Keeping, Refusal},
     },
     store::SharedStore,
@@ -139,9 +139,9 @@ fn said(error: impl std::fmt::Display) -> String {
 pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
-    let settled = settings.sites.iter().map(|site| (site, "settings"));
-    let kept = kept.iter().filter(|site| settled_site(settings, &site.id).is_none());
-    let all = settled.chain(kept.map(|site| (site, "store")));
+    let settled: BTreeSet<_> = settings.sites.iter().map(|site| &site.id).collect();
+    let place = |id| if settled.contains(id) { "settings" } else { "store" };
+    let all = beside(&settings.sites, &kept).into_iter().map(|site| (site, place(&site.id)));
     if json {
         let rows = all.map(|(site, place)| {
             serde_json::json!({ "id": site.id, "name": site.name, "where": place, "public": site.is_public() })
@@ -346,19 +346,13 @@ pub async fn invite(
     Ok(text)
 }
 
-fn settled_site<'a>(settings: &'a Settings, id: &str) -> Option<&'a Site> {
-    settings.sites.iter().find(|site| site.id == id)
-}
-
 pub(super) async fn find(
     settings: &Settings,
     store: &SharedStore,
     id: &str,
 ) -> Result<Option<Site>, String> {
-    if let Some(site) = settled_site(settings, id) {
-        return Ok(Some(site.clone()));
-    }
-    Ok(store.sites().await.map_err(said)?.into_iter().find(|site| site.id == id))
+    let all = beside(settings.sites.clone(), store.sites().await.map_err(said)?);
+    Ok(all.into_iter().find(|site| site.id == id))
 }
 
 /// The sites that cannot be changed by a command.

@@ -3,7 +3,7 @@
 //!
 //! A change is made to the site as it stands in that moment, and stands in the audit log or was not made.
 
-use super::{Fault, Logo, Site, Sites, protected_twice};
+use super::{Fault, Logo, Site, Sites, beside, protected_twice};
 use crate::{
     admission::Admit,
     audit,
@@ -220,9 +220,9 @@ impl Keeping<'_> {
     fn faults(&self, site: &Site, kept: &[Site]) -> Vec<Fault> {
         let version = site.env_version.and_then(|version| self.settings.fault_of_version(version));
         let settled = self.sites.settled_ones();
-        let others = kept.iter().filter(|one| one.id != site.id && !self.sites.is_settled(&one.id));
-        let all = settled.iter().map(AsRef::as_ref).chain(others).chain([site]);
-        let twice = protected_twice(all, &self.settings.public_url);
+        let kept = kept.iter().filter(|one| one.id != site.id).chain([site]);
+        let all = beside(settled.iter().map(AsRef::as_ref), kept);
+        let twice = protected_twice(all.into_iter(), &self.settings.public_url);
         site.faults().into_iter().chain(version).chain(twice).collect()
     }
 
@@ -232,7 +232,7 @@ impl Keeping<'_> {
     }
 
     /// This node knows at once. Others do within two seconds, and this one too where the store is away just now: the change
-    /// stands all the same.
+    /// stands all the same. From then on codes are made ahead for what it opens, too.
     async fn look_again(&self) {
         if let Ok(kept) = self.store.sites().await {
             self.sites.keep(kept);

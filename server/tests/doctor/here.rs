@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use saoma::{
+    commands::sites,
+    config::EnvVersion,
     doctor::{Verdict, is_broken, text, unusable},
     secret::Secret,
     site::Site,
@@ -69,6 +71,27 @@ async fn a_secret_of_a_site_that_can_be_guessed() {
     assert!(warned.said.contains("shop") && !warned.said.contains("only-for-trying"), "{warned:?}");
     assert!(warned.todo.unwrap().en.contains("openssl rand -hex 32"));
     assert_eq!(warned.names, ["shop"], "a report leaves them out");
+}
+
+#[tokio::test]
+async fn a_registered_site_that_the_settings_stand_before_is_not_judged() {
+    let mut patient = Patient::healthy().await;
+    let (settings, store, world) = (&patient.settings, &patient.app.store, &patient.app.world);
+    let new = sites::New {
+        id: "shop".to_owned(),
+        name: "My shop".to_owned(),
+        redirect_uris: vec!["https://shop.example.com/cb".to_owned()],
+        env_version: Some(EnvVersion::Trial),
+        ..Default::default()
+    };
+    sites::add(settings, store, world, new).await.unwrap();
+    assert!(patient.warned("page").await.said.contains("the trial version"));
+    patient.with(|settings| settings.sites = vec![Site::new("shop", "My shop")]);
+    let found = patient.findings().await;
+    let page = found.iter().find(|finding| finding.check == "page").unwrap();
+    assert_eq!(page.verdict, Verdict::Ok, "{}", text(&found));
+    let sites = patient.doctor().sites().await;
+    assert_eq!(sites.iter().map(|site| &site.id).collect::<Vec<_>>(), ["shop"]);
 }
 
 #[tokio::test]

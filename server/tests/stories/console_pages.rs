@@ -1,6 +1,6 @@
 //! What an owner sees and does in the operators' console.
 
-use saoma::{commands::sites, config::EnvVersion, presets, secret::Secret};
+use saoma::{commands::sites, presets, secret::Secret};
 use serde_json::json;
 use wechat::pretend::Trouble;
 
@@ -330,8 +330,18 @@ async fn the_overview_worries_about_a_pool_that_ran_dry_though_another_is_full()
     let saoma = Saoma::starts_with(&[("SAOMA_WECHAT__POOL", "2")]).await;
     let console = Console::of(&saoma).await;
     let ann = console.claims("ann").await;
-    saoma.app.codes.also_for([EnvVersion::Trial]);
-    until(|| saoma.app.codes.level() == 4).await;
+    let trial = [
+        ("id", "fresh"),
+        ("name", "Fresh"),
+        ("redirect_uris", "https://fresh.example.com/cb"),
+        ("env_version", "trial"),
+    ];
+    assert_eq!(sends(&ann, "/console/sites/new", &trial).await.status, 200);
+    until(|| {
+        saoma.passes(1);
+        saoma.app.codes.level() == 4
+    })
+    .await;
     let text = ann.get("/console").await.unwrap().text();
     assert!(text.contains("4 of 4 ready") && !text.contains("class=\"over\""));
     saoma.wechat.pretend.trouble(Trouble::on("*").status(503).times(1_000));

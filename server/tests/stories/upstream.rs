@@ -1,8 +1,12 @@
 //! WeChat is slow, refuses, or is away; and how codes are fetched.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
+use saoma::{commands::sites, config::EnvVersion};
 use serde_json::json;
 use wechat::pretend::Trouble;
 
@@ -107,6 +111,29 @@ async fn pages_get_codes_while_wechat_is_away() {
         saoma.app.codes.level() == 4
     })
     .await;
+}
+
+#[tokio::test]
+async fn codes_are_made_ahead_for_a_site_that_a_command_registers_too() {
+    let saoma = Saoma::starts_with(&[("SAOMA_WECHAT__POOL", "2")]).await;
+    until(|| saoma.app.codes.level() == 2).await;
+    let (settings, store, world) = (&saoma.app.settings, &saoma.app.store, &saoma.app.world);
+    let new = sites::New {
+        id: "fresh".to_owned(),
+        name: "Fresh".to_owned(),
+        redirect_uris: vec!["https://fresh.example.com/cb".to_owned()],
+        env_version: Some(EnvVersion::Trial),
+        ..Default::default()
+    };
+    sites::add(settings, store, world, new).await.unwrap();
+    let both = BTreeMap::from([(EnvVersion::Release, 2), (EnvVersion::Trial, 2)]);
+    until(|| {
+        saoma.passes(1);
+        saoma.app.codes.levels() == both
+    })
+    .await;
+    let saoma = saoma.restarts_after(1).await;
+    until(|| saoma.app.codes.levels() == both).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
