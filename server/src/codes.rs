@@ -64,7 +64,7 @@ pub enum Error {
     #[error("too many codes are being fetched")]
     Busy,
     /// As many were asked for in this minute as `limits.codes` allows.
-    #[error("limits.codes is reached: WeChat makes 5,000 codes a minute for everybody together")]
+    #[error("limits.codes is reached: no more codes are asked of WeChat in this minute")]
     Spent,
 }
 
@@ -205,7 +205,7 @@ impl Codes {
     }
 
     async fn mint(&self, version: EnvVersion, world: &World) -> Result<Minted, Error> {
-        if self.client.quota().unlimited_last_minute >= self.a_minute {
+        if self.client.quota().last_minute() >= self.a_minute {
             return Err(Error::Spent);
         }
         let scene = world.base62(22);

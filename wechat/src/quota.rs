@@ -21,6 +21,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub struct QuotaUse {
     /// Codes B asked for in the last 60 seconds, by this client.
     pub unlimited_last_minute: u32,
+    /// Codes A and C asked for in the last 60 seconds, by this client.
+    pub for_ever_last_minute: u32,
     /// Codes A and C asked for by this client since it was built. The same parameters count once at
     /// WeChat, and every time here.
     pub for_ever_asked: u64,
@@ -34,6 +36,12 @@ impl QuotaUse {
     pub const UNLIMITED_A_MINUTE: u32 = 5_000;
     /// How many codes A and C together WeChat makes, ever.
     pub const FOR_EVER: u64 = 100_000;
+
+    /// Codes of all three kinds asked for in the last 60 seconds.
+    #[must_use]
+    pub const fn last_minute(&self) -> u32 {
+        self.unlimited_last_minute.saturating_add(self.for_ever_last_minute)
+    }
 }
 
 /// How one API's calls have gone since the client was built.
@@ -66,6 +74,7 @@ pub(crate) struct Counts {
 #[derive(Default)]
 struct Counted {
     unlimited: LastMinute,
+    for_ever: LastMinute,
     warned_of_minute: Option<Instant>,
     for_ever_asked: u64,
     for_ever_used: Option<u64>,
@@ -131,7 +140,11 @@ impl Counts {
                 counted.unlimited.add(now);
                 counted.warn_of_minute(now, self.unlimited_a_minute);
             }
-            Api::Code | Api::QrCode => counted.for_ever_asked += 1,
+            Api::Code | Api::QrCode => {
+                counted.for_ever.sum(now);
+                counted.for_ever.add(now);
+                counted.for_ever_asked += 1;
+            }
             _ => {}
         }
         counted.tallies.entry(api).or_default().sent += 1;
@@ -151,9 +164,10 @@ impl Counts {
     }
 
     pub(crate) fn used(&self) -> QuotaUse {
-        let mut counted = self.lock();
+        let (mut counted, now) = (self.lock(), Instant::now());
         QuotaUse {
-            unlimited_last_minute: counted.unlimited.sum(Instant::now()),
+            unlimited_last_minute: counted.unlimited.sum(now),
+            for_ever_last_minute: counted.for_ever.sum(now),
             for_ever_asked: counted.for_ever_asked,
             for_ever_used: counted.for_ever_used,
         }
@@ -219,13 +233,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn codes_a_and_c_share_one_count() {
+    #[tokio::test(start_paused = true)]
+    async fn codes_a_and_c_share_one_count_of_the_minute_too() {
         let counts = Counts::new(QuotaUse::UNLIMITED_A_MINUTE);
-        let now = Instant::now();
         for api in [Api::Code, Api::QrCode, Api::UnlimitedCode] {
-            counts.admit(api, now).unwrap();
+            counts.admit(api, Instant::now()).unwrap();
         }
-        assert_eq!(counts.used().for_ever_asked, 2);
+        let used = counts.used();
+        assert_eq!((used.for_ever_asked, used.for_ever_last_minute), (2, 2));
+        assert_eq!(used.last_minute(), 3);
+        tokio::time::advance(MINUTE).await;
+        let used = counts.used();
+        assert_eq!((used.for_ever_asked, used.last_minute()), (2, 0));
     }
 }

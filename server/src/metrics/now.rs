@@ -133,7 +133,7 @@ impl Gauges {
         }
         self.token_age.set(seconds(now.token.age));
         self.token_left.set(seconds(now.token.left));
-        self.codes_last_minute.set(i64::from(now.quota.unlimited_last_minute));
+        self.codes_last_minute.set(i64::from(now.quota.last_minute()));
         let for_ever = now.quota.for_ever_used.unwrap_or(0).max(now.quota.for_ever_asked);
         self.codes_for_ever.set(i64::try_from(for_ever).unwrap_or(i64::MAX));
         for (part, ready) in [

@@ -38,6 +38,7 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
         token: wechat::TokenStatus { present: true, age: None, left: None, last_error: None },
         quota: wechat::QuotaUse {
             unlimited_last_minute: 7,
+            for_ever_last_minute: 0,
             for_ever_asked: 0,
             for_ever_used: None,
         },

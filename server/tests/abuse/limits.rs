@@ -118,6 +118,25 @@ async fn a_flood_cannot_spend_the_minute_of_codes_that_wechat_gives() {
 }
 
 #[tokio::test]
+async fn a_flood_cannot_spend_the_codes_that_wechat_makes_once_for_ever() {
+    for kind in ["a", "c"] {
+        let more = [("SAOMA_LIMITS__CODES", "12"), ("SAOMA_WECHAT__CODE", kind)];
+        let play = Play::with(&more).await;
+        let mut botnet = play.browser("192.0.2.1");
+        for host in 1..=30 {
+            botnet.moves_to(&format!("192.0.2.{host}"));
+            let reply = play.opens(&botnet, "blog").await;
+            if host > 12 {
+                assert_eq!(reply.problem(), "503 no_code_now");
+            } else {
+                assert!(reply.status.is_success(), "{}", reply.text());
+            }
+        }
+        assert_eq!(play.codes_asked().await, 12, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn who_begins_to_watch_again_and_again_is_held() {
     let play = Play::with(&[("SAOMA_LIMITS__WATCHES_PER_ADDRESS", "3")]).await;
     let browser = play.browser("192.0.2.1");

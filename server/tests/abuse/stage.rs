@@ -110,11 +110,12 @@ impl Play {
         (text("ticket"), text("key"))
     }
 
-    /// How often the pretend WeChat was asked for a code.
+    /// How often the pretend WeChat was asked for a code, of whatever kind.
     pub(crate) async fn codes_asked(&self) -> usize {
         let browser = Browser::new(&self.at.wechat).unwrap();
         let calls = browser.get("/pretend/calls").await.unwrap().text();
-        calls.matches("/wxa/getwxacodeunlimit").count()
+        let apis = ["/wxa/getwxacode", "/cgi-bin/wxaapp/createwxaqrcode"];
+        apis.iter().map(|api| calls.matches(api).count()).sum()
     }
 
     /// Somebody signs in at a site whose page carries the element, and ticks all it asks for: the access token.

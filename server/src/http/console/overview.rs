@@ -463,8 +463,8 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
     };
     let [level, wanted] =
         [app.codes.level(), app.codes.wanted()].map(|n| u64::try_from(n).unwrap_or(0));
-    let QuotaUse { unlimited_last_minute, for_ever_asked, for_ever_used } = app.wechat.quota();
-    let for_ever = for_ever_used.unwrap_or(0).max(for_ever_asked);
+    let quota = app.wechat.quota();
+    let for_ever = quota.for_ever_used.unwrap_or(0).max(quota.for_ever_asked);
     let kept = app.tickets.kept(quota_name(), app.world.now()).await?;
     let asked: Option<(i64, Vec<QuotaRow>)> =
         kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
@@ -474,7 +474,7 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
     pool.class = if app.codes.ran_dry() { "over" } else { "calm" };
     let minute = gauge(
         l,
-        unlimited_last_minute.into(),
+        quota.unlimited_last_minute.into(),
         QuotaUse::UNLIMITED_A_MINUTE.into(),
         l.s("个码", "codes"),
     );
