@@ -209,7 +209,8 @@ impl Codes {
             return Err(Error::Spent);
         }
         let scene = world.base62(22);
-        let picture = self.fetch(&scene, version).await?;
+        let check_path = self.settings.checks_path(version);
+        let picture = draw(&self.client, &self.settings, &scene, version, check_path).await?;
         let content_type = picture.kind.content_type().to_owned();
         let picture = Picture { content_type, bytes: picture.bytes };
         let picture = match self.settings.picture {
@@ -219,39 +220,36 @@ impl Codes {
         Ok(Minted { scene, picture })
     }
 
-    async fn fetch(&self, scene: &str, version: EnvVersion) -> Result<wechat::Picture, Error> {
-        let settings = &self.settings;
-        let env_version = match version {
-            EnvVersion::Release => wechat::EnvVersion::Release,
-            EnvVersion::Trial => wechat::EnvVersion::Trial,
-            EnvVersion::Develop => wechat::EnvVersion::Develop,
-        };
-        // WeChat knows published pages alone; a version for testers has none (41030).
-        let check_path = settings.check_path && version == EnvVersion::Release;
-        let path = format!("{}?scene={scene}", settings.page);
-        match settings.code {
-            CodeInterface::Unlimited => {
-                let scene = Scene::new(scene).map_err(Error::unusable)?;
-                let page = Page::new(&settings.page).map_err(Error::unusable)?;
-                let code = UnlimitedCode::new(scene)
-                    .page(page)
-                    .check_path(check_path)
-                    .env_version(env_version);
-                Ok(self.client.code_unlimited(&code).await?)
-            }
-            CodeInterface::A => {
-                let code = Code::new(path).map_err(Error::unusable)?.env_version(env_version);
-                Ok(self.client.code(&code).await?)
-            }
-            CodeInterface::C => {
-                let code = QrCode::new(path).map_err(Error::unusable)?;
-                Ok(self.client.qr_code(&code).await?)
-            }
-        }
-    }
-
     fn pools(&self) -> MutexGuard<'_, BTreeMap<EnvVersion, VecDeque<Minted>>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A code with this scene that opens this version. `check_path` says whether WeChat shall refuse a page that is not published,
+/// which it does of code B alone.
+pub(crate) async fn draw(
+    client: &Client,
+    settings: &config::Wechat,
+    scene: &str,
+    version: EnvVersion,
+    check_path: bool,
+) -> Result<wechat::Picture, Error> {
+    let path = format!("{}?scene={scene}", settings.page);
+    match settings.code {
+        CodeInterface::Unlimited => {
+            let scene = Scene::new(scene).map_err(Error::unusable)?;
+            let page = Page::new(&settings.page).map_err(Error::unusable)?;
+            let code = UnlimitedCode::new(scene).page(page).check_path(check_path);
+            Ok(client.code_unlimited(&code.env_version(version)).await?)
+        }
+        CodeInterface::A => {
+            let code = Code::new(path).map_err(Error::unusable)?;
+            Ok(client.code(&code.env_version(version)).await?)
+        }
+        CodeInterface::C => {
+            let code = QrCode::new(path).map_err(Error::unusable)?;
+            Ok(client.qr_code(&code).await?)
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::{Table, Value};
 use url::Url;
 
@@ -32,6 +32,7 @@ mod in_force;
 pub use faults::Faults;
 use given::{defaults, follow, merge, overlay, paths, unknown_keys};
 pub use in_force::{InForce, Line, Source};
+pub use wechat::{EnvVersion, TokenEndpoint};
 
 /// Every setting with its default and why, as `saoma config` prints it.
 pub const DEFAULTS: &str = include_str!("../../saoma.toml");
@@ -82,6 +83,14 @@ pub struct Wechat {
     pub env_version: EnvVersion,
     pub picture: Pictures,
     pub pool: usize,
+}
+
+impl Wechat {
+    /// Whether WeChat is to refuse codes for a page that is not published: it knows published pages alone, and a version for
+    /// testers has none (41030).
+    pub fn checks_path(&self, version: EnvVersion) -> bool {
+        self.check_path && version == EnvVersion::Release
+    }
 }
 
 /// `[ticket]`
@@ -235,16 +244,6 @@ pub struct Miniprogram {
     pub profile: bool,
 }
 
-/// Which of WeChat's two token endpoints is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenEndpoint {
-    /// `stable_token`: asking again gives the same token.
-    Stable,
-    /// `token`: asking again kills the one before.
-    Plain,
-}
-
 /// Which of WeChat's three interfaces makes the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum CodeInterface {
@@ -257,29 +256,6 @@ pub enum CodeInterface {
     /// C, `createwxaqrcode`.
     #[serde(rename = "c")]
     C,
-}
-
-/// Which version of the mini program a code opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EnvVersion {
-    /// What everybody has.
-    Release,
-    /// For members, before review.
-    Trial,
-    /// For developers.
-    Develop,
-}
-
-impl EnvVersion {
-    /// As settings write it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Trial => "trial",
-            Self::Develop => "develop",
-        }
-    }
 }
 
 /// What becomes of WeChat's picture.

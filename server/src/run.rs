@@ -11,7 +11,7 @@ use crate::{
     app::{App, SharedApp},
     background::{self, Background},
     codes::Codes,
-    config::{Settings, TokenEndpoint},
+    config::Settings,
     http,
     keys::{self, Keys},
     limits::{Limits, Places},
@@ -154,14 +154,10 @@ fn client_of(
     tickets: &SharedTickets,
     upstream: &Upstream,
 ) -> Result<Client, wechat::BuildError> {
-    let endpoint = match settings.wechat.token {
-        TokenEndpoint::Stable => wechat::TokenEndpoint::Stable,
-        TokenEndpoint::Plain => wechat::TokenEndpoint::Plain,
-    };
     let heard = upstream.clone();
     let wechat = Client::builder(&settings.wechat.appid, settings.wechat.secret.reveal())
         .base_url(&settings.wechat.base_url)
-        .token_endpoint(endpoint)
+        .token_endpoint(settings.wechat.token)
         .on_call(move |call| heard.called(call));
     // Only what speaks like WeChat on this machine makes more codes than it does.
     let wechat = if settings.limits.off { wechat.unlimited_a_minute(u32::MAX) } else { wechat };

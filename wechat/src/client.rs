@@ -38,7 +38,8 @@ struct Credentials {
 
 /// Where the access token comes from (wechat-api.md section 1.1). The two endpoints keep separate
 /// tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TokenEndpoint {
     /// `/cgi-bin/stable_token`: asking again gives the same token, so nodes do not disturb each
     /// other. Use this.

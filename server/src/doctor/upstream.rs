@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use wechat::{Act, Api, Client, Code, Error, JsCode, Page, QrCode, Scene, UnlimitedCode};
+use wechat::{Act, Api, Client, Error, JsCode};
 
 use super::{Finding, Todo, Verdict, todo};
 use crate::{
+    codes,
     config::{CodeInterface, EnvVersion, Settings},
     site::Site,
     world::World,
@@ -170,7 +171,7 @@ async fn page(client: &Client, settings: &Settings, sites: &[Site]) -> Vec<Findi
         sites.iter().filter_map(|site| site.env_version).chain([own]).collect();
     let mut found = Vec::new();
     for version in versions {
-        let checked = settings.wechat.check_path && version == EnvVersion::Release;
+        let checked = settings.wechat.checks_path(version);
         let said = match draw(client, settings, version, checked).await {
             Ok(()) => drawn(client, settings, version, checked).await,
             Err(finding) => finding,
@@ -197,7 +198,7 @@ async fn drawn(
     }
     match version {
         EnvVersion::Trial | EnvVersion::Develop => {
-            let word = version.word();
+            let word = version.as_str();
             if settings.fault_of_version(version).is_some() {
                 return Finding::broken(
                     "page",
@@ -249,40 +250,18 @@ async fn draw(
     version: EnvVersion,
     check_path: bool,
 ) -> Result<(), Finding> {
-    let wechat = &settings.wechat;
-    let version = match version {
-        EnvVersion::Release => wechat::EnvVersion::Release,
-        EnvVersion::Trial => wechat::EnvVersion::Trial,
-        EnvVersion::Develop => wechat::EnvVersion::Develop,
-    };
-    let path = format!("{}?scene={SCENE}", wechat.page);
-    let unusable = |why: String| {
-        Finding::broken(
+    let drawn = codes::draw(client, &settings.wechat, SCENE, version, check_path).await;
+    drawn.map(drop).map_err(|error| match error {
+        codes::Error::Wechat(error) => refused(&error, "page"),
+        unusable => Finding::broken(
             "page",
-            format!("wechat.page = {:?}: {why}", wechat.page),
+            unusable.to_string(),
             todo(
                 "Write it as it stands in app.json: pages/login/login, no / in front.",
                 "请按 app.json 中的写法填写：pages/login/login，前面不加 /。",
             ),
-        )
-    };
-    let drawn = match wechat.code {
-        CodeInterface::Unlimited => {
-            let page = Page::new(&wechat.page).map_err(|error| unusable(error.to_string()))?;
-            let scene = Scene::new(SCENE).map_err(|error| unusable(error.to_string()))?;
-            let code = UnlimitedCode::new(scene).page(page).check_path(check_path);
-            client.code_unlimited(&code.env_version(version)).await
-        }
-        CodeInterface::A => {
-            let code = Code::new(path).map_err(|error| unusable(error.to_string()))?;
-            client.code(&code.env_version(version)).await
-        }
-        CodeInterface::C => {
-            let code = QrCode::new(path).map_err(|error| unusable(error.to_string()))?;
-            client.qr_code(&code).await
-        }
-    };
-    drawn.map(drop).map_err(|error| refused(&error, "page"))
+        ),
+    })
 }
 
 /// What is left to make codes with.

@@ -127,7 +127,7 @@ impl Gauges {
         self.connections.set(whole(now.connections.0));
         self.connections_max.set(whole(now.connections.1));
         for (version, ready) in &now.codes {
-            let version = [label("version", version.word())];
+            let version = [label("version", version.as_str())];
             self.codes_ready.get_or_create(&version).set(whole(*ready));
             self.codes_wanted.get_or_create(&version).set(whole(now.codes_wanted));
         }
