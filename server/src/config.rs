@@ -91,6 +91,24 @@ impl Wechat {
     pub fn checks_path(&self, version: EnvVersion) -> bool {
         self.check_path && version == EnvVersion::Release
     }
+
+    /// Whether this is WeChat itself, and nothing that speaks like it.
+    pub fn is_real(&self) -> bool {
+        let host = |url| Url::parse(url).ok()?.host_str().map(ToOwned::to_owned);
+        host(&self.base_url) == host(wechat::BASE_URL)
+    }
+
+    /// What is wrong with the AppID, where WeChat can never have given it.
+    pub fn fault_of_appid(&self) -> Option<String> {
+        let is_appid = self.appid.strip_prefix("wx").is_some_and(|rest| {
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            rest.len() == 16 && rest.bytes().all(plain)
+        });
+        (!is_appid).then(|| format!(
+            "wechat.appid = {:?}: an AppID is wx and 16 small letters and digits; copy it from the mini program's console (开发管理 > 开发设置)",
+            self.appid
+        ))
+    }
 }
 
 /// `[ticket]`

@@ -307,17 +307,8 @@ fn site(site: &Site) -> Option<Value> {
 /// What is wrong with the words, each with what to write.
 fn faults(settings: &Settings) -> Vec<String> {
     let own = &settings.miniprogram;
-    let mut faults = Vec::new();
-    let appid = &settings.wechat.appid;
-    let is_appid = appid.strip_prefix("wx").is_some_and(|rest| {
-        rest.len() == 16
-            && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-    });
-    if !is_appid {
-        faults.push(format!(
-            "wechat.appid = {appid:?}: an AppID is wx and 16 small letters and digits; copy it from the console (开发管理 > 开发设置)"
-        ));
-    }
+    // WeChat's tools take no other, whatever stands in for WeChat's API.
+    let mut faults: Vec<_> = settings.wechat.fault_of_appid().into_iter().collect();
     let texts = [
         ("name", &own.name, 30),
         ("name_en", &own.name_en, 30),

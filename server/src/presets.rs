@@ -249,7 +249,7 @@ mod tests {
     fn every_application_can_be_registered_and_is_told_its_own_values() {
         let env = [
             ("SAOMA_PUBLIC_URL", "https://login.example.com"),
-            ("SAOMA_WECHAT__APPID", "wx1"),
+            ("SAOMA_WECHAT__APPID", "wx1234567890abcdef"),
             ("SAOMA_WECHAT__SECRET", "s"),
         ];
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -20,6 +20,9 @@ use crate::secret::{AccessToken, AppSecret, JsCode, SessionKey};
 use crate::session::{Session, SessionAnswer};
 use crate::token::{Fetch, Fetched, MemoryStore, TokenStatus, TokenStore, Tokens};
 
+/// Where WeChat itself is.
+pub const BASE_URL: &str = "https://api.weixin.qq.com";
+
 /// WeChat's server API for one mini program. Cloning is cheap, and clones share everything: token,
 /// connections, breakers, counts.
 #[derive(Clone)]
@@ -81,8 +84,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Where WeChat is: `https://api.weixin.qq.com` if nothing is said, or anything that speaks like
-    /// it.
+    /// Where WeChat is: [`BASE_URL`] if nothing is said, or anything that speaks like it.
     #[must_use]
     pub fn base_url(mut self, url: &str) -> Self {
         url.trim_end_matches('/').clone_into(&mut self.base_url);
@@ -258,7 +260,7 @@ impl Client {
         ClientBuilder {
             appid: appid.into(),
             secret: AppSecret(secret.into()),
-            base_url: "https://api.weixin.qq.com".to_owned(),
+            base_url: BASE_URL.to_owned(),
             endpoint: TokenEndpoint::default(),
             store: None,
             seed: None,

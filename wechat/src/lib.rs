@@ -30,7 +30,7 @@ pub mod token;
 #[cfg(feature = "client")]
 pub use call::Call;
 #[cfg(feature = "client")]
-pub use client::{BuildError, Client, ClientBuilder, TokenEndpoint};
+pub use client::{BASE_URL, BuildError, Client, ClientBuilder, TokenEndpoint};
 #[cfg(feature = "client")]
 pub use code::{
     Code, EnvVersion, InvalidRequest, LineColor, Page, Picture, PictureKind, QrCode, UnlimitedCode,

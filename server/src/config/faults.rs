@@ -48,14 +48,9 @@ impl Settings {
         if self.wechat.appid.is_empty() {
             faults.push("wechat.appid is missing: copy it from the mini program's console (开发管理 > 开发设置), or set SAOMA_WECHAT__APPID; to try saoma without one, run `saoma try`".to_owned());
         }
-        let appid = &self.wechat.appid;
-        let is_appid = appid.strip_prefix("wx").is_some_and(|rest| {
-            !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
         // A pretend WeChat takes any.
-        let is_real = self.wechat.base_url.contains("://api.weixin.qq.com");
-        if is_real && !appid.is_empty() && !is_appid {
-            faults.push(format!("wechat.appid = {appid:?}: an AppID is wx and 16 small letters and digits; copy it from the mini program's console (开发管理 > 开发设置)"));
+        if self.wechat.is_real() && !self.wechat.appid.is_empty() {
+            faults.extend(self.wechat.fault_of_appid());
         }
         if self.wechat.secret.is_empty() {
             faults.push("wechat.secret is missing: copy the AppSecret from the mini program's console, or set SAOMA_WECHAT__SECRET or SAOMA_WECHAT__SECRET_FILE".to_owned());

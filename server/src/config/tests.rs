@@ -1,7 +1,7 @@
 use super::*;
 
 const ENOUGH: &str =
-    "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1\"\nsecret = \"s\"\n";
+    "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1234567890abcdef\"\nsecret = \"s\"\n";
 
 fn load(toml: &str, env: &[(&str, &str)]) -> Result<Settings, Faults> {
     let folder = tempfile::tempdir().unwrap();
@@ -315,6 +315,8 @@ fn what_would_start_and_serve_nobody_is_refused() {
     for (name, text) in [
         ("wechat.appid", "nonsense"),
         ("wechat.appid", "wx..."),
+        ("wechat.appid", "wx1"),
+        ("wechat.appid", "wx0123456789ABCDEF"),
         ("wechat.page", "/pages/login/login"),
         ("wechat.page", "pages/login/login?a=1"),
         ("wechat.base_url", "nonsense"),

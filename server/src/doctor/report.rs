@@ -5,9 +5,6 @@ use url::Url;
 use super::{Finding, text};
 use crate::config::Settings;
 
-/// WeChat's own address, which is nobody's secret.
-const WECHAT: &str = "https://api.weixin.qq.com";
-
 /// The report in Markdown, with what is the owner's put out of sight: names that stand in the settings, with all sites in
 /// them, and names that were found. Where there are no settings to know them by, whatever is quoted.
 pub fn markdown(settings: Option<&Settings>, found: &[Finding], scan: &[String]) -> String {
@@ -59,7 +56,8 @@ fn names_in(settings: &Settings) -> Vec<(String, &'static str)> {
     // SQLite's errors name the file alone.
     names.extend(settings.store.after("sqlite:").map(|file| (file.to_owned(), "STORE")));
     names.extend(settings.owned_domains.iter().map(|domain| (domain.clone(), "DOMAIN")));
-    if wechat.base_url != WECHAT {
+    // WeChat's own is nobody's secret.
+    if !wechat.is_real() {
         names.push((wechat.base_url.clone(), "BASE_URL"));
         names.extend(host_of(&wechat.base_url).map(|host| (host, "BASE_URL")));
     }

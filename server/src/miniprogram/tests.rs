@@ -262,8 +262,9 @@ fn flags_go_over_the_settings_and_no_secret_is_needed() {
 fn a_wrong_appid_is_seen_before_wechat_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     for appid in ["wx1", "wx0123456789ABCDEF", "wx0123456789abcdef0"] {
-        let said =
-            written(&[("SAOMA_WECHAT__APPID", appid)], folder.path()).unwrap_err().to_string();
+        let stand_in = ("SAOMA_WECHAT__BASE_URL", "http://127.0.0.1:9100");
+        let given = [("SAOMA_WECHAT__APPID", appid), stand_in];
+        let said = written(&given, folder.path()).unwrap_err().to_string();
         assert!(said.contains("wechat.appid"), "{said}");
     }
 }

@@ -492,7 +492,7 @@ fn an_application_is_one_sites_and_at_an_origin() {
     let faults = |sites: &str| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("saoma.toml");
-        let head = "public_url = \"https://login.example.com\"\nwechat = { appid = \"wx1\", secret = \"x\" }\n";
+        let head = "public_url = \"https://login.example.com\"\nwechat = { appid = \"wx1234567890abcdef\", secret = \"x\" }\n";
         std::fs::write(&file, format!("{head}{sites}")).unwrap();
         let loaded = saoma::config::Settings::load(Some(&file), std::iter::empty());
         loaded.err().map(|faults| faults.to_string()).unwrap_or_default()

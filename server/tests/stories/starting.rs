@@ -39,7 +39,7 @@ fn text(said: &[u8]) -> String {
 }
 
 const ENOUGH: &str = "public_url = \"http://127.0.0.1:8080\"\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-                      [wechat]\nappid = \"wx1\"\nsecret = \"s\"\n";
+                      [wechat]\nappid = \"wx1234567890abcdef\"\nsecret = \"s\"\n";
 
 const WIKI: [&str; 5] =
     ["site", "add", "wiki", "--name=Wiki", "--redirect-uri=https://wiki.example/cb"];
@@ -57,7 +57,7 @@ fn serve_stops_at_once_and_says_which_setting_and_what_to_write() {
             ],
         ),
         (
-            &ENOUGH.replace("appid = \"wx1\"\n", ""),
+            &ENOUGH.replace("appid = \"wx1234567890abcdef\"\n", ""),
             vec!["wechat.appid is missing", "SAOMA_WECHAT__APPID", "saoma try"],
         ),
         (
