@@ -264,7 +264,11 @@ const WHY: [(&str, &str, &str); 11] = [
 ];
 /// What it calls that which may be ticked.
 const SCOPES: [(&str, &str, &str); 4] = [
-    ("profile", "昵称和头像", "Nickname and avatar"),
+    (
+        "profile",
+        "昵称、头像、用户名和所在的组（各网站相同）",
+        "Nickname, avatar, user name and groups (the same at every site)",
+    ),
     (
         "email",
         "一个代用邮箱地址（不是你的真实邮箱）",
@@ -312,4 +316,20 @@ fn asks(lang: Lang, page: Page, asked: &Asked) -> Page {
             .collect(),
     };
     Page { asked: Some(question), ..page }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_says_word_for_word_what_the_mini_program_says() {
+        let words = include_str!("../../../miniprogram/app/lib/words.ts");
+        for (word, zh, en) in WHY.iter().chain(&SCOPES) {
+            for sentence in [zh, en] {
+                let line = format!("      {word}: '{sentence}',\n");
+                assert!(words.contains(&line), "{line}");
+            }
+        }
+    }
 }
