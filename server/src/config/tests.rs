@@ -1,7 +1,6 @@
 use super::*;
 
-const ENOUGH: &str =
-    "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1234567890abcdef\"\nsecret = \"s\"\n";
+const ENOUGH: &str = "public_url = \"https://login.example.com\"\n[wechat]\nappid = \"wx1234567890abcdef\"\nsecret = \"s\"\n";
 
 fn load(toml: &str, env: &[(&str, &str)]) -> Result<Settings, Faults> {
     let folder = tempfile::tempdir().unwrap();

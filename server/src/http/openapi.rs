@@ -400,7 +400,7 @@ impl Drop for Call<'_> {
             let (form, media) = match Manner::at(self.path) {
                 Manner::Problem => ("application/problem+json", media),
                 Manner::Oauth => ("application/json", json!({ "schema": oauth })),
-                Manner::Page | Manner::SignOut => ("text/html", json!({})),
+                Manner::Page | Manner::SignOut | Manner::Forget => ("text/html", json!({})),
             };
             forms.entry(form).or_insert(media);
         }
@@ -462,4 +462,24 @@ fn words(codes: &[Code]) -> String {
 fn reason(status: u16) -> &'static str {
     let status = axum::http::StatusCode::from_u16(status).ok();
     status.and_then(|status| status.canonical_reason()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_a_page_is_told_by_a_page_what_is_wrong() {
+        let document = document();
+        let paths = document["paths"].as_object().unwrap();
+        let shows = |call: &Value| call["responses"]["200"]["content"]["text/html"].is_object();
+        let pages =
+            paths.iter().filter(|(_, calls)| calls.as_object().unwrap().values().any(shows));
+        let pages: Vec<_> = pages.map(|(path, _)| path.as_str()).collect();
+        assert!(pages.contains(&"/login") && pages.contains(&"/forget/scan"), "{pages:?}");
+        for path in pages {
+            let manner = Manner::at(path);
+            assert!(![Manner::Problem, Manner::Oauth].contains(&manner), "{path}: {manner:?}");
+        }
+    }
 }

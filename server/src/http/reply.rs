@@ -91,6 +91,8 @@ pub(super) enum Manner {
     Page,
     /// As a page, to people who want to sign out.
     SignOut,
+    /// As a page, to people who want to be forgotten.
+    Forget,
 }
 
 impl Manner {
@@ -100,7 +102,8 @@ impl Manner {
         match path {
             "/" | "/login" | "/device" | "/link" | "/oauth2/authorize" => Self::Page,
             "/sign-out" | "/oauth2/logout" => Self::SignOut,
-            _ if below(&["/link/", "/connect/", "/tickets/"]) => Self::Page,
+            "/forget" => Self::Forget,
+            _ if below(&["/forget/", "/link/", "/connect/", "/tickets/"]) => Self::Page,
             _ if below(&["/logins/", "/oauth2/logout/"]) => Self::SignOut,
             _ if below(&["/oauth2/"]) => Self::Oauth,
             _ => Self::Problem,
@@ -155,6 +158,7 @@ pub(super) async fn spoken(
         Manner::Oauth => in_oauths_words(error),
         Manner::Page => error_page(lang, &error),
         Manner::SignOut => not_signed_out(lang, &error),
+        Manner::Forget => not_deleted(lang, &error),
     };
     *answer.status_mut() = parts.status;
     answer

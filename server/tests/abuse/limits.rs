@@ -359,8 +359,8 @@ async fn whichever_limit_is_reached_everybody_is_told_in_their_own_words() {
         assert_eq!(held.header("cache-control"), "no-store");
         assert!(!held.header("retry-after").is_empty());
     }
-    for path in ["/", "/login", "/link/scan", "/oauth2/authorize?client_id=blog", "/oauth2/logout"]
-    {
+    let (authorize, scan) = ("/oauth2/authorize?client_id=blog", "/forget/scan");
+    for path in ["/", "/login", "/link/scan", authorize, "/oauth2/logout", "/forget", scan] {
         let page = browser.get(path).await.unwrap();
         assert_eq!(page.status, 429, "{path}");
         assert!(page.header("content-type").starts_with("text/html"), "{path}");
