@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     path::Path,
     time::Duration,
@@ -438,6 +438,11 @@ impl Settings {
         self
     }
 
+    /// Where somebody on this machine finds the operators' listener.
+    pub fn admin_address(&self) -> SocketAddr {
+        from_here(self.admin_listen)
+    }
+
     /// Whether people reach saoma on this machine alone: then cookies do without Secure.
     pub fn is_loopback(&self) -> bool {
         Url::parse(&self.public_url).is_ok_and(|url| site::is_loopback(&url))
@@ -483,6 +488,16 @@ impl Settings {
     pub fn ends_tls(&self) -> bool {
         !self.tls.cert.is_empty() || self.acme.on
     }
+}
+
+/// Where somebody on this machine finds who listens there: one that listens everywhere is at no address that opens.
+pub fn from_here(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    listen
 }
 
 /// Why a file of settings is not read. One that may not be is not one that is not there: then every setting would seem to be

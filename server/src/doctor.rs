@@ -107,6 +107,8 @@ pub struct Doctor {
     pub world: World,
     /// The database: none where there is none yet, or why it cannot be opened.
     pub store: Result<Option<SharedStore>, String>,
+    /// Why the Redis of the settings cannot be used, if it cannot: none where tickets live in the server's memory.
+    pub redis: Option<Result<(), String>>,
     /// Whose certificates count.
     pub roots: Roots,
     /// Whose word counts on names.
@@ -138,7 +140,7 @@ impl Doctor {
         let (outside, mail, here) = tokio::join!(
             outside.look(),
             mail::look(settings, &sites, self.dns),
-            here::look(settings, &self.store)
+            here::look(settings, &self.store, self.redis.as_ref())
         );
         found.extend(wechat);
         found.extend(outside);

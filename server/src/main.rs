@@ -452,11 +452,24 @@ async fn open_tickets(
     Ok(Arc::new(redis.map_err(|error| format!("tickets = {place:?}: {error}"))?))
 }
 
-/// The settings with the store beside a server that may be running on it, changing nothing; none where there is none yet.
+/// The settings with what they name beside a server that may be running on it, changing nothing; no store where there is none
+/// yet.
 async fn beside(config: Option<&Path>) -> doctor::Loaded {
     let settings = load(config, std::env::vars())?;
-    let store = store_beside(&settings).await;
-    Ok((settings, store))
+    let (store, redis) = tokio::join!(store_beside(&settings), redis_beside(&settings));
+    Ok((settings, store, redis))
+}
+
+/// Whether the Redis that the settings name answers as a server wants it to; none where tickets live in a server's memory.
+async fn redis_beside(settings: &Settings) -> Option<Result<(), String>> {
+    let place = settings.tickets.reveal();
+    if place == "memory" {
+        return None;
+    }
+    // Redis sets the clock of a world, and the doctor's is to be compared with WeChat's.
+    let world = World::real();
+    let connected = Redis::connect(place, Arc::default(), &world).await;
+    Some(connected.map(drop).map_err(|error| error.to_string()))
 }
 
 async fn store_beside(settings: &Settings) -> Result<Option<SharedStore>, String> {
@@ -556,7 +569,7 @@ async fn reload_at(mut hangups: Hangups, app: &SharedApp, cli: &Cli, log: &Log) 
 
 /// How a browser on another machine gets to a console that listens on this one alone.
 fn from_elsewhere(settings: &Settings) -> String {
-    let listen = access::here(settings.admin_listen);
+    let listen = settings.admin_address();
     if settings.console.url.is_empty() && listen.ip().is_loopback() {
         let port = listen.port();
         format!("\nFrom another machine first: ssh -L {port}:{listen} THIS-MACHINE")

@@ -36,8 +36,9 @@ pub struct Given {
     lang: plan::Lang,
 }
 
-/// The settings, and the store that they name, where there is one yet.
-pub type Loaded = Result<(Settings, Result<Option<SharedStore>, String>), Faults>;
+/// The settings, the store that they name, where there is one yet, and whether their Redis answers, if they name one.
+pub type Loaded =
+    Result<(Settings, Result<Option<SharedStore>, String>, Option<Result<(), String>>), Faults>;
 
 /// What it has to say, and whether something is broken.
 #[derive(Debug)]
@@ -58,10 +59,10 @@ pub async fn run(given: &Given, loaded: impl Future<Output = Loaded>) -> Result<
     }
     let (settings, found, scanned) = match loaded.await {
         Err(faults) => (None, doctor::unusable(&faults.0), Vec::new()),
-        Ok((settings, store)) => {
+        Ok((settings, store, redis)) => {
             let (world, hold) = (World::real(), (!given.quick).then_some(doctor::HOLD));
             let (roots, dns) = (Roots::Machine, Dns::Machine);
-            let doctor = Doctor { settings, world, store, roots, dns, hold };
+            let doctor = Doctor { settings, world, store, redis, roots, dns, hold };
             let scanned = match given.scan {
                 true => doctor.scan(&given.picture, Out).await?,
                 false => Vec::new(),

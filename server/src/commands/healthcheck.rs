@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{config::Settings, console::access::here};
+use crate::config::{self, Settings};
 
 /// What a server answered, and where it was asked.
 #[derive(Debug)]
@@ -15,8 +15,11 @@ pub struct Health {
 
 /// Asks it: where it listens, or, if that is for https alone, where operators reach it.
 pub async fn ask(settings: &Settings) -> Health {
-    let address = if settings.ends_tls() { settings.admin_listen } else { settings.listen };
-    let url = format!("http://{}/healthz", here(address));
+    let address = match settings.ends_tls() {
+        true => settings.admin_address(),
+        false => config::from_here(settings.listen),
+    };
+    let url = format!("http://{address}/healthz");
     let answer = get(&url).await;
     Health { url, answer }
 }

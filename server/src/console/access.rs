@@ -4,10 +4,7 @@
 //! A session that came of a scan hangs on its login: the person sees it on their phone among their others and ends it there,
 //! and it ends with the person's place among the owners (threats.md, "The console").
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -59,18 +56,8 @@ pub async fn make_link(
         let entry = audit::Entry::of_operator(now, what, audit::COMMAND, None, json!({}));
         store.audit(entry).await?;
     }
-    let origin = settings.console.origin(here(settings.admin_listen));
+    let origin = settings.console.origin(settings.admin_address());
     Ok(format!("{origin}/console/link#{}", secret.reveal()))
-}
-
-/// Where a browser on this machine finds who listens there: one that listens everywhere is at no address that opens.
-pub fn here(mut listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    listen
 }
 
 /// The link to ownership, while nobody owns this server.

@@ -11,8 +11,10 @@ use crate::{
 pub(super) async fn look(
     settings: &Settings,
     store: &Result<Option<SharedStore>, String>,
+    redis: Option<&Result<(), String>>,
 ) -> Vec<Finding> {
     let mut found = database(settings, store).await;
+    found.extend(redis.map(|answer| shared_tickets(settings, answer)));
     found.push(tickets(settings).await);
     found
 }
@@ -132,9 +134,25 @@ fn mend(scheme: &str, why: &str) -> Todo {
     }
 }
 
-/// The tickets live in the server, which says itself how they are.
+/// The Redis that several nodes share their tickets in. No server starts without it.
+fn shared_tickets(settings: &Settings, answer: &Result<(), String>) -> Finding {
+    let name = &settings.tickets;
+    match answer {
+        Ok(()) => Finding::ok("redis", format!("{name} answers")),
+        Err(why) => Finding::broken(
+            "redis",
+            format!("{name}: {why}"),
+            todo(
+                "See that Redis runs and lets this machine in, and that host, port, user and password in `tickets` are right; or write tickets = \"memory\" where one node serves alone.",
+                "请确认 Redis 正在运行并允许本机连接，`tickets` 中的主机、端口、用户和密码正确；只有一个节点时，也可以写 tickets = \"memory\"。",
+            ),
+        ),
+    }
+}
+
+/// The server says itself how its tickets are, wherever they live.
 async fn tickets(settings: &Settings) -> Finding {
-    let url = format!("http://{}/readyz", settings.admin_listen);
+    let url = format!("http://{}/readyz", settings.admin_address());
     let client =
         reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(5)).build();
     let answer = match client {

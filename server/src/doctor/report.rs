@@ -55,6 +55,13 @@ fn names_in(settings: &Settings) -> Vec<(String, &'static str)> {
     ];
     // SQLite's errors name the file alone.
     names.extend(settings.store.after("sqlite:").map(|file| (file.to_owned(), "STORE")));
+    if settings.tickets.reveal() != "memory" {
+        names.push((settings.tickets.to_string(), "TICKETS"));
+    }
+    // The certificates of its authority lie somewhere.
+    let roots = settings.tickets.reveal().split_once("sslrootcert=");
+    let roots = roots.and_then(|(_, file)| file.split('&').next());
+    names.extend(roots.map(|file| (file.to_owned(), "TICKETS")));
     names.extend(settings.owned_domains.iter().map(|domain| (domain.clone(), "DOMAIN")));
     // WeChat's own is nobody's secret.
     if !wechat.is_real() {
@@ -155,6 +162,7 @@ mod tests {
             ("SAOMA_WECHAT__APPID", "wx00000000000000ab"),
             ("SAOMA_WECHAT__SECRET", "hush-hush"),
             ("SAOMA_STORE", "sqlite:/home/anna/saoma.db"),
+            ("SAOMA_TICKETS", "rediss://:hush@redis.anna.example:6379/?sslrootcert=/home/anna/ca"),
             ("SAOMA_OWNED_DOMAINS", "[\"annas.example\"]"),
             ("SAOMA_WECHAT__BASE_URL", "http://wechat.anna.example:9100"),
         ];
@@ -172,6 +180,7 @@ mod tests {
             Finding::ok("appid", "WeChat knows wx00000000000000ab"),
             Finding::ok("store", "sqlite:/home/anna/saoma.db answers: \"anna\" is let in"),
             Finding::ok("store", "cannot open /home/anna/saoma.db"),
+            Finding::ok("redis", format!("{}: sslrootcert=/home/anna/ca: no", settings.tickets)),
             Finding::ok("wechat", "http://wechat.anna.example:9100 answers"),
             Finding::ok("email_domain", "no mail reaches anna-mail.example, users.annas.example"),
             Finding::ok("email_domain", "mail is received by mx.bob.example")

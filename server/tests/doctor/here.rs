@@ -137,11 +137,31 @@ async fn keys_that_nobody_can_open_or_anybody() {
 }
 
 #[tokio::test]
+async fn a_redis_that_does_not_answer() {
+    let patient = Patient::healthy().await;
+    let mut doctor = patient.doctor();
+    doctor.settings.tickets = "redis://:hush@127.0.0.1:6379/1".to_owned().into();
+    doctor.redis = Some(Err("Redis refuses the user or the password".to_owned()));
+    let found = doctor.examine().await;
+    let redis = found.iter().find(|finding| finding.check == "redis").unwrap();
+    assert_eq!(redis.verdict, Verdict::Broken);
+    assert!(redis.said.contains("127.0.0.1:6379") && redis.said.contains("refuses"), "{redis:?}");
+    assert!(!text(&found).contains("hush"));
+    assert!(redis.todo.as_ref().unwrap().en.contains("`tickets`"));
+    doctor.redis = Some(Ok(()));
+    assert!(!is_broken(&doctor.examine().await));
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_run() {
     let mut patient = Patient::healthy().await;
-    let nobody = nobody().await;
+    let mut nobody = nobody().await;
+    nobody.set_ip(std::net::Ipv4Addr::UNSPECIFIED.into());
     patient.with(|settings| settings.admin_listen = nobody);
-    assert!(patient.warned("tickets").await.todo.unwrap().en.contains("saoma serve"));
+    let warned = patient.warned("tickets").await;
+    assert!(warned.todo.unwrap().en.contains("saoma serve"));
+    let at = format!("http://127.0.0.1:{}/readyz", nobody.port());
+    assert!(warned.said.contains(&at), "where it can be asked: {}", warned.said);
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ impl Patient {
             settings: self.settings.clone(),
             world: World::real(),
             store,
+            redis: None,
             roots: self.roots.clone(),
             dns: self.dns,
             hold: self.hold,

@@ -3,6 +3,7 @@
 use std::{
     fs::{File, Permissions},
     io::{BufRead as _, BufReader},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Output, Stdio},
@@ -192,6 +193,18 @@ fn settings_that_may_not_be_read_are_not_taken_for_missing() {
             assert!(!ended.status.success(), "{said}");
         }
     }
+}
+
+#[test]
+fn the_doctor_asks_the_redis_without_which_no_server_starts() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let redis = format!("tickets = \"redis://:hush@{nobody}/\"\n");
+    let settings = format!("{redis}{ENOUGH}base_url = \"http://127.0.0.1:9\"\n");
+    let ended = saoma(&["doctor", "--quick"], &settings);
+    let said = text(&ended.stdout);
+    let line = said.lines().find(|line| line.contains(" redis ")).unwrap_or(&said);
+    assert!(line.starts_with("BROKEN") && line.contains(&nobody.to_string()), "{said}");
+    assert!(line.contains("refused") && !said.contains("hush"), "{said}");
 }
 
 #[test]
