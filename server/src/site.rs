@@ -184,7 +184,7 @@ pub enum Pkce {
 }
 
 /// What an access token looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessToken {
     /// Random: only saoma can say what it is good for, and it ends the moment it is revoked.

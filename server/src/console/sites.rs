@@ -28,9 +28,10 @@ pub struct Draft {
     pub operator: String,
     pub contact: String,
     pub privacy_url: String,
-    /// One a line, like the two below.
+    /// One a line, like the three below.
     pub redirect_uris: String,
     pub origins: String,
+    pub forward_auth: String,
     pub post_logout_redirect_uris: String,
     pub group: String,
     pub alg: String,
@@ -41,6 +42,7 @@ pub struct Draft {
     pub id_token_claims: String,
     pub email: String,
     pub name_claim: String,
+    pub device: String,
     pub admit: String,
     pub admit_groups: String,
     /// Of a new site: "public", or else it gets a secret.
@@ -63,6 +65,7 @@ impl Draft {
             privacy_url: site.privacy_url.clone(),
             redirect_uris: site.redirect_uris.join("\n"),
             origins: site.origins.join("\n"),
+            forward_auth: site.forward_auth.join("\n"),
             post_logout_redirect_uris: site.post_logout_redirect_uris.join("\n"),
             group: site.group.clone(),
             alg: word(serde_json::to_value(site.alg)),
@@ -73,6 +76,7 @@ impl Draft {
             id_token_claims: tick(site.id_token_claims),
             email: site.email.clone(),
             name_claim: word(serde_json::to_value(site.name_claim)),
+            device: tick(site.device),
             admit: word(serde_json::to_value(site.admit)),
             admit_groups: site.admit_groups.join("\n"),
             kind: if site.is_public() { "public" } else { "confidential" }.to_owned(),
@@ -95,6 +99,7 @@ impl Draft {
         site.privacy_url = self.privacy_url.trim().to_owned();
         site.redirect_uris = lines(&self.redirect_uris);
         site.origins = lines(&self.origins);
+        site.forward_auth = lines(&self.forward_auth);
         site.post_logout_redirect_uris = lines(&self.post_logout_redirect_uris);
         site.group = self.group.trim().to_owned();
         choose(&mut site.alg, &self.alg);
@@ -105,6 +110,7 @@ impl Draft {
         site.id_token_claims = !self.id_token_claims.is_empty();
         site.email = self.email.trim().to_owned();
         choose(&mut site.name_claim, &self.name_claim);
+        site.device = !self.device.is_empty();
         choose(&mut site.admit, &self.admit);
         site.admit_groups = lines(&self.admit_groups);
     }
@@ -305,6 +311,7 @@ mod tests {
         (site.operator, site.contact) = ("Ann".to_owned(), "ann@example.com".to_owned());
         site.privacy_url = "https://a.example/privacy".to_owned();
         (site.id_token_claims, site.email) = (true, "{username}@users.example.com".to_owned());
+        (site.device, site.forward_auth) = (true, vec!["https://wiki.example.com".to_owned()]);
         let mut again = Site::new("blog", "");
         Draft::of(&site).over(&mut again);
         assert_eq!(again, site);

@@ -13,6 +13,7 @@ use saoma::try_it::{
     Stage,
     actors::{Browser, Reply},
 };
+use serde_json::Value;
 
 use crate::process::Process;
 
@@ -235,6 +236,34 @@ fn a_command_in_another_folder_than_the_servers_makes_no_second_database() {
     assert!(saoma_in(at, &["person", "list"]).stderr.is_empty());
     let made = saoma_in(at, &["backup", "copy.db"]);
     assert!(text(&made.stdout).contains(&at.join("saoma.db").display().to_string()), "{made:?}");
+}
+
+#[test]
+fn a_site_is_registered_with_all_that_the_settings_could_say_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("saoma.toml"), ENOUGH).unwrap();
+    let more = [
+        "--risk=high",
+        "--env-version=trial",
+        "--access-token=jwt",
+        "--backchannel-logout-uri=http://127.0.0.1:9/out",
+        "--backchannel-private",
+    ];
+    let added = saoma_in(at, &[&WIKI[..], &more].concat());
+    assert!(text(&added.stdout).contains("openid profile email\n"), "{added:?}");
+    let shown = saoma_in(at, &["site", "show", "wiki"]).stdout;
+    let shown: Value = serde_json::from_slice(&shown).unwrap();
+    for (name, value) in [("risk", "high"), ("env_version", "trial"), ("access_token", "jwt")] {
+        assert_eq!(shown[name], value, "{shown:#}");
+    }
+    assert_eq!(shown["backchannel_private"], true);
+    let wrong = saoma_in(at, &[&WIKI[..], &["--env-version=beta"]].concat());
+    assert!(text(&wrong.stderr).contains("release, trial or develop"), "{wrong:?}");
+
+    let album = ["site", "add", "album", "--name=Album", "--forward-auth=https://album.example"];
+    let said = text(&saoma_in(at, &album).stdout);
+    assert!(said.contains("docs/forward-auth.md") && !said.contains("client_secret"), "{said}");
 }
 
 #[test]

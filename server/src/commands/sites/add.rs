@@ -6,10 +6,11 @@ use super::{keeping, refused, settled};
 use crate::{
     admission::Admit,
     commands::Said,
-    config::Settings,
+    config::{EnvVersion, Settings},
     presets,
+    risk::Policy,
     secret::Secret,
-    site::{Alg, Logo, NameClaim, Pkce, Site},
+    site::{AccessToken, Alg, Logo, NameClaim, Pkce, Site},
     store::SharedStore,
     world::World,
 };
@@ -53,6 +54,9 @@ pub struct New {
     /// Told when a login ends.
     #[arg(long, value_name = "URI", default_value = "")]
     pub backchannel_logout_uri: String,
+    /// That address may be a private one.
+    #[arg(long)]
+    pub backchannel_private: bool,
     /// Sites of one group share `sub` and sign-in.
     #[arg(long, default_value = "")]
     pub group: String,
@@ -68,6 +72,15 @@ pub struct New {
     /// The application knows no PKCE.
     #[arg(long, conflicts_with = "public")]
     pub no_pkce: bool,
+    /// How strict it is about the way a code was opened.
+    #[arg(long, value_name = "HOW", value_enum, default_value = "normal")]
+    pub risk: Policy,
+    /// Which version of the mini program its codes open: release, trial or develop; without, that of the settings.
+    #[arg(long, value_name = "VERSION")]
+    pub env_version: Option<EnvVersion>,
+    /// What its access tokens look like: random, or a JWT (RFC 9068), which others can check without asking.
+    #[arg(long, value_name = "KIND", value_enum, default_value = "opaque")]
+    pub access_token: AccessToken,
     /// Name, picture and address in the id_token too.
     #[arg(long)]
     pub id_token_claims: bool,
@@ -122,6 +135,9 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
     site.origins = new.origins;
     site.post_logout_redirect_uris = new.post_logout_redirect_uris;
     site.backchannel_logout_uri = new.backchannel_logout_uri;
+    site.backchannel_private = new.backchannel_private;
+    (site.risk, site.env_version) = (new.risk, new.env_version);
+    site.access_token = new.access_token;
     site.group = new.group;
     site.email = new.email;
     site.id_token_claims = new.id_token_claims;
@@ -166,7 +182,9 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
         return Ok(format!("{pasted}The secret is shown this once: only its hash is kept.\n"));
     }
     let mut text = paste(settings, &site);
+    let asks = !site.forward_auth.is_empty() && site.redirect_uris.is_empty() && !site.device;
     match &secret {
+        Some(_) if asks => text = of_the_proxy(&site),
         Some(secret) => {
             let _ = writeln!(
                 text,
@@ -183,8 +201,15 @@ pub async fn add(settings: &Settings, store: &SharedStore, world: &World, mut ne
 fn paste(settings: &Settings, site: &Site) -> String {
     let issuer = &settings.public_url;
     format!(
-        "issuer          {issuer}\ndiscovery       {issuer}/.well-known/openid-configuration\nclient_id       {}\nscopes          openid profile{}\n",
+        "issuer          {issuer}\ndiscovery       {issuer}/.well-known/openid-configuration\nclient_id       {}\nscopes          openid profile email\n",
         site.id,
-        if site.email.is_empty() { "" } else { " email" },
+    )
+}
+
+/// The application is told nothing: its proxy asks.
+fn of_the_proxy(site: &Site) -> String {
+    format!(
+        "{}: the proxy before it asks saoma about each request, and needs no secret; docs/forward-auth.md has what to write there.\n",
+        site.forward_auth.join(", ")
     )
 }
