@@ -15,13 +15,13 @@ use tokio_tungstenite::{
 use url::{Host, Url};
 
 use super::{Finding, Roots, Todo, Verdict, tls, todo};
-use crate::{config::Settings, world::World};
+use crate::{config::Settings, error::Code, world::World};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Everything that is looked at here.
-const CHECKS: [&str; 4] = ["public_url", "tls", "request_domain", "websocket"];
+const CHECKS: [&str; 5] = ["public_url", "tls", "request_domain", "trusted_proxies", "websocket"];
 
 /// What is looked from.
 pub(super) struct Outside<'a> {
@@ -75,6 +75,7 @@ impl Outside<'_> {
         found.push(saoma);
         if good {
             found.push(self.request_domain());
+            found.push(self.trusted_proxies().await);
             found.push(self.websocket(&url, address).await);
         }
     }
@@ -201,6 +202,40 @@ impl Outside<'_> {
             self.settings.public_url
         );
         Finding::ok("request_domain", said)
+    }
+
+    /// Whether saoma knows the proxy before it. What proxies ask about applications is asked by the public name: it comes to
+    /// saoma from that proxy, and saoma says whether it is one of its own.
+    async fn trusted_proxies(&self) -> Finding {
+        const CHECK: &str = "trusted_proxies";
+        let url = &self.settings.public_url;
+        if self.settings.ends_tls() || !url.starts_with("https://") {
+            return Finding::skipped(CHECK, "no proxy ends TLS before saoma");
+        }
+        let answer = match self.http() {
+            Some(http) => http.get(format!("{url}/forward-auth")).send().await.ok(),
+            None => None,
+        };
+        let problem: serde_json::Value = match answer {
+            Some(answer) => answer.json().await.unwrap_or_default(),
+            None => serde_json::Value::Null,
+        };
+        let code = problem.get("code").and_then(serde_json::Value::as_str);
+        let is = |one: Code| code == Some(one.row().code);
+        if is(Code::ProxyNotTrusted) {
+            return Finding::warning(
+                CHECK,
+                "do not name the proxy before saoma: everybody seems to come from its address",
+                todo(
+                    "Add its address, which saoma's log has at request.refused, and restart. Until then [limits] count everybody as one.",
+                    "请把代理的地址（日志里 request.refused 写着）加进 trusted_proxies，然后重启。在此之前，[limits] 把所有人算作同一个地址。",
+                ),
+            );
+        }
+        if is(Code::InvalidRequest) || is(Code::ApplicationNotRegistered) {
+            return Finding::ok(CHECK, "name the proxy before saoma");
+        }
+        Finding::skipped(CHECK, "nobody may ask for /forward-auth by the public name")
     }
 
     /// Opens the hosted page as a browser would, and watches its ticket.

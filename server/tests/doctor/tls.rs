@@ -60,6 +60,17 @@ async fn secured(
     versions: &[&'static SupportedProtocolVersion],
     root: CertificateDer<'static>,
 ) -> Patient {
+    secured_with(shown, key, versions, root, &[]).await
+}
+
+/// The same by other settings.
+async fn secured_with(
+    shown: Vec<CertificateDer<'static>>,
+    key: &KeyPair,
+    versions: &[&'static SupportedProtocolVersion],
+    root: CertificateDer<'static>,
+    more: &[(&str, &str)],
+) -> Patient {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
@@ -84,7 +95,7 @@ async fn secured(
             });
         }
     });
-    let mut patient = Patient::behind(&public_url, listener, &[]).await;
+    let mut patient = Patient::behind(&public_url, listener, more).await;
     patient.roots = Roots::These(vec![root]);
     patient
 }
@@ -100,6 +111,21 @@ async fn a_whole_chain() {
         let finding = found.iter().find(|finding| finding.check == check).unwrap();
         assert_eq!(finding.verdict, Verdict::Ok, "{}", text(&found));
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_saoma_does_not_know() {
+    let chain = Chain::of("localhost", |_| {});
+    let shown = vec![chain.own, chain.between];
+    let patient = secured(shown.clone(), &chain.key, BOTH, chain.root.clone()).await;
+    let warned = patient.warned("trusted_proxies").await;
+    assert!(warned.todo.unwrap().en.contains("request.refused"), "{}", warned.said);
+
+    let known = [("SAOMA_TRUSTED_PROXIES", "127.0.0.1")];
+    let patient = secured_with(shown, &chain.key, BOTH, chain.root, &known).await;
+    let found = patient.findings().await;
+    let proxy = found.iter().find(|finding| finding.check == "trusted_proxies").unwrap();
+    assert_eq!(proxy.verdict, Verdict::Ok, "{}", text(&found));
 }
 
 #[tokio::test]

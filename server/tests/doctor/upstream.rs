@@ -34,6 +34,7 @@ async fn a_healthy_one_is_told_so_check_by_check_in_order() {
             "public_url",
             "tls",
             "request_domain",
+            "trusted_proxies",
             "websocket",
             "email_domain",
             "site_secrets",
