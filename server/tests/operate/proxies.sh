@@ -19,7 +19,9 @@ through() {
         || { tail -n 20 "$folder"/*.log >&2; fail "behind $1"; }
     # The doctor looks from outside, and holds a silent WebSocket for a minute.
     "$saoma" doctor --config "$folder/saoma.toml" > "$folder/doctor.txt" || { cat "$folder/doctor.txt"; fail "behind $1"; }
-    grep -E '^ok +websocket' "$folder/doctor.txt" || { cat "$folder/doctor.txt"; fail "behind $1: the WebSocket"; }
+    for check in trusted_proxies websocket; do
+        grep -E "^ok +$check" "$folder/doctor.txt" || { cat "$folder/doctor.txt"; fail "behind $1: $check"; }
+    done
     echo "behind $1: a whole sign-in, and a WebSocket that outlives a minute of silence"
 }
 
