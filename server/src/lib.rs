@@ -29,6 +29,7 @@ pub mod login;
 pub mod metrics;
 pub mod miniprogram;
 pub mod neighbours;
+mod network;
 pub mod oidc;
 pub mod owner;
 pub mod person;

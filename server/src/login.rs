@@ -30,9 +30,7 @@ pub use decide::{approve, deny, skip};
 pub(crate) use holder::holder_again;
 pub use holder::{end_all, forget, forget_at_home, is_fresh, open_phone, set_profile};
 pub use open::{Opener, Opening, cancel, digits, digits_of_device, open, renew};
-pub use scan::{
-    Phone, Program, Scanned, System, door_of, face_of, is_same_network, scan, scan_digits,
-};
+pub use scan::{Phone, Program, Scanned, System, door_of, face_of, scan, scan_digits};
 
 /// How often a write is tried again that met another one; each loser saw a winner, so this many meet only in an attack.
 const TRIES: usize = 8;

@@ -12,6 +12,7 @@ use crate::{
     error::{Code, Error},
     forgetting,
     links::{self, Gives},
+    network::Network,
     person::{Identity, Person},
     risk::{Entry, Matching, Opened, Risk, Signals},
     secret::{Hashed, Secret},
@@ -264,7 +265,8 @@ async fn take(
     let ticket = &seen.ticket;
     let arrival = arrival(app, &identity, &ticket.request.site, ticket.owner.browser()).await?;
     let known_browser = arrival.as_ref().is_some_and(|arrival| arrival.knows_browser);
-    let same_network = phone.address_is_its_own && is_same_network(ticket.browser.address, address);
+    let same_network =
+        phone.address_is_its_own && Network::of(ticket.browser.address) == Network::of(address);
     let signals = Signals {
         entry,
         kind: ticket.kind,
@@ -355,29 +357,9 @@ pub fn face_of(person: &Person) -> Face {
     Face { nickname: person.nickname.clone(), avatar }
 }
 
-/// Whether two addresses are one household's: the same IPv4 address, or the same /64 of IPv6.
-pub fn is_same_network(one: IpAddr, other: IpAddr) -> bool {
-    match (one.to_canonical(), other.to_canonical()) {
-        (IpAddr::V6(one), IpAddr::V6(other)) => {
-            one.segments().iter().take(4).eq(other.segments().iter().take(4))
-        }
-        (one, other) => one == other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_household_is_one_address_or_one_64_of_ipv6() {
-        let same =
-            |one: &str, other: &str| is_same_network(one.parse().unwrap(), other.parse().unwrap());
-        assert!(same("192.0.2.1", "192.0.2.1") && same("::ffff:192.0.2.1", "192.0.2.1"));
-        assert!(same("2001:db8:1:2::3", "2001:db8:1:2:ffff::9"));
-        assert!(!same("192.0.2.1", "192.0.2.2") && !same("2001:db8:1:2::3", "2001:db8:1:3::3"));
-        assert!(!same("192.0.2.1", "2001:db8::1"));
-    }
 
     #[test]
     fn a_system_is_told_by_its_name_however_a_browser_spells_it() {
