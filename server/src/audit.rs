@@ -15,6 +15,9 @@ use crate::{
 /// Who did it, where it was a command: whoever has the machine.
 pub const COMMAND: &str = "command";
 
+/// Who did it, where a one-time link had let them into the console.
+pub const CONSOLE: &str = "console";
+
 /// One line of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -33,63 +36,68 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A line of which no more is known than when and what.
+    pub fn new(at: Timestamp, what: &str) -> Self {
+        let what = what.to_owned();
+        Self { at, what, person: None, site: None, address: None, detail: json!({}) }
+    }
+
     /// The line about what a phone decided, with what was asked of it and why.
     pub fn of_decision(decision: &Decision, what: &str, person: Option<String>) -> Self {
-        Self {
-            at: decision.at,
-            what: what.to_owned(),
-            person,
-            site: Some(decision.request.site.clone()),
-            address: Some(decision.browser.address.to_string()),
-            detail: json!({
-                "ticket": tag(decision.ticket),
-                "ask": decision.risk.ask,
-                "risk": decision.risk.level,
-                "why": decision.risk.why,
-                "kind": decision.kind,
-                "browser": shown(&decision.browser),
-            }),
-        }
-    }
-
-    /// The line about a scan from this address; `more` says what came of it.
-    pub fn of_scan(ticket: &Ticket, phone: IpAddr, what: &str, at: Timestamp, more: Value) -> Self {
-        let mut detail = json!({
-            "ticket": tag(ticket.id), "kind": ticket.kind, "browser": shown(&ticket.browser),
+        let more = json!({
+            "ticket": tag(decision.ticket),
+            "ask": decision.risk.ask,
+            "risk": decision.risk.level,
+            "why": decision.risk.why,
+            "kind": decision.kind,
+            "browser": shown(&decision.browser),
         });
-        if let (Value::Object(detail), Value::Object(more)) = (&mut detail, more) {
-            detail.extend(more);
-        }
-        Self {
-            at,
-            what: what.to_owned(),
-            person: None,
-            site: Some(ticket.request.site.clone()),
-            address: Some(phone.to_string()),
-            detail,
-        }
+        Self::new(decision.at, what)
+            .about(person)
+            .at_site(decision.request.site.clone())
+            .from_address(decision.browser.address)
+            .with(more)
     }
 
-    /// The line about what an operator did, at a site or none: `by` is [`COMMAND`], "console", or the id of an owner.
-    pub fn of_operator(
-        at: Timestamp,
-        what: &str,
-        by: &str,
-        site: Option<&str>,
-        more: Value,
-    ) -> Self {
-        let mut detail = json!({ "by": by });
-        if let (Value::Object(detail), Value::Object(more)) = (&mut detail, more) {
-            detail.extend(more);
-        }
-        let (what, site) = (what.to_owned(), site.map(ToOwned::to_owned));
-        Self { at, what, person: None, site, address: None, detail }
+    /// The line about a scan from this address.
+    pub fn of_scan(ticket: &Ticket, phone: IpAddr, what: &str, at: Timestamp) -> Self {
+        let browser = shown(&ticket.browser);
+        Self::new(at, what)
+            .at_site(ticket.request.site.clone())
+            .from_address(phone)
+            .with(json!({ "ticket": tag(ticket.id), "kind": ticket.kind, "browser": browser }))
+    }
+
+    /// The line about what an operator did: `by` is [`COMMAND`], [`CONSOLE`], or the id of an owner.
+    pub fn of_operator(at: Timestamp, what: &str, by: &str) -> Self {
+        Self::new(at, what).with(json!({ "by": by }))
     }
 
     /// The same line, about this person.
     #[must_use]
-    pub fn by(self, person: Option<String>) -> Self {
-        Self { person, ..self }
+    pub fn about(self, person: impl Into<Option<String>>) -> Self {
+        Self { person: person.into(), ..self }
+    }
+
+    /// The same line, at this site.
+    #[must_use]
+    pub fn at_site(self, site: impl Into<Option<String>>) -> Self {
+        Self { site: site.into(), ..self }
+    }
+
+    /// The same line, from this address.
+    #[must_use]
+    pub fn from_address(self, address: IpAddr) -> Self {
+        Self { address: Some(address.to_string()), ..self }
+    }
+
+    /// The same line, with more that is worth knowing.
+    #[must_use]
+    pub fn with(mut self, more: Value) -> Self {
+        if let (Value::Object(detail), Value::Object(more)) = (&mut self.detail, more) {
+            detail.extend(more);
+        }
+        self
     }
 }
 

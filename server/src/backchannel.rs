@@ -71,17 +71,8 @@ async fn settle(app: &App, logout: &Logout) -> Result<(), store::Error> {
         return Ok(());
     }
     let detail = serde_json::json!({ "login": logout.login, "tries": logout.tries + 1 });
-    let (at, site) = (app.world.now(), Some(site.id.clone()));
-    app.store
-        .audit(audit::Entry {
-            at,
-            what: what.to_owned(),
-            person: None,
-            site,
-            address: None,
-            detail,
-        })
-        .await
+    let entry = audit::Entry::new(app.world.now(), what).at_site(site.id.clone()).with(detail);
+    app.store.audit(entry).await
 }
 
 /// One try.

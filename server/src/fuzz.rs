@@ -18,8 +18,9 @@ use tower::ServiceExt as _;
 
 use crate::{
     app::SharedApp,
-    codes, grant, http,
+    grant, http,
     person::Identity,
+    picture,
     region::Regions,
     secret::{Hashed, Secret},
     site::Site,
@@ -82,7 +83,7 @@ pub fn avatar(bytes: &[u8]) {
 
 /// A picture that WeChat sends.
 pub fn code(bytes: &[u8]) {
-    if let Ok(small) = codes::four_greys(bytes) {
+    if let Ok(small) = picture::four_greys(bytes) {
         assert!(small.starts_with(b"\x89PNG"));
     }
 }

@@ -212,7 +212,7 @@ impl Keys {
         self.tend(store, world).await?;
         let now = world.now();
         // Audited before it holds: what cannot be written down does not happen.
-        store.audit(audit::Entry::of_operator(now, "keys.rotated", by, None, json!({}))).await?;
+        store.audit(audit::Entry::of_operator(now, "keys.rotated", by)).await?;
         let stored = store.keys().await?;
         for key in stored.iter().filter(|key| key.signs_from > now) {
             // Two keys cannot begin in the same moment, even where one was made in this one.

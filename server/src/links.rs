@@ -50,7 +50,7 @@ pub struct Link {
     pub hash: Hashed,
     /// What it gives.
     pub gives: Gives,
-    /// Who made it: "command", "console", or the id of an owner.
+    /// Who made it: [`crate::audit::COMMAND`], [`crate::audit::CONSOLE`], or the id of an owner.
     pub by: String,
     /// Until when.
     pub expires: Timestamp,

@@ -72,14 +72,9 @@ pub async fn give(
     let left = app.wechat.token_status().left.unwrap_or_default();
     let given = Hashed::of(token.expose());
     if app.neighbours.is_news(&neighbour.name, given) {
-        let entry = audit::Entry {
-            at: now,
-            what: "token.given".to_owned(),
-            person: None,
-            site: None,
-            address: Some(address.to_string()),
-            detail: json!({ "neighbour": neighbour.name }),
-        };
+        let entry = audit::Entry::new(now, "token.given")
+            .from_address(address)
+            .with(json!({ "neighbour": neighbour.name }));
         // What cannot be written down is not given.
         app.store.audit(entry).await?;
         app.neighbours.remember(&neighbour.name, given);

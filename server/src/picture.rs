@@ -1,4 +1,4 @@
-//! Pictures that come from elsewhere: read within limits, and upright.
+//! Pictures that come from elsewhere: read within limits, upright, and drawn anew.
 
 use std::io::Cursor;
 
@@ -6,6 +6,12 @@ use image::{
     DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, ImageResult, Limits,
     error::ImageFormatHint,
 };
+
+mod avatar;
+mod greys;
+
+pub(crate) use avatar::avatar;
+pub(crate) use greys::four_greys;
 
 /// Reads a picture that is at most `side` pixels wide and high. It comes turned as its camera was held: who draws it anew
 /// keeps nothing that could say so (EXIF, "Orientation").

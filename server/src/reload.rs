@@ -40,14 +40,8 @@ pub async fn take_over(app: &App, loaded: Result<Settings, Faults>) -> Result<Ta
     let waits = app.settings.wants_restart(&fresh);
     if !sites.is_empty() {
         // Audited before it holds: what cannot be written down does not happen.
-        let entry = audit::Entry {
-            at: app.world.now(),
-            what: "settings.reloaded".to_owned(),
-            person: None,
-            site: None,
-            address: None,
-            detail: json!({ "sites": sites }),
-        };
+        let entry = audit::Entry::new(app.world.now(), "settings.reloaded");
+        let entry = entry.with(json!({ "sites": sites }));
         app.store.audit(entry).await.map_err(|error| error.to_string())?;
     }
     app.sites.settle(fresh.sites, &app.settings.public_url);

@@ -363,7 +363,7 @@ pub trait Store: Send + Sync + 'static {
     /// The people that are looked for, who came last first.
     async fn people(&self, search: &Search) -> Result<Vec<Listed>, Error>;
 
-    /// Does this to a person, and notes in the audit log who did: `by` is [`audit::COMMAND`], "console", or the id of an
+    /// Does this to a person, and notes in the audit log who did: `by` is [`audit::COMMAND`], [`audit::CONSOLE`], or the id of an
     /// owner. What is so already is noted nowhere. None: there is no such person. [`Error::LastOwner`]: there would be no
     /// owner any more; only a command may do that, since who has the machine can always make another.
     async fn change(

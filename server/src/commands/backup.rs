@@ -57,14 +57,7 @@ pub async fn restore(settings: &Settings, world: &World, from: &Path) -> Said {
 
 /// A line in the audit log.
 async fn write_down(world: &World, path: &Path, what: &str, detail: serde_json::Value) {
-    let entry = audit::Entry {
-        at: world.now(),
-        what: what.to_owned(),
-        person: None,
-        site: None,
-        address: None,
-        detail,
-    };
+    let entry = audit::Entry::new(world.now(), what).with(detail);
     if let Err(error) = backup::note(path, entry).await {
         tracing::warn!(name: "audit.unwritten", %error, "the audit log does not say so");
     }

@@ -52,9 +52,8 @@ pub async fn make_link(
     let link = ConsoleLink { hash: secret.hashed(), opens, until: world.now() + life };
     store.keep_console_link(link).await?;
     if opens == Opens::Console {
-        let (now, what) = (world.now(), "console.link_made");
-        let entry = audit::Entry::of_operator(now, what, audit::COMMAND, None, json!({}));
-        store.audit(entry).await?;
+        let (now, by) = (world.now(), audit::COMMAND);
+        store.audit(audit::Entry::of_operator(now, "console.link_made", by)).await?;
     }
     let origin = settings.console.origin(settings.admin_address());
     Ok(format!("{origin}/console/link#{}", secret.reveal()))
@@ -113,7 +112,8 @@ pub async fn arrive(
     let until = now + BY_LINK;
     let kept = ConsoleSession { hash: session.hashed(), login: None, made: now, seen: now, until };
     app.store.open_console(kept).await?;
-    note(app, "console.opened", None, address, json!({ "by": "console", "how": "link" })).await?;
+    note(app, "console.opened", None, address, json!({ "by": audit::CONSOLE, "how": "link" }))
+        .await?;
     Ok(Arrival::In { session, life: BY_LINK })
 }
 
@@ -239,9 +239,9 @@ pub fn form_token(app: &App, operator: &Operator) -> Secret {
     app.keys.derive("console form", operator.session.hash)
 }
 
-/// Who an operator is to the audit log: a person's id, or "console" where a link let them in.
+/// Who an operator is to the audit log: a person's id, or [`audit::CONSOLE`] where a link let them in.
 pub fn by(operator: &Operator) -> &str {
-    operator.person.as_ref().map_or("console", |person| &person.id)
+    operator.person.as_ref().map_or(audit::CONSOLE, |person| &person.id)
 }
 
 /// An operator leaves.
@@ -260,13 +260,9 @@ async fn note(
     address: IpAddr,
     detail: Value,
 ) -> Result<(), Error> {
-    let entry = audit::Entry {
-        at: app.world.now(),
-        what: what.to_owned(),
-        person: person.map(ToOwned::to_owned),
-        site: None,
-        address: Some(address.to_string()),
-        detail,
-    };
+    let entry = audit::Entry::new(app.world.now(), what)
+        .about(person.map(ToOwned::to_owned))
+        .from_address(address)
+        .with(detail);
     Ok(app.store.audit(entry).await?)
 }

@@ -287,9 +287,10 @@ pub async fn told(
     if let Some(login) = decided.and_then(|decided| decided.login) {
         app.store.end_login(&login.person, &login.id, app.world.now()).await?;
     }
-    let (now, site) = (app.world.now(), Some(site.id.as_str()));
-    let entry = Entry::of_operator(now, "site.tried", by(operator), site, json!({}));
-    app.store.audit(entry.by(Some(live.person.id.clone()))).await?;
+    let entry = Entry::of_operator(app.world.now(), "site.tried", by(operator))
+        .about(live.person.id.clone())
+        .at_site(site.id.clone());
+    app.store.audit(entry).await?;
     Ok(json!({ "scope": answer.scope, "id_token": id_token, "userinfo": userinfo }))
 }
 

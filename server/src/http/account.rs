@@ -301,21 +301,15 @@ async fn drawn_anew(base64: String) -> Result<(String, Vec<u8>), Error> {
     drawn.map_err(|error| failed(&error))?
 }
 
-/// A picture as saoma keeps it: drawn anew from what was sent, so that nothing else than pixels is ever served.
+/// A picture as saoma keeps it; of nothing there is none any more.
 pub(super) fn picture(base64: &str) -> Result<(String, Vec<u8>), Error> {
-    const SIDE: u32 = 256;
-    const LARGEST: u32 = 2048;
     let bytes = STANDARD.decode(base64).map_err(|_| Error::invalid("avatar: not base64"))?;
     if bytes.is_empty() {
         return Ok((String::new(), Vec::new()));
     }
-    let unreadable = || Error::invalid("avatar: neither PNG nor JPEG, or too large");
-    let (_, read) = picture::read(&bytes, LARGEST).map_err(|_| unreadable())?;
-    let small = read.resize_to_fill(SIDE, SIDE, image::imageops::FilterType::Triangle).into_rgb8();
-    let mut written = std::io::Cursor::new(Vec::new());
-    let jpeg = image::DynamicImage::from(small).write_to(&mut written, image::ImageFormat::Jpeg);
-    jpeg.map_err(|_| unreadable())?;
-    Ok(("image/jpeg".to_owned(), written.into_inner()))
+    let drawn = picture::avatar(&bytes);
+    let drawn = drawn.map_err(|_| Error::invalid("avatar: neither PNG nor JPEG, or too large"))?;
+    Ok(("image/jpeg".to_owned(), drawn))
 }
 
 /// All that is kept of a person.

@@ -243,13 +243,10 @@ async fn take_noted(
         Ok(scanned) => scanned.person.clone(),
         Err(_) => app.store.person_of(&identity).await?,
     };
-    let mut line = audit::Entry::of_scan(&ticket, phone.address, what, app.world.now(), more)
-        .by(person.map(|person| person.id));
-    if let serde_json::Value::Object(detail) = &mut line.detail {
-        detail.insert("entry".to_owned(), json!(entry));
-        detail.insert("number".to_owned(), json!(phone.number));
-        detail.insert("program".to_owned(), json!(phone.program));
-    }
+    let line = audit::Entry::of_scan(&ticket, phone.address, what, app.world.now())
+        .about(person.map(|person| person.id))
+        .with(more)
+        .with(json!({ "entry": entry, "number": phone.number, "program": phone.program }));
     app.store.audit(line).await?;
     taken
 }

@@ -171,14 +171,10 @@ pub async fn refresh(app: &App, site: &Site, sent: Refresh) -> Result<Tokens, Oa
         None => {
             let family = Revoke::Family { id: token.family, login: token.login.clone() };
             app.store.revoke(family).await?;
-            let entry = audit::Entry {
-                at: now,
-                what: "token.replayed".to_owned(),
-                person: Some(login.person.clone()),
-                site: Some(site.id.clone()),
-                address: None,
-                detail: json!({ "login": login.id }),
-            };
+            let entry = audit::Entry::new(now, "token.replayed")
+                .about(login.person.clone())
+                .at_site(site.id.clone())
+                .with(json!({ "login": login.id }));
             app.store.audit(entry).await?;
             Err(unknown())
         }

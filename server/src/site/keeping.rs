@@ -24,7 +24,7 @@ pub struct Keeping<'a> {
     pub store: &'a SharedStore,
     /// Time and dice.
     pub world: &'a World,
-    /// Who wants it: [`audit::COMMAND`], "console", or the id of an owner.
+    /// Who wants it: [`audit::COMMAND`], [`audit::CONSOLE`], or the id of an owner.
     pub by: &'a str,
 }
 
@@ -227,8 +227,7 @@ impl Keeping<'_> {
     }
 
     fn line(&self, what: &str, id: &str) -> audit::Entry {
-        let more = serde_json::json!({});
-        audit::Entry::of_operator(self.world.now(), what, self.by, Some(id), more)
+        audit::Entry::of_operator(self.world.now(), what, self.by).at_site(id.to_owned())
     }
 
     /// This node knows at once. Others do within two seconds, and this one too where the store is away just now: the change

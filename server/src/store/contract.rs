@@ -331,7 +331,7 @@ async fn what_grows_old_loses_its_addresses_and_then_goes(store: impl Store) {
 
 /// The line about what a command did to a site.
 fn noted(what: &str, site: &str) -> audit::Entry {
-    audit::Entry::of_operator(NOW, what, audit::COMMAND, Some(site), serde_json::json!({}))
+    audit::Entry::of_operator(NOW, what, audit::COMMAND).at_site(site.to_owned())
 }
 
 /// More than are ended at once.

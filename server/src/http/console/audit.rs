@@ -296,8 +296,8 @@ pub(super) async fn rows(desk: &Desk, lines: &[(i64, audit::Entry)]) -> Result<V
         person: entry.person.as_ref().map(|id| (id.clone(), name(id))),
         site: entry.site.clone(),
         by: by(entry).map(|id| match id.as_str() {
-            "command" => desk.l.s("命令行", "command line").to_owned(),
-            "console" => desk.l.s("一次性链接", "one-time link").to_owned(),
+            audit::COMMAND => desk.l.s("命令行", "command line").to_owned(),
+            audit::CONSOLE => desk.l.s("一次性链接", "one-time link").to_owned(),
             id => name(id),
         }),
         address: entry.address.clone().unwrap_or_default(),

@@ -7,7 +7,6 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::json;
 use wechat::{Api, QuotaUse};
 
 use super::{
@@ -535,6 +534,6 @@ pub(in crate::http) async fn ask_quota(
     let until = now + std::time::Duration::from_secs(3600);
     app.tickets.keep(quota_name(), Bytes::from(json), now, until).await?;
     let by = by(&act.desk.operator);
-    app.store.audit(Entry::of_operator(now, "quota.asked", by, None, json!({}))).await?;
+    app.store.audit(Entry::of_operator(now, "quota.asked", by)).await?;
     Ok(Redirect::to("/console#wechat").into_response())
 }

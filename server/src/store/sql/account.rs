@@ -124,14 +124,8 @@ async fn note(
     site: Option<&str>,
     at: Timestamp,
 ) -> Result<(), Error> {
-    let entry = audit::Entry {
-        at,
-        what: what.to_owned(),
-        person: Some(person.to_owned()),
-        site: site.map(ToOwned::to_owned),
-        address: None,
-        detail: serde_json::json!({}),
-    };
+    let entry =
+        audit::Entry::new(at, what).about(person.to_owned()).at_site(site.map(ToOwned::to_owned));
     logins::write_audit(db, &entry).await
 }
 

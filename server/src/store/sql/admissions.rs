@@ -199,13 +199,9 @@ async fn note(
         Gives::Site(site) => (None, Some(site.clone())),
         Gives::Person { id, .. } => (Some(id.as_str()), None),
     };
-    let entry = audit::Entry {
-        at,
-        what: what.to_owned(),
-        person: person.or(about).map(ToOwned::to_owned),
-        site,
-        address: None,
-        detail: serde_json::json!({ "by": link.by, "gives": link.gives }),
-    };
+    let entry = audit::Entry::of_operator(at, what, &link.by)
+        .about(person.or(about).map(ToOwned::to_owned))
+        .at_site(site)
+        .with(serde_json::json!({ "gives": link.gives }));
     logins::write_audit(db, &entry).await
 }

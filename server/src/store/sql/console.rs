@@ -65,14 +65,7 @@ pub(super) async fn claim_ownership(
     // Whoever else holds such a link is too late.
     let sql = "DELETE FROM console_links WHERE opens = ?1";
     db.send(sql, values![Opens::Ownership.as_str()]).await?;
-    let entry = audit::Entry {
-        at: now,
-        what: "owner.claimed".to_owned(),
-        person: Some(id.to_owned()),
-        site: None,
-        address: None,
-        detail: serde_json::json!({ "by": id }),
-    };
+    let entry = audit::Entry::of_operator(now, "owner.claimed", id).about(id.to_owned());
     logins::write_audit(db, &entry).await?;
     Ok(true)
 }

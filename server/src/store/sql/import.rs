@@ -94,9 +94,7 @@ async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Err
         Imported::Linked => "linked",
         _ => "named",
     };
-    let (what, person) = ("person.imported".to_owned(), Some(id));
-    let detail = json!({ "how": how });
-    let entry = audit::Entry { at: now, what, person, site: None, address: None, detail };
+    let entry = audit::Entry::new(now, "person.imported").about(id).with(json!({ "how": how }));
     logins::write_audit(db, &entry).await?;
     Ok(done)
 }

@@ -109,8 +109,10 @@ pub(super) async fn change(
             Change::End(login) => json!({ "login": login }),
             _ => json!({ "group": group }),
         };
-        let site = site.map(String::as_str);
-        let entry = audit::Entry::of_operator(now, what, by, site, more).by(Some(id.to_owned()));
+        let entry = audit::Entry::of_operator(now, what, by)
+            .about(id.to_owned())
+            .at_site(site.cloned())
+            .with(more);
         logins::write_audit(db, &entry).await?;
     }
     Ok(Some(Changed { person, ended }))
@@ -173,8 +175,9 @@ pub(super) async fn merge(
         return Ok(true);
     }
     people::merge(db, stays, goes).await?;
-    let was = json!({ "was": gone.username });
-    let entry = audit::Entry::of_operator(now, "person.linked", by, None, was);
-    logins::write_audit(db, &entry.by(Some(stays.to_owned()))).await?;
+    let entry = audit::Entry::of_operator(now, "person.linked", by)
+        .about(stays.to_owned())
+        .with(json!({ "was": gone.username }));
+    logins::write_audit(db, &entry).await?;
     Ok(true)
 }

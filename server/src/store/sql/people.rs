@@ -1,7 +1,6 @@
 //! People: whose an identity is, what they show, and forgetting them.
 
 use futures_util::future::try_join;
-use serde_json::json;
 
 use super::{
     Db, Dialect, Held, admissions, logins, operator,
@@ -321,7 +320,7 @@ pub(super) async fn forget(
     if let Some(by) = by {
         operator::leaves_an_owner(db, &before, by).await?;
         // Who it was is forgotten; that it was done is not.
-        let entry = audit::Entry::of_operator(now, "person.forgotten", by, None, json!({}));
+        let entry = audit::Entry::of_operator(now, "person.forgotten", by);
         logins::write_audit(db, &entry).await?;
     }
     Ok(ended)
