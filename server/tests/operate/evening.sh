@@ -21,12 +21,12 @@ saoma=$PWD/saoma
 ./saoma try --once > "$folder/try.txt" || { cat "$folder/try.txt"; fail "saoma try"; }
 step "unpacked; $(tail -n 1 "$folder/try.txt")"
 
-# README.md: "Run it", with the three settings of its block. Here localhost stands for the server's own name.
+# README.md: "Run it", with the settings of its block. Here localhost stands for the server's own name.
 mkdir "$folder/server"
 cd "$folder/server"
 sed -n '/^ *```toml$/,/^ *```$/p' "$root/README.md" | sed '/```/d; s/^ *//' > saoma.toml
 sed -i 's,^public_url = .*,public_url = "http://127.0.0.1:9380",; s,^appid = .*,appid = "wx1234567890abcdef",; s,^secret = .*,secret = "pretend",' saoma.toml
-export SAOMA_WECHAT__BASE_URL=http://127.0.0.1:9382 SAOMA_WECHAT__POOL=0 SAOMA_LISTEN=127.0.0.1:9380 SAOMA_ADMIN_LISTEN=127.0.0.1:9381
+export SAOMA_WECHAT__BASE_URL=http://127.0.0.1:9382 SAOMA_WECHAT__POOL=0 SAOMA_STORE=sqlite:saoma.db SAOMA_LISTEN=127.0.0.1:9380 SAOMA_ADMIN_LISTEN=127.0.0.1:9381
 "$saoma" config --check
 step "the settings of the README can be used"
 run "$saoma" pretend --listen 127.0.0.1:9382 --appid wx1234567890abcdef --secret pretend
