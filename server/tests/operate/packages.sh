@@ -20,8 +20,11 @@ done
 for page in saoma serve site-add backup; do
     [ -s "dist/man/saoma-${page#saoma}.1.gz" ] || [ -s "dist/man/$page.1.gz" ] || fail "no manual page of $page"
 done
-for page in docs/sites/gitea.md docs/element.md docs/images/page.en.png; do
-    [ -s "dist/$page" ] || fail "$page, which commands and README name, is not in the archive"
+dpkg-deb --contents dist/*.deb > "$folder/contents"
+for page in docs/sites/gitea.md docs/element.md docs/images/page.en.png README.zh-CN.md examples/proxy/nginx.conf \
+    examples/forward-auth/traefik.yml examples/alerts.yml examples/grafana-dashboard.json; do
+    [ -s "dist/$page" ] || fail "$page, which commands, README and docs name, is not in the archive"
+    grep -q "/usr/share/doc/saoma/$page$" "$folder/contents" || fail "$page is not in the .deb"
 done
 bash -n dist/completions/saoma.bash
 bash -c '. dist/completions/saoma.bash && complete -p saoma' | grep -q saoma || fail "bash does not complete"
