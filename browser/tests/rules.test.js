@@ -30,6 +30,21 @@ test('no page holds a script, a style or a handler of its own, so that the CSP c
   }
 });
 
+// WCAG 1.4.11, which axe does not look at.
+test('the edge of a field stands out from what is on both sides of it, by 3 to 1', () => {
+  const css = read('page.css');
+  assert.match(css, /form\.link input \{[^}]*var\(--edge\)/);
+  const light = (hex) => [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+  const luminance = (hex) => light(hex.length === 4 ? hex.replace(/[0-9a-f]/g, '$&$&') : hex).reduce((sum, c, n) => sum + c * [0.2126, 0.7152, 0.0722][n], 0.05);
+  for (const theme of css.match(/:root \{[^}]*\}/g)) {
+    const colour = (name) => luminance(theme.match(new RegExp(`--${name}: (#[0-9a-f]+);`))[1]);
+    for (const beside of ['surface', 'soft']) {
+      const [one, other] = [colour('edge'), colour(beside)];
+      assert.ok(Math.max(one, other) / Math.min(one, other) >= 3, `${beside} in ${theme}`);
+    }
+  }
+});
+
 // No address at all is the page itself.
 test('pages load only what saoma serves', () => {
   for (const name of pages) {
