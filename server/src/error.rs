@@ -93,7 +93,7 @@ table! {
     UnsupportedMediaType 415 "unsupported_media_type" "Unsupported media type"
         "请以 application/json 发送。" "Send application/json."
     PayloadTooLarge 413 "payload_too_large" "Too large"
-        "请求内容过大。" "The request is too large."
+        "请求内容过大，请减小后再试。" "The request is too large. Send less."
     RequestTimeout 408 "request_timeout" "Request timeout"
         "请求发送得太慢，请重试。" "The request took too long to arrive. Send it again."
     NotFound 404 "not_found" "Not found"
@@ -169,7 +169,7 @@ table! {
     Unavailable 503 "unavailable" "Unavailable"
         "服务暂时不可用，请稍后再试。" "The service is not available right now. Try again shortly."
     Internal 500 "internal" "Internal error"
-        "服务器内部出错，已记录。" "Something went wrong inside the server; it has been logged."
+        "服务器内部出错，已记录。请过一会儿再试。" "Something went wrong inside the server; it has been logged. Try again in a while."
 }
 
 /// An error on its way to a person.

@@ -130,12 +130,15 @@ pub enum Kind {
     Device,
 }
 
+/// The word in a name's place where a browser does not say it.
+pub const UNKNOWN: &str = "unknown";
+
 /// What is known of a browser.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Browser {
-    /// Such as "Firefox".
+    /// Such as "Firefox", or [`UNKNOWN`].
     pub name: String,
-    /// Such as "Windows 10".
+    /// Such as "Windows 10", or [`UNKNOWN`].
     pub os: String,
     /// Where its requests come from.
     pub address: IpAddr,

@@ -27,7 +27,7 @@ use crate::{
     login::System,
     secret::{Hashed, Secret},
     store::{BrowserSession, Login, Operator},
-    ticket::{Browser, Presented},
+    ticket::{Browser, Presented, UNKNOWN},
 };
 
 /// Where the operators' console stands, as their address bar reads it: set by its door, which has checked it.
@@ -129,8 +129,8 @@ impl Caller {
             parsed.map(|found| (known(found.name), known(found.os))).unwrap_or_default();
         let name = if self.is_in_wechat() { Some("WeChat".to_owned()) } else { name };
         Browser {
-            name: name.unwrap_or_else(|| "unknown".to_owned()),
-            os: os.unwrap_or_else(|| "unknown".to_owned()),
+            name: name.unwrap_or_else(|| UNKNOWN.to_owned()),
+            os: os.unwrap_or_else(|| UNKNOWN.to_owned()),
             address: self.address,
             region: None,
         }

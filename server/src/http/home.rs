@@ -13,7 +13,8 @@ use super::{
     cookies,
     pages::{check_own, show_code, show_code_for, shown, signed_in, visitor},
     reply::{
-        Lang, ShownSite, error_page, html, name_shown, not_deleted, not_signed_out, site_shown,
+        Lang, ShownSite, browser_shown, error_page, html, name_shown, not_deleted, not_signed_out,
+        site_shown,
     },
 };
 use crate::{
@@ -76,7 +77,7 @@ async fn home_page(app: &App, caller: &Caller) -> Result<HomePage, Error> {
     let shown = |login: Login| HomeLogin {
         this: login.id == own.id,
         site: site_shown(app, &login.site, false),
-        browser: format!("{} · {}", login.browser.name, login.browser.os),
+        browser: browser_shown(caller.lang, &login.browser),
         since: Moment::of(caller.lang, login.since),
         last_seen: Moment::of(caller.lang, login.last_seen),
         id: login.id,

@@ -21,7 +21,7 @@ use crate::{
     error::{Code, Error, NAME},
     oidc::OauthError,
     person::Person,
-    ticket::Browser,
+    ticket::{Browser, UNKNOWN},
 };
 
 /// A language that saoma speaks.
@@ -331,6 +331,17 @@ pub(super) fn name_shown(lang: Lang, person: &Person) -> String {
     }
 }
 
+/// A browser as its person reads of it: what nobody knows of it is left out.
+pub(super) fn browser_shown(lang: Lang, browser: &Browser) -> String {
+    let words = [&*browser.name, &*browser.os].into_iter();
+    let known: Vec<_> = words.filter(|word| *word != UNKNOWN).collect();
+    match lang {
+        _ if !known.is_empty() => known.join(" · "),
+        Lang::Zh => "未知浏览器或设备".to_owned(),
+        Lang::En => "unknown browser or device".to_owned(),
+    }
+}
+
 /// Pages whose address people type or paste, now and then with a slash too many.
 const TYPED: [&str; 3] = ["/device", "/login", "/link"];
 
@@ -425,7 +436,13 @@ fn titled(lang: Lang, zh: &str, en: &str, error: &Error, way: Way) -> Response {
         detail,
         code: row.code,
         hint: error.hint.clone(),
-        for_owner: matches!(error.code, Code::UnknownSite | Code::RedirectUriNotRegistered),
+        for_owner: matches!(
+            error.code,
+            Code::InvalidRequest
+                | Code::UnknownSite
+                | Code::RedirectUriNotRegistered
+                | Code::Internal
+        ),
         again: way == Way::Again && error.retry_after.is_some(),
         home: way == Way::Home,
     };

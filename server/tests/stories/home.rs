@@ -24,6 +24,22 @@ async fn offers(browser: &Browser) -> bool {
 }
 
 #[tokio::test]
+async fn a_browser_that_does_not_say_what_it_is_has_no_foreign_word_for_a_name_at_home() {
+    let saoma = Saoma::starts().await;
+    let firefox = "Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0";
+    for (agent, told) in [
+        ("Something of my own", "<p>unknown browser or device</p>"),
+        ("Mozilla/5.0 (Windows NT 10.0)", "<p>Windows 10</p>"),
+        (firefox, "<p>Firefox · Windows 10</p>"),
+    ] {
+        let browser = Browser::calling_itself(&saoma.url, agent).unwrap();
+        signs_in_at_home(&saoma, &browser, &saoma.phone("ann")).await;
+        let home = browser.get("/").await.unwrap().text();
+        assert!(home.contains(told), "{told} is not in {home}");
+    }
+}
+
+#[tokio::test]
 async fn a_person_sees_at_home_what_is_kept_of_them_and_takes_it_along() {
     let saoma = Saoma::starts().await;
     let (blog, browser, phone) = (saoma.site("blog"), saoma.browser(), saoma.phone("ann"));

@@ -232,6 +232,9 @@ async fn who_meets_a_site_set_up_wrong_hears_whom_to_tell() {
     let words = "show this page to whoever runs the site";
     let unknown = saoma.browser().get(&asked.replace("client_id=blog", "client_id=blag")).await;
     assert!(unknown.unwrap().text().contains(words));
+    let nowhere = asked.replace("redirect_uri=", "redirect_url=");
+    let page = saoma.browser().get(&nowhere).await.unwrap().text();
+    assert!(page.contains("<code>invalid_request</code>") && page.contains(words), "{page}");
     let over = saoma.browser().get("/link/scan?kept=nothing").await.unwrap();
     assert!(!over.text().contains(words), "{}", over.text());
 }
