@@ -89,7 +89,7 @@ export function askLines(ask: Ask, t: Words, server: string): AskLines {
 }
 
 export function browserName(browser: Browser, t: Words): string {
-  const { name, os } = browser
+  const [name, os] = [browser.name, browser.os].map((word) => (word === 'unknown' ? '' : word))
   if (name && os) return fill(t.login.on, { name, os })
   return name || os || t.login.unknownBrowser
 }
