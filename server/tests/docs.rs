@@ -44,10 +44,12 @@ fn docs() -> Vec<PathBuf> {
     found
 }
 
-/// What the page's links lead to, but for what lies outside the repository.
+/// What the page's links lead to and its pictures come from, but for what lies outside the repository.
 fn links(text: &str) -> Vec<String> {
-    let ends = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let here = ends.filter(|link| !link.contains("://") && !link.starts_with("mailto:"));
+    let named = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let shown = text.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let here = named.chain(shown);
+    let here = here.filter(|link| !link.contains("://") && !link.starts_with("mailto:"));
     let files = here.map(|link| link.split(['#', ' ']).next().unwrap_or_default().to_owned());
     files.filter(|file| !file.is_empty()).collect()
 }
@@ -72,6 +74,16 @@ fn every_link_leads_to_a_file() {
         dead.extend(nowhere.map(|link| (page.clone(), link)));
     }
     assert_eq!(dead, []);
+}
+
+#[test]
+fn the_road_from_zero_shows_the_page_and_the_phone_in_its_language() {
+    for (page, lang) in [("docs/from-zero.md", "en"), ("docs/from-zero.zh-CN.md", "zh")] {
+        let shown = links(&read(page));
+        for picture in ["page", "phone-home", "phone-login", "phone-done"] {
+            assert!(shown.contains(&format!("images/{picture}.{lang}.png")), "{page}: {picture}");
+        }
+    }
 }
 
 #[test]
