@@ -39,7 +39,7 @@ mod serve;
 mod token;
 mod watch;
 
-pub(crate) use reply::Lang;
+pub(crate) use reply::lang_of;
 
 pub use openapi::{document, operators_document};
 pub use serve::{Door, serve, serve_at};

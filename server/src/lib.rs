@@ -22,6 +22,7 @@ pub mod fuzz;
 pub mod grant;
 pub mod http;
 pub mod keys;
+pub mod lang;
 pub mod limits;
 pub mod links;
 pub mod log;

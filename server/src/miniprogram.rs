@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::{
     config::{Faults, Miniprogram, Settings},
-    doctor::plan::Lang,
+    lang::Lang,
     site::{Site, misleading},
 };
 
@@ -40,7 +40,7 @@ pub struct Given {
     #[arg(long)]
     pub force: bool,
     /// In which language the next steps are printed.
-    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(Lang::of(locale)), default_value = "en")]
+    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(Lang::of_locale(locale)), default_value = "en")]
     pub lang: Lang,
     /// The mini program's AppID, for wechat.appid.
     #[arg(long)]

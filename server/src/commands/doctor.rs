@@ -6,6 +6,7 @@ use super::{Out, during};
 use crate::{
     config::{Faults, Settings},
     doctor::{self, Dns, Doctor, Roots, plan, report},
+    lang::Lang,
     store::SharedStore,
     world::World,
 };
@@ -32,8 +33,8 @@ pub struct Given {
     #[arg(long)]
     plan: bool,
     /// In which language the road is printed.
-    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(plan::Lang::of(locale)), default_value = "en")]
-    lang: plan::Lang,
+    #[arg(long, env = "LANG", hide_env = true, value_parser = |locale: &str| Ok::<_, String>(Lang::of_locale(locale)), default_value = "en")]
+    lang: Lang,
 }
 
 /// The settings, the store that they name, where there is one yet, and whether their Redis answers, if they name one.

@@ -1,23 +1,9 @@
 //! The owner's road in short, out of the page that tells it whole: one source, so that they cannot disagree.
 
+use crate::lang::Lang;
+
 const EN: &str = include_str!("../../../docs/from-zero.md");
 const ZH: &str = include_str!("../../../docs/from-zero.zh-CN.md");
-
-/// A language that the road is told in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Lang {
-    /// Chinese.
-    Zh,
-    /// English.
-    En,
-}
-
-impl Lang {
-    /// By the words of the environment, such as `zh_CN.UTF-8`; English if it says nothing.
-    pub fn of(locale: &str) -> Self {
-        if locale.starts_with("zh") { Self::Zh } else { Self::En }
-    }
-}
 
 /// The steps, each with how long it takes and how long one waits.
 pub fn text(lang: Lang) -> String {
@@ -67,9 +53,5 @@ mod tests {
     #[test]
     fn the_family_path_names_the_steps_that_its_page_names() {
         assert!(EN.contains("Do steps 1, 3, 4 and 5 below, then upload as in step 6."));
-        assert_eq!(
-            (Lang::of("zh_CN.UTF-8"), Lang::of("C"), Lang::of("")),
-            (Lang::Zh, Lang::En, Lang::En)
-        );
     }
 }

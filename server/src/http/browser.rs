@@ -172,10 +172,7 @@ pub(super) struct Claimed {
     params: Option<BTreeMap<Cow<'static, str>, String>>,
 }
 
-pub(super) async fn claim(
-    State(app): State<SharedApp>,
-    own: OwnTicket,
-) -> Result<Response, Error> {
+pub(super) async fn claim(State(app): State<SharedApp>, own: OwnTicket) -> Result<Response, Error> {
     let claim = login::claim(&app, own.id, own.presented, Some(&own.origin)).await?;
     let answer = oidc::answer(&app, &claim);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
@@ -188,7 +185,8 @@ pub(super) async fn claim(
     let session =
         claim.session.as_ref().map(|session| cookies::public(&app).session(session, life));
     let redirect_to = next_address(&app, &claim, &answer, &own.name);
-    Ok((no_store, cookies::give(session), Json(Claimed { redirect_to, params: None })).into_response())
+    Ok((no_store, cookies::give(session), Json(Claimed { redirect_to, params: None }))
+        .into_response())
 }
 
 /// Where the hosted page goes next.

@@ -19,11 +19,12 @@ use serde::de::DeserializeOwned;
 use wechat::JsCode;
 use woothee::parser::Parser;
 
-use super::{cookies, reply::Lang, serve::Late};
+use super::{cookies, reply::lang_of, serve::Late};
 use crate::{
     app::{App, SharedApp},
     console::access,
     error::{Code, Error},
+    lang::Lang,
     login::System,
     secret::{Hashed, Secret},
     store::{BrowserSession, Login, Operator},
@@ -73,7 +74,7 @@ impl FromRequestParts<SharedApp> for Caller {
         Ok(Self {
             address,
             address_is_its_own,
-            lang: Lang::of(headers),
+            lang: lang_of(headers),
             origin: text(headers, header::ORIGIN),
             cookie,
             session,
@@ -200,7 +201,8 @@ fn hops(app: &App, extensions: &Extensions, headers: &HeaderMap) -> (IpAddr, boo
     }
     // Byte by byte: what a caller wrote before the proxy's own entry must not hide that one.
     let lines = headers.get_all("x-forwarded-for").iter();
-    let hops: Vec<&[u8]> = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
+    let hops: Vec<&[u8]> =
+        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
     let mut nearest = peer;
     for hop in hops.into_iter().rev() {
         let hop = str::from_utf8(hop).ok();

@@ -17,13 +17,13 @@ use url::{Host, Url};
 
 use super::{
     caller::{AtConsole, Caller, Pairs, posted},
-    cookies,
-    reply::{self, Lang},
+    cookies, reply,
 };
 use crate::{
     app::{App, SharedApp},
     console::access,
     error::{Code, Error},
+    lang::Lang,
     person::Person,
     secret::Hashed,
     site,
@@ -100,35 +100,13 @@ fn standing(app: &App, headers: &HeaderMap) -> Option<String> {
     (is_bare && (is_address || site::is_loopback(&url))).then(|| url.origin().ascii_serialization())
 }
 
-/// What a page says in the language of who reads it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Words(pub(super) Lang);
-
-impl Words {
-    /// One of the two.
-    pub(super) fn s<'a>(&self, zh: &'a str, en: &'a str) -> &'a str {
-        match self.0 {
-            Lang::Zh => zh,
-            Lang::En => en,
-        }
-    }
-
-    /// As HTML names it.
-    pub(super) fn tag(&self) -> &'static str {
-        match self.0 {
-            Lang::Zh => "zh-CN",
-            Lang::En => "en",
-        }
-    }
-}
-
 /// An operator at a page.
 pub(super) struct Desk {
     pub(super) app: SharedApp,
     pub(super) caller: Caller,
     pub(super) operator: Operator,
     /// The language.
-    pub(super) l: Words,
+    pub(super) l: Lang,
     /// What every form carries.
     pub(super) token: String,
     /// How many minutes their clock is before UTC.
@@ -155,7 +133,7 @@ impl Desk {
 
     /// What the pages call a person.
     pub(super) fn name(&self, person: &Person) -> String {
-        reply::name_shown(self.l.0, person)
+        reply::name_shown(self.l, person)
     }
 
     /// Whole hours of the clock's offset: counts are kept by the hour.
@@ -233,9 +211,9 @@ pub(super) fn number(n: u64) -> String {
 }
 
 /// A span of time, as people say it.
-pub(super) fn span(l: Words, seconds: u64) -> String {
+pub(super) fn span(l: Lang, seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match l.0 {
+    match l {
         Lang::Zh => match () {
             () if seconds < 60 => format!("{seconds} 秒"),
             () if minutes < 60 => format!("{minutes} 分钟"),
@@ -269,14 +247,15 @@ impl FromRequestParts<SharedApp> for Desk {
         let query = parts.uri.query().unwrap_or_default();
         let done = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "done");
         // Their browser says it, in minutes; whatever else stands there is nought.
-        let offset = cookies::value(&parts.headers, "saoma-clock").and_then(|said| said.parse().ok());
+        let offset =
+            cookies::value(&parts.headers, "saoma-clock").and_then(|said| said.parse().ok());
         let part = parts.uri.path().trim_start_matches('/').split('/').next().unwrap_or_default();
         let here =
             ["sites", "people", "audit", "keys", "settings"].into_iter().find(|it| *it == part);
         Ok(Self {
             here: here.unwrap_or("overview"),
             token: access::form_token(app, &operator).reveal().to_owned(),
-            l: Words(caller.lang),
+            l: caller.lang,
             app: app.clone(),
             caller,
             operator,

@@ -19,11 +19,12 @@ use super::{
     caller::{Asked, Caller, peer},
     cookies,
     guard::page_policy,
-    reply::{Lang, html},
+    reply::html,
 };
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
+    lang::Lang,
     oidc::{self, Visitor},
     secret::{Hashed, Secret},
     site::Site,
@@ -274,7 +275,9 @@ pub(super) async fn sign_out(
 ) -> Result<Response, Error> {
     let asked = asked?;
     let says = |name: &str, words: &[&str]| {
-        headers.get(name).is_some_and(|said| words.iter().any(|word| said.as_bytes() == word.as_bytes()))
+        headers
+            .get(name)
+            .is_some_and(|said| words.iter().any(|word| said.as_bytes() == word.as_bytes()))
     };
     let meant = says("sec-fetch-site", &["same-origin", "none"])
         && says("sec-fetch-mode", &["navigate"])
@@ -347,15 +350,14 @@ fn sentence(lang: Lang, why: Option<Denied>) -> &'static str {
             "This sign-in is over, or was begun in another browser.",
         ),
     };
-    match lang {
-        Lang::Zh => zh,
-        Lang::En => en,
-    }
+    lang.s(zh, en)
 }
 
 fn shown(app: &SharedApp, page: &ApplicationPage) -> Response {
     let mut response = (StatusCode::FORBIDDEN, html(page)).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
     response
 }
 

@@ -6,8 +6,8 @@ use axum::{
     http::{HeaderMap, HeaderName, Request, header},
 };
 
-use super::{account, caller::Caller, reply::Lang};
-use crate::app::SharedApp;
+use super::{account, caller::Caller};
+use crate::{app::SharedApp, lang::Lang};
 
 /// The headers that saoma reads, each with this value.
 pub(crate) const READ: [HeaderName; 6] = [

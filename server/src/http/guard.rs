@@ -18,11 +18,12 @@ use tracing::Instrument as _;
 
 use super::{
     caller,
-    reply::{self, Lang, Manner, Refused},
+    reply::{self, Manner, Refused},
 };
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
+    lang::Lang,
     limits::What,
     world::Stopwatch,
 };
@@ -138,7 +139,7 @@ pub(super) async fn public(State(app): State<SharedApp>, request: Request, next:
         http.route = route,
         http.response.status_code = tracing::field::Empty
     );
-    let (lang, manner) = (Lang::of(request.headers()), Manner::at(request.uri().path()));
+    let (lang, manner) = (reply::lang_of(request.headers()), Manner::at(request.uri().path()));
     // In a box: each of those it is handed through would carry the room for it, and copy it.
     let answering = Box::pin(cross_origin(&app, request, next));
     let response = safely(&app, lang, manner, answering).instrument(span.clone()).await;
@@ -167,7 +168,7 @@ pub(super) async fn operators(
     request: Request,
     next: Next,
 ) -> Response {
-    let lang = Lang::of(request.headers());
+    let lang = reply::lang_of(request.headers());
     safely(&app, lang, Manner::Problem, next.run(request)).await
 }
 

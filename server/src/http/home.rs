@@ -13,7 +13,7 @@ use super::{
     cookies,
     pages::{check_own, show_code, show_code_for, shown, signed_in, visitor},
     reply::{
-        Lang, ShownSite, browser_shown, error_page, html, name_shown, not_deleted, not_signed_out,
+        ShownSite, browser_shown, error_page, html, name_shown, not_deleted, not_signed_out,
         site_shown,
     },
 };
@@ -21,6 +21,7 @@ use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
     grant::{Request, Scope},
+    lang::Lang,
     login::{self, face_of},
     oidc::{Authorize, Prompt},
     person::Person,
@@ -122,10 +123,7 @@ fn word(lang: Lang, kind: Scope) -> Option<&'static str> {
         Scope::Wechat => ("微信标识", "WeChat identifiers"),
         Scope::OfflineAccess => ("不在线时也保持登录", "signed in while you are away"),
     };
-    Some(match lang {
-        Lang::Zh => zh,
-        Lang::En => en,
-    })
+    Some(lang.s(zh, en))
 }
 
 /// A time as scripts read it, and as people do who have none: on a clock that most of them live by.
@@ -155,18 +153,12 @@ fn own_sign_in(app: &App, path: &str) -> Result<Authorize, Error> {
 }
 
 /// Signs in to saoma itself.
-pub(super) async fn login(
-    State(app): State<SharedApp>,
-    caller: Caller,
-) -> Response {
+pub(super) async fn login(State(app): State<SharedApp>, caller: Caller) -> Response {
     let page = async { show_code(&app, &caller, own_sign_in(&app, "/")?).await };
     page.await.unwrap_or_else(|error| error_page(caller.lang, &error))
 }
 
-pub(super) async fn sign_out(
-    State(app): State<SharedApp>,
-    caller: Caller,
-) -> Response {
+pub(super) async fn sign_out(State(app): State<SharedApp>, caller: Caller) -> Response {
     let ended = async {
         check_own(&app, &caller)?;
         if let Some(session) = caller.browser_session() {
@@ -175,7 +167,9 @@ pub(super) async fn sign_out(
         Ok::<_, Error>(())
     };
     match ended.await {
-        Ok(()) => (cookies::give([cookies::public(&app).no_session()]), Redirect::to("/")).into_response(),
+        Ok(()) => {
+            (cookies::give([cookies::public(&app).no_session()]), Redirect::to("/")).into_response()
+        }
         Err(error) => not_signed_out(caller.lang, &error),
     }
 }
@@ -234,10 +228,7 @@ pub(super) async fn ask_to_forget(State(app): State<SharedApp>, caller: Caller) 
 }
 
 /// The code to scan before that.
-pub(super) async fn scan_to_forget(
-    State(app): State<SharedApp>,
-    caller: Caller,
-) -> Response {
+pub(super) async fn scan_to_forget(State(app): State<SharedApp>, caller: Caller) -> Response {
     let title = match caller.lang {
         Lang::Zh => "扫码确认是你本人",
         Lang::En => "Scan to show that it is you",
@@ -250,10 +241,7 @@ pub(super) async fn scan_to_forget(
 }
 
 /// Forgets the person, whose own page asks for it; where no phone has said a moment ago that it is they, it is to do so first.
-pub(super) async fn forget(
-    State(app): State<SharedApp>,
-    caller: Caller,
-) -> Response {
+pub(super) async fn forget(State(app): State<SharedApp>, caller: Caller) -> Response {
     let forgotten = async {
         check_own(&app, &caller)?;
         match signed_in(&app, &caller).await? {

@@ -43,7 +43,9 @@ struct LetInPage {
 }
 
 fn shown(app: &SharedApp, mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
     response
 }
 

@@ -15,11 +15,12 @@ use super::{
     caller::{Asked, Caller, Pairs, posted},
     cookies,
     guard::page_policy,
-    reply::{Lang, html, not_signed_out},
+    reply::{html, not_signed_out},
 };
 use crate::{
     app::SharedApp,
     error::{Code, Error},
+    lang::Lang,
     limits::What,
     oidc::{self, Leave, Leaving},
 };

@@ -11,11 +11,12 @@ use url::form_urlencoded;
 use super::{
     caller::{Asked, Caller, Pairs, posted},
     pages,
-    reply::{Lang, error_page, error_page_of_form, log_cause},
+    reply::{error_page, error_page_of_form, log_cause},
 };
 use crate::{
     app::SharedApp,
     error::Error,
+    lang::Lang,
     limits::What,
     login,
     oidc::{self, Authorize, Failure, Params, Prompt},
@@ -100,11 +101,7 @@ pub(super) async fn authorize_by_post(
 }
 
 /// Shows the page, unless the browser may skip it.
-async fn show(
-    app: &SharedApp,
-    caller: &Caller,
-    authorize: Authorize,
-) -> Result<Response, Error> {
+async fn show(app: &SharedApp, caller: &Caller, authorize: Authorize) -> Result<Response, Error> {
     let now = app.world.now();
     let logins = caller.logins(app).await?;
     let skips = oidc::may_skip(app, &authorize, &logins).zip(caller.cookie.as_ref());
@@ -134,10 +131,8 @@ async fn show(
 }
 
 /// Whoever keeps an answer for others keeps one that every origin may read.
-const FOR_EVERYBODY: [(header::HeaderName, &str); 2] = [
-    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    (header::CACHE_CONTROL, "public, max-age=300"),
-];
+const FOR_EVERYBODY: [(header::HeaderName, &str); 2] =
+    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::CACHE_CONTROL, "public, max-age=300")];
 
 pub(super) async fn jwks(State(app): State<SharedApp>) -> Response {
     (FOR_EVERYBODY, Json(app.keys.jwks())).into_response()

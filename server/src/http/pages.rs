@@ -15,12 +15,13 @@ use super::{
     caller::{Caller, Piece},
     cookies,
     guard::page_policy,
-    reply::{Lang, error_page, html, miniprogram},
+    reply::{error_page, html, miniprogram},
 };
 use crate::{
     app::{App, SharedApp},
     error::{Code, Error},
     grant::ResponseMode,
+    lang::Lang,
     links::{self, Gives},
     login::{self, Opener},
     oidc::{self, Answer, Authorize},
@@ -132,7 +133,9 @@ async fn open_hosted(
 
 /// A page of saoma's own, with its policy.
 pub(super) fn shown(app: &SharedApp, mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
     response
 }
 

@@ -9,7 +9,6 @@ use wechat::JsCode;
 use super::{
     caller::{Caller, Piece, Sent, host_of, js_code},
     pages,
-    reply::Lang,
 };
 use crate::{
     admission::Door,
@@ -17,6 +16,7 @@ use crate::{
     app::SharedApp,
     error::{Code, Error},
     grant::Scope,
+    lang::Lang,
     login::{self, Phone, Program, Scanned, face_of},
     risk::{Ask, Entry, Level, Opened, Why},
     ticket::{Approval, Face, Kind},
@@ -144,13 +144,7 @@ async fn say(app: &App, lang: Lang, scanned: &Scanned) -> Result<Option<String>,
             (row.zh, row.en)
         }
     };
-    Ok(Some(
-        match lang {
-            Lang::Zh => zh,
-            Lang::En => en,
-        }
-        .to_owned(),
-    ))
+    Ok(Some(lang.s(zh, en).to_owned()))
 }
 
 async fn asked(app: &App, lang: Lang, scanned: &Scanned) -> Result<Asked, Error> {

@@ -19,58 +19,16 @@ use url::Url;
 use crate::{
     app::App,
     error::{Code, Error, NAME},
+    lang::Lang,
     oidc::OauthError,
     person::Person,
     ticket::{Browser, UNKNOWN},
 };
 
-/// A language that saoma speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lang {
-    Zh,
-    En,
-}
-
-impl Lang {
-    /// The first of the two in `Accept-Language` by weight; Chinese where neither stands (RFC 9110 section 12.5.4).
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let value = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let mut best = (0.0, Self::Zh);
-        for part in value.unwrap_or_default().split(',').take(16) {
-            let (tag, params) = part.trim().split_once(';').unwrap_or((part.trim(), ""));
-            let weight =
-                params.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse).unwrap_or(0.0);
-            let primary = tag.split('-').next().unwrap_or_default();
-            let lang = if primary.eq_ignore_ascii_case("zh") {
-                Self::Zh
-            } else if primary.eq_ignore_ascii_case("en") {
-                Self::En
-            } else {
-                continue;
-            };
-            if weight > best.0 {
-                best = (weight, lang);
-            }
-        }
-        best.1
-    }
-
-    /// The first of the two in `ui_locales`, a space-separated list of tags (OIDC Core 3.1.2.1).
-    pub(super) fn among(locales: &str) -> Option<Self> {
-        locales.split(' ').find_map(|tag| match tag.split('-').next() {
-            Some(primary) if primary.eq_ignore_ascii_case("zh") => Some(Self::Zh),
-            Some(primary) if primary.eq_ignore_ascii_case("en") => Some(Self::En),
-            _ => None,
-        })
-    }
-
-    /// As HTML and the element name it.
-    pub(crate) fn tag(self) -> &'static str {
-        match self {
-            Self::Zh => "zh",
-            Self::En => "en",
-        }
-    }
+/// In which language who sent these is answered.
+pub(crate) fn lang_of(headers: &HeaderMap) -> Lang {
+    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    Lang::accepted(accepted.unwrap_or_default())
 }
 
 /// An error on its way through the layers, until the language of its caller is known.
@@ -253,7 +211,7 @@ struct ConsoleError<'a> {
 
 /// Writes an error below `/console` as a page, in the language of who asked.
 pub(super) async fn as_console_pages(request: Request, next: Next) -> Response {
-    let lang = Lang::of(request.headers());
+    let lang = lang_of(request.headers());
     let is_page = request.uri().path().starts_with("/console");
     let mut response = next.run(request).await;
     if !is_page {
@@ -364,7 +322,7 @@ pub(super) async fn no_page(request: Request) -> Result<Response, Error> {
     if !navigates {
         return Err(Code::NotFound.into());
     }
-    let lang = Lang::of(request.headers());
+    let lang = lang_of(request.headers());
     Ok(titled(lang, "没有这个页面", "There is no such page", &Code::NotFound.into(), Way::Home))
 }
 
@@ -531,26 +489,5 @@ mod tests {
             let body = String::from_utf8(body.to_vec()).unwrap();
             assert!(body.contains(words) && !body.contains(NAME), "{body}");
         }
-    }
-
-    #[test]
-    fn the_caller_is_answered_in_their_language() {
-        let of = |text: &'static str| {
-            let headers =
-                HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, HeaderValue::from_static(text))]);
-            Lang::of(&headers)
-        };
-        for (text, lang) in [
-            ("zh-CN,zh;q=0.9,en;q=0.8", Lang::Zh),
-            ("en-GB,en;q=0.9", Lang::En),
-            ("fr-FR,en;q=0.5", Lang::En),
-            ("en;q=0.3, zh;q=0.7", Lang::Zh),
-            ("de", Lang::Zh),
-            ("", Lang::Zh),
-            ("en;q=abc", Lang::Zh),
-        ] {
-            assert_eq!(of(text), lang, "{text}");
-        }
-        assert_eq!(Lang::of(&HeaderMap::new()), Lang::Zh);
     }
 }

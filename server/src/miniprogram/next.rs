@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Filled, site};
-use crate::{config::Settings, doctor::plan::Lang};
+use crate::{config::Settings, lang::Lang};
 
 /// The steps, and what to mind before them.
 pub(super) fn text(settings: &Settings, out: &Path, filled: &Filled, lang: Lang) -> String {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{APP, Given, PROFILE, files, write};
 use crate::{
     config::{Faults, Settings},
-    doctor::plan::Lang,
+    lang::Lang,
 };
 
 const ENOUGH: &[(&str, &str)] = &[
@@ -272,7 +272,7 @@ fn a_wrong_appid_is_seen_before_wechat_sees_it() {
 #[test]
 fn the_way_on_is_told_in_chinese_where_the_machine_speaks_it() {
     let folder = tempfile::tempdir().unwrap();
-    let said = write(&settings(&[]), folder.path(), false, Lang::of("zh_CN.UTF-8")).unwrap();
+    let said = write(&settings(&[]), folder.path(), false, Lang::of_locale("zh_CN.UTF-8")).unwrap();
     assert!(said.contains("\n    https://login.example.com:8443\n"), "{said}");
     assert!(said.contains("miniprogram-ci@2 upload --pp") && said.contains("注意："), "{said}");
     assert!(!said.contains("Then either") && !said.contains("Note:"), "{said}");

@@ -3,26 +3,15 @@
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use super::{Preset, Text, Values, all};
+use crate::lang::Lang;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lang {
-    Zh,
-    En,
+fn of(lang: Lang, text: &Text) -> &str {
+    lang.s(&text.zh, &text.en)
 }
 
-impl Lang {
-    fn s<'a>(self, zh: &'a str, en: &'a str) -> &'a str {
-        if self == Self::Zh { zh } else { en }
-    }
-
-    fn of(self, text: &Text) -> &str {
-        self.s(&text.zh, &text.en)
-    }
-
-    /// What a page's name ends in.
-    fn end(self) -> &'static str {
-        self.s(".zh-CN.md", ".md")
-    }
+/// What a page's name ends in.
+fn end(lang: Lang) -> &'static str {
+    lang.s(".zh-CN.md", ".md")
 }
 
 fn page(preset: &Preset, lang: Lang) -> String {
@@ -33,8 +22,8 @@ fn page(preset: &Preset, lang: Lang) -> String {
         url: "https://app.example.com",
     };
     let paste = preset.paste(&values);
-    let mut text = format!("# {}\n\n", lang.of(&preset.title));
-    let (read, tried) = (lang.of(&preset.read), lang.of(&preset.tried));
+    let mut text = format!("# {}\n\n", of(lang, &preset.title));
+    let (read, tried) = (of(lang, &preset.read), of(lang, &preset.tried));
     let _ = match (lang, preset.is_tried()) {
         (Lang::En, true) => writeln!(text, "Tried here: {tried}.\nWritten from {read}.\n"),
         (Lang::En, false) => writeln!(text, "**Not tried here yet.**\nWritten from {read}.\n"),
@@ -56,12 +45,12 @@ fn page(preset: &Preset, lang: Lang) -> String {
             "registers it and prints the values below with your own in them.\nThe console does the same under Sites > Add a site."
         ),
         lang.s("填什么", "What to paste"),
-        lang.of(&paste.place),
+        of(lang, &paste.place),
     );
     if !paste.fields.is_empty() {
         text.push_str(lang.s("| 栏目 | 值 |\n|---|---|\n", "| field | value |\n|---|---|\n"));
         for (field, value) in &paste.fields {
-            let _ = writeln!(text, "| {field} | `{}` |", lang.of(value).replace('|', "\\|"));
+            let _ = writeln!(text, "| {field} | `{}` |", of(lang, value).replace('|', "\\|"));
         }
         text.push('\n');
     }
@@ -72,7 +61,7 @@ fn page(preset: &Preset, lang: Lang) -> String {
     if !paste.notes.is_empty() {
         let _ = writeln!(text, "\n## {}\n", lang.s("注意", "Mind"));
         for note in &paste.notes {
-            let _ = writeln!(text, "- {}", lang.of(note));
+            let _ = writeln!(text, "- {}", of(lang, note));
         }
     }
     text
@@ -94,7 +83,7 @@ fn does(text: &mut String, preset: &Preset, lang: Lang, url: &str) {
             Lang::Zh => writeln!(text, "- 登录结束时通知 `{url}{told}`。"),
         };
     }
-    let key = lang.of(&preset.key);
+    let key = of(lang, &preset.key);
     let _ = match lang {
         Lang::En => writeln!(text, "- It knows an account again by: {key}."),
         Lang::Zh => writeln!(text, "- 它认账号的依据：{key}。"),
@@ -151,16 +140,16 @@ fn the_pages_say_what_the_command_says() {
     for lang in [Lang::Zh, Lang::En] {
         let mut rows = String::new();
         for preset in presets {
-            let name = format!("{}{}", preset.name, lang.end());
+            let name = format!("{}{}", preset.name, end(lang));
             says(&name, &page(preset, lang));
             let tried = match preset.is_tried() {
                 true => lang.s("试过", "yes"),
                 false => lang.s("还没有", "not yet"),
             };
-            let title = lang.of(&preset.title);
+            let title = of(lang, &preset.title);
             let _ = writeln!(rows, "| [{title}]({name}) | `--app {}` | {tried} |", preset.name);
         }
-        let name = format!("README{}", lang.end());
+        let name = format!("README{}", end(lang));
         let index = fs::read_to_string(folder().join(&name)).unwrap();
         let head = lang.s("| 应用 | | 试过吗 |", "| application | | tried here |");
         let (before, rest) = index.split_once(head).unwrap();

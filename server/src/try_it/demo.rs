@@ -24,7 +24,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Addresses;
-use crate::{http::Lang, site::Site, world::World};
+use crate::{http::lang_of, lang::Lang, site::Site, world::World};
 
 const ID: &str = "demo";
 const COOKIE: &str = "demo";
@@ -135,7 +135,7 @@ impl Demo {
         let phone = format!("{}/phone", self.addresses.wechat);
         Page {
             lang: lang.tag(),
-            title: if lang == Lang::Zh { zh } else { en },
+            title: lang.s(zh, en),
             saoma: self.addresses.saoma.clone(),
             phone,
             embedded: None,
@@ -157,7 +157,7 @@ impl IntoResponse for Page {
 type Shared = State<Arc<Demo>>;
 
 async fn home(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -> Page {
-    let page = demo.page(Lang::of(&headers), ("演示网站", "Demo site"));
+    let page = demo.page(lang_of(&headers), ("演示网站", "Demo site"));
     Page { person: demo.visitor(&cookies).person.as_ref().map(shown), ..page }
 }
 
@@ -202,7 +202,7 @@ async fn embedded(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -
         state: begun.state,
         nonce: begun.nonce,
     };
-    let page = demo.page(Lang::of(&headers), ("在这里登录", "Sign in here"));
+    let page = demo.page(lang_of(&headers), ("在这里登录", "Sign in here"));
     (cookies, Page { embedded: Some(embedded), ..page }).into_response()
 }
 
@@ -224,7 +224,7 @@ async fn callback(
     cookies: CookieJar,
     Query(returned): Query<Returned>,
 ) -> Response {
-    let lang = Lang::of(&headers);
+    let lang = lang_of(&headers);
     let begun = demo.visitor(&cookies).begun;
     let redeemed = async {
         let begun = begun.ok_or("this browser did not begin a sign-in here")?;
@@ -321,7 +321,7 @@ async fn fetch(request: reqwest::RequestBuilder) -> Result<Value, String> {
 }
 
 async fn me(State(demo): Shared, headers: HeaderMap, cookies: CookieJar) -> Response {
-    let lang = Lang::of(&headers);
+    let lang = lang_of(&headers);
     match demo.visitor(&cookies).person {
         Some(person) => {
             let page = demo.page(lang, ("已登录", "Signed in"));

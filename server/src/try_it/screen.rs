@@ -24,7 +24,7 @@ use super::{
     Addresses,
     actors::{self, Asked, Told},
 };
-use crate::{app::SharedApp, error, http::Lang, secret::Hashed, ticket::Stage};
+use crate::{app::SharedApp, error, http::lang_of, lang::Lang, secret::Hashed, ticket::Stage};
 
 /// What lies before the phone's camera.
 pub(super) struct Screen {
@@ -138,7 +138,7 @@ async fn open(
     Query(opened): Query<Opened>,
 ) -> Page {
     Page {
-        lang: Lang::of(&headers).tag(),
+        lang: lang_of(&headers).tag(),
         person: opened.person.unwrap_or_else(|| "ann".to_owned()),
         codes: screen.codes().await,
         scene: opened.scene.unwrap_or_default(),
@@ -166,7 +166,7 @@ struct Act {
 }
 
 async fn act(State(screen): State<Arc<Screen>>, headers: HeaderMap, Form(act): Form<Act>) -> Page {
-    let lang = Lang::of(&headers);
+    let lang = lang_of(&headers);
     let person = act.person.clone();
     let phone = actors::Phone::of(&person, &screen.addresses.saoma, &screen.addresses.wechat);
     let page =
@@ -214,10 +214,7 @@ async fn act(State(screen): State<Arc<Screen>>, headers: HeaderMap, Form(act): F
 }
 
 fn either(lang: Lang, (zh, en): (&'static str, &'static str)) -> &'static str {
-    match lang {
-        Lang::Zh => zh,
-        Lang::En => en,
-    }
+    lang.s(zh, en)
 }
 
 /// What the mini program says of each reason for doubt.

@@ -128,9 +128,8 @@ async fn a_sign_in_that_skips_no_scan_any_more_is_ended_by_nobody_unasked() {
     let who = blog.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
     saoma.passes(30 * 24 * 3600);
     assert_eq!(param(&asks_silently(&browser, &blog).await, "error"), "login_required");
-    let lives = async || {
-        saoma.app.store.login(who["sid"].as_str().unwrap()).await.unwrap().is_some()
-    };
+    let lives =
+        async || saoma.app.store.login(who["sid"].as_str().unwrap()).await.unwrap().is_some();
     let page = browser.get("/oauth2/logout?client_id=blog").await.unwrap();
     assert!(page.text().contains("action=\"/oauth2/logout/confirm\""), "{}", page.text());
     assert!(lives().await, "a link on anybody's page ends nothing");

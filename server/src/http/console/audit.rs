@@ -13,9 +13,9 @@ use url::form_urlencoded;
 
 use super::{
     super::{caller::Asked, reply::html},
-    Desk, Words,
+    Desk,
 };
-use crate::{audit, error::Error, person::Person, store::Lines, world::Timestamp};
+use crate::{audit, error::Error, lang::Lang, person::Person, store::Lines, world::Timestamp};
 
 /// How many lines a page shows.
 const PAGE: u32 = 50;
@@ -132,7 +132,7 @@ const FAMILIES: &[(&str, &str, &str)] = &[
     ("backup.", "所有备份与恢复", "All backups"),
 ];
 
-pub(super) fn word(l: Words, what: &str) -> String {
+pub(super) fn word(l: Lang, what: &str) -> String {
     let known = WORDS.iter().find(|(word, ..)| *word == what);
     known.map_or_else(|| what.to_owned(), |(_, zh, en)| l.s(zh, en).to_owned())
 }
@@ -323,7 +323,7 @@ fn class(what: &str) -> &'static str {
 }
 
 /// The rest of a line, one fact after the other.
-fn detail(l: Words, detail: &Value) -> Vec<(String, String)> {
+fn detail(l: Lang, detail: &Value) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     for (name, value) in detail.as_object().into_iter().flatten() {
         let one = |value: &Value| {
@@ -403,7 +403,7 @@ mod tests {
         let told = serde_json::json!({
             "ask": "tap", "kind": "page", "risk": "low", "why": ["first_time", "new_browser"], "ticket": "4f",
         });
-        let facts = detail(Words(crate::http::Lang::Zh), &told);
+        let facts = detail(Lang::Zh, &told);
         for (name, what) in [
             ("确认方式", "点按"),
             ("类型", "网页"),

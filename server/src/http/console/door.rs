@@ -17,12 +17,13 @@ use super::{
         cookies,
         reply::{html, miniprogram},
     },
-    Act, Desk, Words, sites,
+    Act, Desk, sites,
 };
 use crate::{
     app::SharedApp,
     console::access::{self, Arrival, Door},
     error::{Code, Error},
+    lang::Lang,
     login,
     secret::Secret,
     site::CONSOLE,
@@ -36,7 +37,7 @@ pub(in crate::http) async fn home() -> Redirect {
 #[derive(Template)]
 #[template(path = "console/sign_in.html")]
 struct SignIn {
-    l: Words,
+    l: Lang,
     lang: &'static str,
     host: String,
     door: Door,
@@ -60,10 +61,7 @@ pub(super) fn at(caller: &Caller) -> Result<&AtConsole, Error> {
 }
 
 /// The browser's cookie, a fresh one if it has none, and the jar that gives it.
-pub(super) fn known(
-    app: &SharedApp,
-    caller: &Caller,
-) -> Result<(CookieJar, Secret), Error> {
+pub(super) fn known(app: &SharedApp, caller: &Caller) -> Result<(CookieJar, Secret), Error> {
     let cookie = caller.cookie.clone().unwrap_or_else(|| Secret::new(&app.world));
     let given = cookies::console(&at(caller)?.origin).browser(&cookie);
     Ok((cookies::give([given]), cookie))
@@ -81,7 +79,7 @@ pub(in crate::http) async fn sign_in(
     let (cookies, cookie) = known(&app, &caller)?;
     let door = access::door(&app, Some(cookie.hashed())).await?;
     let mut page = SignIn {
-        l: Words(caller.lang),
+        l: caller.lang,
         lang: caller.lang.tag(),
         host: app.settings.host(),
         door,
@@ -144,13 +142,13 @@ pub(in crate::http) async fn claim(
 #[derive(Template)]
 #[template(path = "console/link.html")]
 struct LinkPage {
-    l: Words,
+    l: Lang,
     host: String,
 }
 
 /// The page that a link leads to. What stands behind its `#` never came here; the page posts it.
 pub(in crate::http) async fn link(State(app): State<SharedApp>, caller: Caller) -> Response {
-    html(&LinkPage { l: Words(caller.lang), host: app.settings.host() })
+    html(&LinkPage { l: caller.lang, host: app.settings.host() })
 }
 
 pub(in crate::http) async fn arrive(

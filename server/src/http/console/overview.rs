@@ -10,11 +10,8 @@ use serde::Deserialize;
 use wechat::{Api, QuotaUse};
 
 use super::{
-    super::{
-        caller::Asked,
-        reply::{Lang, html},
-    },
-    Act, Desk, Words, number, span,
+    super::{caller::Asked, reply::html},
+    Act, Desk, number, span,
 };
 use crate::{
     app::{App, SharedApp},
@@ -26,6 +23,7 @@ use crate::{
     },
     counts::STEPS,
     error::Error,
+    lang::Lang,
     secret::Hashed,
     world::Timestamp,
 };
@@ -198,7 +196,7 @@ pub(in crate::http) async fn page(
     Ok(html(&page))
 }
 
-fn ranges(l: Words, chosen: Range) -> Vec<RangeLink> {
+fn ranges(l: Lang, chosen: Range) -> Vec<RangeLink> {
     let name = |range| match range {
         Range::Day => l.s("24 小时", "24 h"),
         Range::Week => l.s("7 天", "7 days"),
@@ -221,14 +219,14 @@ fn step_rows(steps: &[StepPlot]) -> Vec<(String, Vec<u64>)> {
     bounds.into_iter().flatten().enumerate().map(row).collect()
 }
 
-fn tiles(l: Words, seen: &Overview, held: u64) -> Vec<Tile> {
+fn tiles(l: Lang, seen: &Overview, held: u64) -> Vec<Tile> {
     let Overview { totals, before, .. } = seen;
     let change = match (totals.sign_ins(), before.sign_ins()) {
         (_, 0) => l.s("上一周期没有数据", "nothing before to compare").to_owned(),
         (now, then) => {
             let (sign, more) = if now >= then { ('+', now - then) } else { ('−', then - now) };
             let change = format!("{sign}{}", percent_of(more, then));
-            match l.0 {
+            match l {
                 Lang::Zh => format!("比上一周期 {change}"),
                 Lang::En => format!("{change} against the time before"),
             }
@@ -298,7 +296,7 @@ fn percent_of(part: u64, whole: u64) -> String {
     }
 }
 
-fn funnel(l: Words, totals: &Totals) -> Vec<Stage> {
+fn funnel(l: Lang, totals: &Totals) -> Vec<Stage> {
     let stages = [
         (l.s("显示", "Shown"), totals.shown),
         (l.s("扫描", "Scanned"), totals.scanned),
@@ -320,7 +318,7 @@ fn funnel(l: Words, totals: &Totals) -> Vec<Stage> {
     stages.into_iter().map(stage).collect()
 }
 
-fn ends(l: Words, totals: &Totals, held: u64) -> Vec<Ending> {
+fn ends(l: Lang, totals: &Totals, held: u64) -> Vec<Ending> {
     let all = totals.shown;
     let undecided = totals.undecided().min(totals.expired(held));
     let ending = |name, n: u64, class| Ending {
@@ -343,8 +341,8 @@ fn ends(l: Words, totals: &Totals, held: u64) -> Vec<Ending> {
     ]
 }
 
-fn seconds_text(l: Words, seconds: f64) -> String {
-    match l.0 {
+fn seconds_text(l: Lang, seconds: f64) -> String {
+    match l {
         _ if seconds >= 100.0 => {
             let minutes = seconds / 60.0;
             format!("{minutes:.1} {}", l.s("分钟", "min"))
@@ -358,7 +356,7 @@ fn short(seconds: f64) -> String {
     if seconds < 9.95 { format!("{seconds:.1}") } else { format!("{seconds:.0}") }
 }
 
-fn step(l: Words, name: &'static str, times: &Times) -> StepPlot {
+fn step(l: Lang, name: &'static str, times: &Times) -> StepPlot {
     let said = |part| match times.within(part) {
         Some(seconds) => seconds_text(l, seconds),
         None if times.all() == 0 => "–".to_owned(),
@@ -378,7 +376,7 @@ fn step(l: Words, name: &'static str, times: &Times) -> StepPlot {
     }
 }
 
-fn days(l: Words, week: &overview::Week) -> Vec<Day> {
+fn days(l: Lang, week: &overview::Week) -> Vec<Day> {
     let most = week.iter().flatten().copied().max().unwrap_or(0);
     let names = [
         l.s("周一", "Mon"),
@@ -414,7 +412,7 @@ fn days(l: Words, week: &overview::Week) -> Vec<Day> {
     names.into_iter().zip(week).map(day).collect()
 }
 
-fn gauge(l: Words, used: u64, of: u64, unit: &str) -> Gauge {
+fn gauge(l: Lang, used: u64, of: u64, unit: &str) -> Gauge {
     let part = share(used, of);
     Gauge {
         text: format!("{} {} {} {unit}", number(used), l.s("/", "of"), number(of)),
@@ -445,7 +443,7 @@ async fn health(app: &App, desk: &Desk) -> Result<Health, Error> {
         None if status.present => Verdict {
             good: true,
             word: l.s("有效", "Good").to_owned(),
-            note: match l.0 {
+            note: match l {
                 Lang::Zh => {
                     format!("{} 前取得，剩余有效期 {}", said(status.age), said(status.left))
                 }

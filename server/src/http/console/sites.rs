@@ -224,10 +224,7 @@ fn verifier(app: &SharedApp, cookie: &Secret) -> String {
 }
 
 /// Opens a real sign-in to a site, on a page of the console.
-pub(in crate::http) async fn try_it(
-    desk: Desk,
-    Piece(id): Piece,
-) -> Result<Response, Error> {
+pub(in crate::http) async fn try_it(desk: Desk, Piece(id): Piece) -> Result<Response, Error> {
     let site = site_of(&desk, &id)?;
     let redirect_uri = site.redirect_uris.first().filter(|_| !Sites::is_own(&id));
     let redirect_uri = redirect_uri.ok_or(Code::NotFound)?.clone();
