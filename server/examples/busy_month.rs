@@ -118,7 +118,7 @@ impl Month {
                 site.admit = Admit::Ask;
             }
             let (what, by) = ("site.added", audit::COMMAND);
-            let line = audit::Entry::of_operator(self.now, what, by, Some(id), json!({}));
+            let line = audit::Entry::of_operator(self.now, what, by).at_site(id.to_owned());
             self.store.add_site(&site, line).await.expect("a site is kept");
         }
     }

@@ -97,8 +97,7 @@ async fn sites_registered_by_command_are_looked_at_too() {
     patient.dns = Dns::At(name_server().await);
     let store = Sqlite::open(&patient.folder().join("saoma.db")).unwrap();
     let email = "{username}@mail.example.org".to_owned();
-    let (now, more) = (Timestamp::from_millis(0), serde_json::json!({}));
-    let entry = Entry::of_operator(now, "site.added", COMMAND, Some("wiki"), more);
+    let entry = Entry::of_operator(Timestamp::from_millis(0), "site.added", COMMAND);
     store.add_site(&Site { email, ..Site::new("wiki", "Wiki") }, entry).await.unwrap();
     assert!(patient.warned("email_domain").await.said.contains("mail.example.org"));
 }

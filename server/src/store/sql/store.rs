@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Database, account, admissions, aging, aging::Old, console, import, keys, logins, operator,
-    people, rows, sites, values,
+    people, rows, sites,
 };
 use crate::{
     admission::Word,
