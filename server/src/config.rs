@@ -94,7 +94,7 @@ impl Wechat {
 
     /// Whether this is WeChat itself, and nothing that speaks like it.
     pub fn is_real(&self) -> bool {
-        let host = |url| Url::parse(url).ok()?.host_str().map(ToOwned::to_owned);
+        let host = |url: &str| Url::parse(url).ok()?.host_str().map(ToOwned::to_owned);
         host(&self.base_url) == host(wechat::BASE_URL)
     }
 

@@ -139,8 +139,8 @@ fn said(error: impl std::fmt::Display) -> String {
 pub async fn list(settings: &Settings, store: &SharedStore, json: bool) -> Said {
     let kept = store.sites().await.map_err(said)?;
     let mut text = String::from("ID                    WHERE     NAME\n");
-    let settled: BTreeSet<_> = settings.sites.iter().map(|site| &site.id).collect();
-    let place = |id| if settled.contains(id) { "settings" } else { "store" };
+    let settled: BTreeSet<_> = settings.sites.iter().map(|site| site.id.as_str()).collect();
+    let place = |id: &str| if settled.contains(id) { "settings" } else { "store" };
     let all = beside(&settings.sites, &kept).into_iter().map(|site| (site, place(&site.id)));
     if json {
         let rows = all.map(|(site, place)| {

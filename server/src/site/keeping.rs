@@ -231,7 +231,7 @@ impl Keeping<'_> {
     }
 
     /// This node knows at once. Others do within two seconds, and this one too where the store is away just now: the change
-    /// stands all the same. From then on codes are made ahead for what it opens, too.
+    /// stands all the same.
     async fn look_again(&self) {
         if let Ok(kept) = self.store.sites().await {
             self.sites.keep(kept);

@@ -134,3 +134,27 @@ impl Sites {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_of_the_settings_stands_before_one_of_the_store_for_as_long_as_it_is_there() {
+        let site = |id: &str, name: &str| {
+            let forward_auth = vec!["https://wiki.example.com".to_owned()];
+            Site { forward_auth, ..Site::new(id, name) }
+        };
+        let sites = Sites::new([site("wiki", "Of the settings")], "https://login.example.com");
+        sites.keep(vec![site("a", "Another"), site("wiki", "Of the store")]);
+        let name = |sites: &Sites| sites.get("wiki").unwrap().name.clone();
+        assert_eq!(name(&sites), "Of the settings");
+        let protecting = sites.protecting("https://wiki.example.com").unwrap();
+        assert_eq!(protecting.name, "Of the settings");
+        let all = sites.all();
+        let ids: Vec<_> = all.iter().map(|site| site.id.as_str()).collect();
+        assert_eq!(ids, [SELF, CONSOLE, "wiki", "a"]);
+        sites.settle([], "https://login.example.com");
+        assert_eq!(name(&sites), "Of the store");
+    }
+}
