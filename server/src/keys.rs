@@ -235,7 +235,8 @@ impl Keys {
         json!({ "keys": self.ring().values().map(|key| &key.pair.jwk).collect::<Vec<_>>() })
     }
 
-    /// Signs claims as a JWT of type `typ` with the key for `alg` whose time it is.
+    /// Signs claims as a JWT of type `typ` with the key for `alg` whose time it is. Where the clock was set back behind all of
+    /// them it is the first one's: everybody knows it, and who signs in now does not wait until the clock has caught up.
     ///
     /// # Errors
     /// If there is no such key, or the library refuses.
@@ -247,8 +248,10 @@ impl Keys {
         now: Timestamp,
     ) -> Result<String, Error> {
         let ring = self.ring();
-        let begun = ring.iter().filter(|(_, key)| key.alg == alg && key.signs_from <= now);
+        let of_alg = || ring.iter().filter(|(_, key)| key.alg == alg);
+        let begun = of_alg().filter(|(_, key)| key.signs_from <= now);
         let current = begun.max_by_key(|(_, key)| key.signs_from);
+        let current = current.or_else(|| of_alg().min_by_key(|(_, key)| key.signs_from));
         let (kid, key) = current.ok_or(Error::Crypto("find a signing key"))?;
         let typ = Some(typ.to_owned());
         let header = Header { kid: Some(kid.clone()), typ, ..Header::new(algorithm(alg)) };

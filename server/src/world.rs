@@ -157,6 +157,13 @@ impl World {
         }
     }
 
+    /// Sets a held clock back, as somebody may set a real one; that one stays as it is.
+    pub fn set_back(&self, span: Duration) {
+        if let Clock::Held(now) = &self.clock {
+            now.send_modify(|now| *now = now.before(span));
+        }
+    }
+
     /// Returns once the clock has reached `moment`.
     pub async fn sleep_until(&self, moment: Timestamp) {
         match &self.clock {

@@ -424,7 +424,11 @@ impl Tickets for Memory {
         let old = now.before(Duration::from_secs(3600));
         let mut held = self.held();
         let mut expired = Expired::default();
-        while let Some((_, place)) = held.leaving.front().copied().filter(|(at, _)| *at <= now) {
+        // What stands further ahead than anything is put was put there before the clock was set back: it goes where it belongs
+        // by now, and holds up nobody behind it.
+        let furthest = now + LOOK + AFTERLIFE;
+        let is_up = |at: Timestamp| at <= now || at > furthest;
+        while let Some((_, place)) = held.leaving.front().copied().filter(|(at, _)| is_up(*at)) {
             held.leaving.pop_front();
             held.forget(place, now, &mut expired);
         }
@@ -459,6 +463,23 @@ mod tests {
         super::contract::{self, ticket},
         *,
     };
+
+    #[tokio::test]
+    async fn what_was_opened_before_the_clock_was_set_back_holds_up_nobody() {
+        let memory = Memory::new(Arc::new(Waiting::default()));
+        let before = Timestamp::from_millis(1_700_000_000_000);
+        let now = before.before(Duration::from_secs(7200));
+        for (name, at) in [("before", before), ("after", now)] {
+            memory.put(ticket(name, at), None).await.unwrap();
+        }
+        let left = async |seconds| {
+            memory.purge(now + Duration::from_secs(seconds)).await.unwrap();
+            memory.how_many().await.unwrap()
+        };
+        assert_eq!((left(5).await, left(241).await), (2, 1));
+        assert!(memory.by_id(Hashed::of("before")).await.unwrap().is_some());
+        assert_eq!(left(7200 + 480).await, 0, "and goes in its own time");
+    }
 
     #[tokio::test]
     async fn a_flood_of_requests_to_be_kept_drives_out_the_oldest_and_fills_no_more_than_its_room()

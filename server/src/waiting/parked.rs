@@ -312,6 +312,9 @@ impl Parked {
         let (now, due) = {
             let mut inner = self.inner();
             let now = inner.wheel.at(world.now());
+            if inner.wheel.is_ahead_of(now) {
+                inner.go_back(now, world);
+            }
             (now, inner.wheel.turn(now))
         };
         for some in due.chunks(EVENTS) {
@@ -481,6 +484,20 @@ impl Inner {
         ask.then_some(ticket)
     }
 
+    /// The clock was set back: whoever waits is asked as if they had just come.
+    fn go_back(&mut self, now: Tick, world: &World) {
+        self.wheel.go_back(now);
+        let slots: Vec<u32> = self.by_ticket.iter().copied().collect();
+        for slot in slots {
+            let quiet = self.wheel.tick(world.now() + quiet(world));
+            let Some(socket) = self.socket_mut(slot) else { continue };
+            socket.quiet = quiet;
+            socket.timer = Tick::NEVER;
+            let next = quiet.min(socket.ends);
+            self.schedule(slot, next);
+        }
+    }
+
     fn of(&mut self, ticket: Hashed) -> Option<&mut Socket> {
         let slot = self.slot_of(ticket)?;
         self.socket_mut(slot)
@@ -568,6 +585,23 @@ mod tests {
     #[test]
     fn a_waiting_socket_takes_little() {
         assert!(size_of::<Option<Socket>>() <= 72, "{}", size_of::<Option<Socket>>());
+    }
+
+    #[tokio::test]
+    async fn who_waits_while_the_clock_is_set_back_is_asked_in_time_and_given_up_in_time() {
+        let world = World::held(Timestamp::from_millis(1_800_000_000_000), 7);
+        let (parked, _looks) = Parked::new(world.now()).unwrap();
+        let (page, ours) = UnixStream::pair().unwrap();
+        let place = Arc::new(Places::new(1, 1)).take(None).unwrap();
+        parked.park(Hashed::of("ticket"), ours.into(), place, &world).unwrap();
+        parked.turn(&world).await;
+        world.set_back(Duration::from_secs(2 * 3600));
+        for (seconds, sent) in [(0, Vec::new()), (56, frame::PING.to_vec()), (11, Vec::new())] {
+            world.advance(Duration::from_secs(seconds));
+            parked.turn(&world).await;
+            assert_eq!(heard(&page), sent, "after {seconds} s");
+        }
+        assert_eq!(parked.len(), 0);
     }
 
     #[tokio::test]

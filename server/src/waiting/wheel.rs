@@ -10,7 +10,14 @@ pub(crate) const TICK: Duration = Duration::from_millis(200);
 /// How many ticks the wheel spans, two minutes and a little. What is due later comes up early, and is put in again.
 const SLOTS: u32 = 640;
 
-/// A moment as the wheel counts it, in ticks since it was made: half of what a timestamp takes, and good for 27 years.
+/// How long before it was made a wheel begins to count: further than any clock is set back.
+const BEFORE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How many ticks a clock may go back before the wheel goes with it: less is waited out.
+const SLACK: u32 = 5;
+
+/// A moment as the wheel counts it, in ticks: half of what a timestamp takes, and good for 27 years, ten of them before the
+/// wheel was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u32);
 
@@ -22,7 +29,7 @@ impl Tick {
 /// Entries by the tick they are due in. Nothing is ever taken out early: who comes up decides whether it still matters.
 pub(super) struct Wheel<T> {
     slots: Vec<Vec<(Tick, T)>>,
-    made: Timestamp,
+    began: Timestamp,
     /// The first tick that has not come up.
     next: u32,
 }
@@ -30,19 +37,31 @@ pub(super) struct Wheel<T> {
 impl<T> Wheel<T> {
     /// An empty wheel that stands at `now`.
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), made: now, next: 0 }
+        let slots = (0..SLOTS).map(|_| Vec::new()).collect();
+        let mut wheel = Self { slots, began: now.before(BEFORE), next: 0 };
+        wheel.next = wheel.at(now).0;
+        wheel
     }
 
     /// The first tick that is not before this moment.
     pub(super) fn tick(&self, at: Timestamp) -> Tick {
-        let ticks = at.since(self.made).as_millis().div_ceil(TICK.as_millis());
-        Tick(u32::try_from(ticks).unwrap_or(u32::MAX))
+        tick(at.since(self.began).as_millis().div_ceil(TICK.as_millis()))
     }
 
     /// The last tick that is not after this moment.
     pub(super) fn at(&self, now: Timestamp) -> Tick {
-        let ticks = now.since(self.made).as_millis() / TICK.as_millis();
-        Tick(u32::try_from(ticks).unwrap_or(u32::MAX))
+        tick(now.since(self.began).as_millis() / TICK.as_millis())
+    }
+
+    /// Whether the clock was set back: the wheel would stand still until it has caught up.
+    pub(super) fn is_ahead_of(&self, now: Tick) -> bool {
+        now.0.saturating_add(SLACK) < self.next
+    }
+
+    /// Goes back to `now`, empty: what was put in was due by another clock.
+    pub(super) fn go_back(&mut self, now: Tick) {
+        self.slots.iter_mut().for_each(Vec::clear);
+        self.next = now.0;
     }
 
     /// Puts an entry in for `due`.
@@ -69,6 +88,11 @@ impl<T> Wheel<T> {
         }
         due
     }
+}
+
+/// So many ticks, and never [`Tick::NEVER`].
+fn tick(ticks: u128) -> Tick {
+    Tick(u32::try_from(ticks).unwrap_or(u32::MAX).min(u32::MAX - 1))
 }
 
 fn index(tick: u32) -> usize {
@@ -109,6 +133,20 @@ mod tests {
         put(&mut wheel, 1_000_400, "far");
         let came_up = (1..=5_100).find(|tick| !turn(&mut wheel, tick * 200).is_empty());
         assert_eq!(came_up, Some(5_002), "at 1000.4 s");
+    }
+
+    #[test]
+    fn what_is_put_in_after_a_step_back_comes_up_by_the_clock_as_it_is_now() {
+        let mut wheel = Wheel::new(at(100_000_000));
+        assert!(!wheel.is_ahead_of(wheel.at(at(99_999_500))), "that is waited out");
+        let back = wheel.at(at(1_000_000));
+        assert!(wheel.is_ahead_of(back));
+        put(&mut wheel, 100_001_000, "by the clock before");
+        wheel.go_back(back);
+        put(&mut wheel, 1_001_000, "soon");
+        assert_eq!(turn(&mut wheel, 1_000_999), [] as [&str; 0]);
+        assert_eq!(turn(&mut wheel, 1_001_000), ["soon"]);
+        assert!(wheel.tick(at(i64::MAX)) < Tick::NEVER);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What the clock alone does: codes expire, are renewed, and what was decided is over.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{Saoma, claims, sees_to_the_end};
@@ -169,4 +171,14 @@ async fn a_page_that_gives_up_takes_its_code_along() {
     assert_eq!(sees_to_the_end(&mut watch).await, ["waiting", "closed 1000"]);
     assert_eq!(phone.scans(&scene, 1047).await.unwrap_err(), "404 no_such_ticket");
     assert_eq!(browser.calls(&page, "claim").await.unwrap().problem(), "404 no_such_ticket");
+}
+
+#[tokio::test]
+async fn who_signs_in_while_the_clock_stands_before_the_first_start_gets_their_tokens() {
+    let saoma = Saoma::starts().await;
+    saoma.app.world.set_back(Duration::from_secs(2 * 3600));
+    let blog = saoma.site("blog");
+    let tokens = saoma.signs_in(&saoma.browser(), &blog, &saoma.phone("ann")).await;
+    let id_token = tokens["id_token"].as_str().unwrap();
+    blog.checks(id_token, jsonwebtoken::Algorithm::RS256).await;
 }
