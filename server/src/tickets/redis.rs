@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, Script, cmd, pipe};
 use tokio::time::timeout;
 
@@ -45,6 +45,10 @@ const MOST_KEPT: usize = 16_384;
 
 /// How long Redis may take for anything: a page's look, a phone's tap.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// How long an answer may take to come on a connection before that is given up for another: less, so that it is known
+/// before nobody waits for the answer any more.
+const ANSWER: Duration = Duration::from_millis(2500);
 
 /// The ids of all tickets by the moment at which each may be forgotten, so far as was known when it was put there: a scan
 /// makes it live longer.
@@ -84,6 +88,16 @@ impl From<redis::RedisError> for Error {
                 "this user of Redis may not do all that saoma asks for: see its ACL".to_owned()
             }
             ErrorKind::AuthenticationFailed => "Redis refuses the user or the password".to_owned(),
+            _ if code == " (OOM)" => {
+                "Redis has no room left for what is written: give it more (maxmemory)".to_owned()
+            }
+            _ if code == " (MISCONF)" => {
+                "Redis takes no writes because it cannot save to its disk: see its log".to_owned()
+            }
+            _ if code == " (READONLY)" => {
+                "this Redis is a replica and takes no writes: tickets must name the primary"
+                    .to_owned()
+            }
             _ if said("switch database") => {
                 "Redis has no database of this number: leave the number out, or give it more (databases in redis.conf)".to_owned()
             }
@@ -104,9 +118,9 @@ impl Redis {
     /// If the URL cannot be used, or Redis does not answer.
     pub async fn connect(url: &str, waiting: Arc<Waiting>, world: &World) -> Result<Self, Error> {
         let address = link::Address::parse(url)?;
-        let link = address.connect(LIMIT).await?;
+        let link = address.connect(ANSWER).await?;
         // Hearing blocks a connection for a second at a time: it has one of its own.
-        let ear = address.connect(nudges::PATIENCE).await?;
+        let ear = address.connect(ANSWER).await?;
         let redis = Self {
             nudges: Nudges::new(ear, waiting, world),
             token: Arc::new(token::Shared::new(link.clone())),
@@ -165,10 +179,10 @@ impl Redis {
 
     async fn insert(&self, ticket: &Ticket, picture: Option<&Picture>) -> Result<(), Error> {
         let id = ticket.id;
-        // It is scanned at the end of its life at the latest, and lives as long again.
-        let life = ticket.expires.since(ticket.opened) * 2 + AFTERLIFE;
-        let life = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        let life = life(ticket);
         let mut whole = pipe();
+        // All or nothing: what has no life yet would stay for ever.
+        whole.atomic();
         whole.hset_multiple(ticket_key(id), &[("v", b"0".to_vec()), ("t", json(ticket)?)]).ignore();
         whole.cmd("PEXPIRE").arg(ticket_key(id)).arg(life).ignore();
         if let Some(picture) = picture {
@@ -190,7 +204,7 @@ impl Redis {
         self.all(&names).await
     }
 
-    /// Commands on keys of one slot, one after the other.
+    /// Commands on keys of one slot, one after the other and all of them or none.
     async fn whole(&self, commands: &Pipeline) -> Result<(), Error> {
         within(commands.query_async(&mut self.link.clone())).await
     }
@@ -232,7 +246,6 @@ impl Redis {
 
     /// Lets digits stand for a ticket, if they stand for no other.
     async fn claim_digits(&self, digits: &str, ticket: &Ticket) -> Result<bool, Error> {
-        let life = ticket.expires.since(ticket.opened) * 2 + AFTERLIFE;
         let key = digits_key(digits);
         let claimed: Option<String> = self
             .ask(
@@ -241,7 +254,7 @@ impl Redis {
                     .arg(ticket.id.as_bytes())
                     .arg("NX")
                     .arg("PX")
-                    .arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
+                    .arg(life(ticket)),
             )
             .await?;
         if claimed.is_some() {
@@ -279,9 +292,17 @@ impl Tickets for Redis {
         {
             return Ok(false);
         }
-        let version = seen.version.to_string();
-        let args: [&[u8]; 2] = [version.as_bytes(), &json(&next)?];
-        self.run(&self.scripts.swap, &ticket_key(next.id), &args).await
+        let life = life(&next);
+        let mut swap = self.scripts.swap.key(ticket_key(next.id));
+        swap.key(picture_key(next.id)).arg(seen.version).arg(json(&next)?).arg(life);
+        let mut link = self.link.clone();
+        let swap = within(swap.invoke_async(&mut link));
+        // The names with it, and for whoever wins: nobody finds a ticket that has outlived them.
+        let names = [Some(scene_key(&next.scene)), next.digits.as_deref().map(digits_key)];
+        let live =
+            names.into_iter().flatten().map(|name| cmd("PEXPIRE").arg(name).arg(life).to_owned());
+        let live: Vec<Cmd> = live.collect();
+        Ok(try_join(swap, self.all(&live)).await?.0)
     }
 
     async fn replace(
@@ -418,8 +439,9 @@ impl Tickets for Redis {
         Ok(Vec::new())
     }
 
+    /// Who answers may take no writes: it has no room left, or is a replica by now.
     async fn ping(&self) -> Result<(), Error> {
-        self.ask(&cmd("PING")).await
+        self.ask(cmd("SET").arg("saoma:ping").arg(1).arg("PX").arg(1000)).await
     }
 
     async fn attend(&self, world: &World) {
@@ -462,6 +484,12 @@ fn names_of(ticket: &Ticket) -> Vec<Cmd> {
     let digits = ticket.digits.as_deref();
     names.extend(digits.map(|digits| cmd("DEL").arg(digits_key(digits)).to_owned()));
     names
+}
+
+/// How long the keys of a ticket live from the moment in which it is written, in milliseconds: at least until it may be
+/// forgotten, without asking what time it is.
+fn life(ticket: &Ticket) -> i64 {
+    millis(ticket.expires.since(ticket.opened) + AFTERLIFE)
 }
 
 /// When a ticket may be forgotten.
@@ -513,7 +541,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::{super::contract, *};
-    use crate::servers::{RedisCluster, RedisServer};
+    use crate::servers::{Gate, RedisCluster, RedisServer};
 
     async fn connect(url: &str) -> (Redis, Arc<Waiting>) {
         let waiting = Arc::new(Waiting::default());
@@ -625,6 +653,94 @@ mod tests {
         there.0.nudge(ticket).await;
         watcher.nudged().await;
         hearing.abort();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_that_stands_and_brings_nothing_is_given_up_for_another() {
+        let server = RedisServer::starts();
+        let gate = Gate::before(&[server.address()]).await;
+        let (redis, waiting) = connect(&server.url_through(gate.address)).await;
+        let world = World::real();
+        let mut watcher = waiting.watch(Hashed::of("ticket"));
+        let asked = async {
+            // The first thing a node does is let its pages look.
+            watcher.nudged().await;
+            gate.deadens();
+            assert!(redis.ping().await.is_err(), "nothing comes");
+            redis.ping().await.unwrap();
+            // It hears again, too, and has its pages look at what it may have missed.
+            watcher.nudged().await;
+        };
+        tokio::select! {
+            () = redis.attend(&world) => unreachable!("it hears for as long as it is polled"),
+            () = asked => {}
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_was_the_primary_when_it_was_reached_and_is_a_replica_now_is_left() {
+        let server = RedisServer::starts();
+        let (redis, _) = connect(&server.url(0)).await;
+        let now = World::real().now();
+        let id = async || redis.ask::<i64>(cmd("CLIENT").arg("ID")).await.unwrap();
+        let is_replica_of = async |host: &str, port: &str| {
+            redis.ask::<()>(cmd("REPLICAOF").arg(host).arg(port)).await.unwrap();
+        };
+        for writes in ["a script", "a transaction", "a command"] {
+            let before = id().await;
+            is_replica_of("127.0.0.1", "1").await;
+            // The first connection may be too young to be given up.
+            while id().await == before {
+                let refused = match writes {
+                    "a script" => redis.count("tries", 1, CLAIM, now).await.map(drop),
+                    "a transaction" => redis.put(contract::ticket("one", now), None).await,
+                    _ => redis.ping().await,
+                };
+                assert!(refused.is_err(), "{writes}");
+            }
+            is_replica_of("NO", "ONE").await;
+            redis.ping().await.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_that_takes_no_writes_is_not_well_though_it_answers() {
+        let server = RedisServer::starts();
+        let (redis, _) = connect(&server.url(0)).await;
+        let room = async |bytes: &str| {
+            redis.ask::<()>(cmd("CONFIG").arg("SET").arg("maxmemory").arg(bytes)).await.unwrap();
+        };
+        redis.ping().await.unwrap();
+        room("1").await;
+        redis.how_many().await.unwrap();
+        let said = redis.ping().await.unwrap_err().to_string();
+        assert!(said.contains("maxmemory"), "{said}");
+        room("0").await;
+        redis.ping().await.unwrap();
+        redis.ask::<()>(cmd("REPLICAOF").arg("127.0.0.1").arg("1")).await.unwrap();
+        let said = redis.ping().await.unwrap_err().to_string();
+        assert!(said.contains("replica"), "{said}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_ticket_is_there_under_all_its_names_for_as_long_as_a_scan_lets_it_live() {
+        let server = RedisServer::starts();
+        let (redis, _) = connect(&server.url(0)).await;
+        let now = World::real().now();
+        let digits = Some("12345678".to_owned());
+        let opened = contract::ticket("one", now);
+        let short = Ticket { digits, expires: now + Duration::from_secs(30), ..opened };
+        let picture =
+            Picture { content_type: "image/png".to_owned(), bytes: Bytes::from_static(b"png") };
+        redis.put(short.clone(), Some(picture)).await.unwrap();
+        let seen = redis.by_id(short.id).await.unwrap().unwrap();
+        let later = now + Duration::from_secs(1800);
+        assert!(redis.swap(&seen, Ticket { expires: later, ..short.clone() }).await.unwrap());
+        let names = [scene_key(&short.scene), digits_key("12345678")];
+        for key in names.into_iter().chain([ticket_key(short.id), picture_key(short.id)]) {
+            let left: u64 = redis.ask(cmd("PTTL").arg(&key)).await.unwrap();
+            assert!(World::real().now() + Duration::from_millis(left) >= later, "{key}: {left}");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,6 @@
 use std::{sync::Arc, time::Duration};
 
 mod counts;
-mod gate;
 mod people;
 #[path = "../servers/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "TLS and clusters are for the stores' own tests")]
@@ -84,6 +83,10 @@ async fn breaks_everything(stage: &mut Stage, counts: &Counts, round: usize) {
     stage.cuts_off(round % 2);
     pause(BREAK).await;
     stage.joins(round % 2);
+    pause(MEND).await;
+
+    counts.during("a node's connections to Redis stand and bring nothing");
+    stage.deadens(round % 2);
     pause(MEND).await;
 
     counts.during("every node is restarted in turn");

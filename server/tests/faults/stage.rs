@@ -13,10 +13,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use wechat::pretend::{self, Pretend};
 
-use crate::{
-    gate::Gate,
-    servers::{PostgresServer, RedisServer},
-};
+use crate::servers::{Gate, PostgresServer, RedisServer};
 
 const APPID: &str = "wx1234567890abcdef";
 const SECRET: &str = "fedcba0987654321fedcba0987654321";
@@ -147,6 +144,11 @@ impl Stage {
 
     pub(crate) fn joins(&self, number: usize) {
         self.nodes[number].gate.opens();
+    }
+
+    /// Without a word: new connections are as ever.
+    pub(crate) fn deadens(&self, number: usize) {
+        self.nodes[number].gate.deadens();
     }
 
     /// How many persons and how many WeChat identities the database holds.

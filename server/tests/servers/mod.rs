@@ -12,9 +12,11 @@ use std::{
 use base64::Engine as _;
 use tempfile::TempDir;
 
+mod gate;
 mod postgres;
 mod redis;
 
+pub(crate) use gate::Gate;
 pub(crate) use postgres::PostgresServer;
 pub(crate) use redis::{RedisCluster, RedisServer};
 

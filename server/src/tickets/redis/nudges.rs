@@ -16,10 +16,7 @@ use redis::{Script, cmd};
 use super::{Error, Link, within};
 use crate::{secret::Hashed, waiting::Waiting, world::World};
 
-/// How long a reading connection waits for an answer: longer than it lets Redis wait for news.
-pub(super) const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long Redis waits for news before it says that there is none.
+/// How long Redis waits for news before it says that there is none: less than an answer may take.
 const QUIET: usize = 1000;
 
 /// Both in one slot of a cluster.

@@ -21,6 +21,7 @@ pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     servers: Arc<[SocketAddr]>,
     open: Arc<watch::Sender<bool>>,
+    dead: Arc<watch::Sender<()>>,
 }
 
 impl Gate {
@@ -30,6 +31,7 @@ impl Gate {
             address: listener.local_addr().unwrap(),
             servers: servers.into(),
             open: Arc::new(watch::Sender::new(true)),
+            dead: Arc::default(),
         };
         let own = gate.clone();
         tokio::spawn(async move {
@@ -51,8 +53,13 @@ impl Gate {
         self.open.send_replace(true);
     }
 
+    /// Every connection there is stays, and brings nothing any more. New ones are as ever.
+    pub(crate) fn deadens(&self) {
+        self.dead.send_replace(());
+    }
+
     async fn lets_through(&self, mut client: TcpStream, turn: &AtomicUsize) {
-        let mut open = self.open.subscribe();
+        let (mut open, mut dead) = (self.open.subscribe(), self.dead.subscribe());
         if !*open.borrow_and_update() {
             return;
         }
@@ -61,9 +68,13 @@ impl Gate {
             let Some(server) = self.servers.get(next) else { return };
             if let Ok(mut server) = TcpStream::connect(server).await {
                 let _ = (client.set_nodelay(true), server.set_nodelay(true));
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => {}
-                    _ = open.wait_for(|open| !open) => {}
+                let is_dead = tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => false,
+                    _ = open.wait_for(|open| !open) => false,
+                    _ = dead.changed() => true,
+                };
+                if is_dead {
+                    std::future::pending::<()>().await;
                 }
                 return;
             }
