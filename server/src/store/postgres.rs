@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("postgres/0002.sql"),
     include_str!("postgres/0003.sql"),
     include_str!("postgres/0004.sql"),
+    include_str!("postgres/0005.sql"),
 ];
 
 /// Connections of one node. PostgreSQL allows a hundred in all unless it is told otherwise.
@@ -165,7 +166,9 @@ fn pool(url: &str) -> Result<Pool, Error> {
     if config.get_application_name().is_none() {
         config.application_name("saoma");
     }
-    config.connect_timeout(PATIENCE).keepalives_idle(Duration::from_secs(30));
+    // Where the other side is gone without a word the kernel says so within seconds, and not after a quarter of an hour.
+    config.connect_timeout(PATIENCE).tcp_user_timeout(LIMIT);
+    config.keepalives_idle(Duration::from_secs(10)).keepalives_interval(PATIENCE);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = match tls {
         Some(tls) => Manager::from_config(config, MakeRustlsConnect::new(tls), recycling),

@@ -30,6 +30,7 @@ pub(crate) async fn holds<D: Database>(fresh: impl AsyncFn() -> D) {
     what_is_asked_together_is_answered_in_order(fresh().await).await;
     what_follows_a_commit_is_done_before_it_returns_and_only_then(fresh().await).await;
     a_store_that_cannot_be_written_to_says_so_until_it_can(fresh().await).await;
+    one_thing_that_cannot_grow_old_keeps_no_other_young(fresh().await).await;
 }
 
 const KEEP: &str = "INSERT INTO server_secrets (name, secret) VALUES (?1, ?2)";
@@ -93,6 +94,23 @@ async fn a_store_that_cannot_be_written_to_says_so_until_it_can(store: impl Data
     let n = store.revision().await.unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.revision().await.unwrap(), n, "where writes arrive, none is made");
+}
+
+async fn one_thing_that_cannot_grow_old_keeps_no_other_young(store: impl Database) {
+    let run =
+        async |sql: &'static str| store.write(move |db| Box::pin(db.send(sql, values![]))).await;
+    let ann = identity("wx1", "ann", None);
+    let login = store.decide(approval("one", &ann), untold()).await.unwrap().login.unwrap();
+    let (later, year) = (Duration::from_secs(60), Duration::from_secs(365 * 24 * 3600));
+    run("ALTER TABLE audit RENAME TO away").await.unwrap();
+    store.age(NOW + later, NOW.before(year)).await.unwrap_err();
+    let aged = store.login(&login.id).await.unwrap().unwrap();
+    assert!(aged.browser.address.is_unspecified(), "{}", aged.browser.address);
+    store.age(NOW + later, NOW + later).await.unwrap_err();
+    assert_eq!(store.login(&login.id).await.unwrap(), None);
+    run("ALTER TABLE away RENAME TO audit").await.unwrap();
+    store.age(NOW + later, NOW + later).await.unwrap();
+    assert_eq!(count(&store, "audit").await, 0);
 }
 
 /// Every row of a query, for a look behind the trait.

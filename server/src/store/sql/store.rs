@@ -32,6 +32,17 @@ macro_rules! with {
     };
 }
 
+/// Does to all of these what is due, some at a time.
+async fn grows_old(store: &impl Database, old: Old, before: Timestamp) -> Result<(), Error> {
+    loop {
+        let found = store.read(with!(db => old.find(db, before))).await?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        store.write(with!(db => old.change(db, &found))).await?;
+    }
+}
+
 #[async_trait]
 impl<D: Database> Store for D {
     async fn decide(&self, decide: Decide, at_commit: AtCommit) -> Result<Decided, Error> {
@@ -355,16 +366,12 @@ impl<D: Database> Store for D {
     async fn age(&self, network: Timestamp, audit: Timestamp) -> Result<(), Error> {
         let addresses = Old::ADDRESSES.map(|old| (old, network));
         let over = Old::OVER.map(|old| (old, audit));
+        let mut done = Ok(());
+        // Each has its turn, whatever became of the one before it.
         for (old, before) in addresses.into_iter().chain(over) {
-            loop {
-                let found = self.read(with!(db => old.find(db, before))).await?;
-                if found.is_empty() {
-                    break;
-                }
-                self.write(with!(db => old.change(db, &found))).await?;
-            }
+            done = done.and(grows_old(self, old, before).await);
         }
-        self.write_one(with!(db => aging::consents(db, audit))).await
+        done.and(self.write_one(with!(db => aging::consents(db, audit))).await)
     }
 
     async fn import(
