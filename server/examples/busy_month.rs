@@ -178,6 +178,7 @@ impl Month {
             newcomer: Newcomer::new(&self.dice),
             sub: self.dice.base62(22),
             login: LoginOf::New { id: self.dice.base62(22), since: at },
+            word: None,
         }
     }
 

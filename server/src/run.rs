@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use futures_util::future::try_join;
+use futures_util::future::{join, try_join};
 use tokio::net::TcpListener;
 use wechat::Client;
 
@@ -27,8 +27,9 @@ use crate::{
     world::World,
 };
 
-/// How many tickets are written down or taken up at once: a million must not need their room twice.
-const SHEAF: u32 = 2048;
+/// How many tickets are written down or taken up at once: a million must not need their room twice, and what cannot be
+/// written down is not to be many.
+const SHEAF: u32 = 512;
 
 /// Open connections at the operators' listener: consoles and monitors.
 const OPERATORS: usize = 256;
@@ -130,7 +131,8 @@ async fn put_all(
             Stage::Waiting => false,
             Stage::Scanned(_) => store.decision_by_ticket(ticket.id).await?.is_some(),
         };
-        if !is_decided {
+        // What was written once more in doubt may be there twice.
+        if !is_decided && tickets.by_id(ticket.id).await?.is_none() {
             tickets.put(ticket, picture).await?;
         }
     }
@@ -140,12 +142,33 @@ async fn put_all(
 /// Writes down what still waits, for the next server: the next ones are gathered while these are written.
 async fn write_down(app: &App) -> Result<(), Error> {
     let next = async || Ok::<_, Error>(app.tickets.park(SHEAF).await?);
-    let mut sheaf = next().await?;
+    let write = async |sheaf| Ok::<_, Error>(app.store.park(sheaf).await?);
+    write_all(next, write).await
+}
+
+/// The same for whatever gives sheaves and writes them. One that cannot be written is tried once more, and takes no other
+/// along; where the next one cannot be written either, the store is away. Returns the first error that stayed one.
+async fn write_all(
+    next: impl AsyncFn() -> Result<Vec<Parked>, Error>,
+    write: impl AsyncFn(Vec<Parked>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (mut sheaf, mut done, mut is_away) = (next().await?, Ok(()), false);
     while !sheaf.is_empty() {
-        let write = async { Ok(app.store.park(sheaf).await?) };
-        ((), sheaf) = try_join(write, next()).await?;
+        let twice = async {
+            match write(sheaf.clone()).await {
+                Ok(()) => Ok(()),
+                Err(_) => write(sheaf).await,
+            }
+        };
+        let (written, gathered) = join(twice, next()).await;
+        let was_away = std::mem::replace(&mut is_away, written.is_err());
+        done = done.and(written);
+        if was_away && is_away {
+            return done;
+        }
+        sheaf = gathered?;
     }
-    Ok(())
+    done
 }
 
 /// The client of WeChat's API that the settings name.
@@ -254,4 +277,54 @@ async fn set_up(app: &App) -> Error {
     }
     drop(tokio::task::spawn_blocking(keys::warm_up));
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{tickets::contract::ticket, world::Timestamp};
+
+    /// What is written down of six sheaves where the writes of these numbers fail, and whether that was told.
+    async fn written(fail: &[usize]) -> (Vec<String>, bool) {
+        let waiting = Mutex::new(('a'..='f').rev().collect::<Vec<_>>());
+        let (tries, down) = (Mutex::new(0), Mutex::new(Vec::new()));
+        let next = async || {
+            let name = waiting.lock().unwrap().pop();
+            let parked = |name: char| Parked {
+                ticket: ticket(&name.to_string(), Timestamp::from_millis(0)),
+                picture: None,
+            };
+            Ok(name.map(parked).into_iter().collect())
+        };
+        let write = async |sheaf: Vec<Parked>| {
+            let mut tries = tries.lock().unwrap();
+            *tries += 1;
+            if fail.contains(&*tries) {
+                return Err(store::Error::Away("on purpose".to_owned()).into());
+            }
+            let scenes = sheaf.into_iter().map(|parked| parked.ticket.scene.replace("scene-", ""));
+            down.lock().unwrap().extend(scenes);
+            Ok(())
+        };
+        let done = write_all(next, write).await.is_ok();
+        (down.into_inner().unwrap(), done)
+    }
+
+    #[tokio::test]
+    async fn a_sheaf_that_cannot_be_written_down_takes_no_other_along() {
+        let all = ["a", "b", "c", "d", "e", "f"];
+        assert_eq!(written(&[]).await, (all.map(str::to_owned).into(), true));
+        let (down, done) = written(&[2, 5]).await;
+        assert_eq!((down, done), (all.map(str::to_owned).into(), true), "each at the second try");
+        let (down, done) = written(&[2, 3, 6, 7]).await;
+        assert_eq!((down, done), (["a", "c", "d", "f"].map(str::to_owned).into(), false));
+        let (down, done) = written(&[2, 3, 4, 5, 6, 7]).await;
+        assert_eq!(
+            (down, done),
+            (vec!["a".to_owned()], false),
+            "nobody waits for a store that is away"
+        );
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use futures_util::future::join;
 
 use super::{
-    Claim, Outcome, State, door_of,
-    scan::{arrival, door_to},
+    Claim, Outcome, State,
+    scan::{arrival, door, door_to},
 };
 use crate::{
     admission::{Door, Word},
@@ -95,6 +95,7 @@ async fn decide(
         newcomer: Newcomer::new(&app.world),
         sub: app.world.base62(22),
         login: LoginOf::New { id: app.world.row_name(), since: now },
+        word: arrival.and_then(|arrival| arrival.word),
     };
     let decided = app.store.decide(decide, tells_its_page(app.clone(), now)).await?;
     if decided.decision.at == now && decided.decision.token == token {
@@ -161,7 +162,8 @@ pub async fn skip(
 ) -> Result<Option<Claim>, Error> {
     let now = app.world.now();
     let Some(person) = app.store.person(&login.person).await? else { return Ok(None) };
-    if door_of(app, site, &person).await? != Door::Open {
+    let word = app.store.word(&person.id, &site.id).await?;
+    if door(app, site, Some(&person), word).await? != Door::Open {
         return Ok(None);
     }
     let ticket = Secret::new(&app.world).hashed();
@@ -196,10 +198,12 @@ pub async fn skip(
             Some(id) => LoginOf::Again(id),
             None => LoginOf::New { id: app.world.row_name(), since: login.since },
         },
+        word,
     };
     match app.store.decide(decide, store::untold()).await {
-        // It ended while this was looked at: nothing is remembered any more.
+        // It ended while this was looked at, or they were shut out: nothing is remembered any more.
         Err(store::Error::LoginEnded) => return Ok(None),
+        Ok(decided) if !decided.decision.is_approved() => return Ok(None),
         decided => decided?,
     };
     app.tickets.first_claim(ticket, now).await?;

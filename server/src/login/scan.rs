@@ -335,7 +335,8 @@ pub(super) async fn door_to(
     door(app, site, arrival.map(|arrival| &arrival.person), word).await
 }
 
-async fn door(
+/// The same to a person of whom that word is known.
+pub(super) async fn door(
     app: &App,
     site: &Site,
     person: Option<&Person>,

@@ -85,6 +85,7 @@ pub(crate) fn approval(name: &str, identity: &Identity) -> Decide {
         newcomer: Newcomer { id: format!("person of {name}"), username: format!("u{name}") },
         sub: format!("sub of {name}"),
         login: LoginOf::New { id: format!("login of {name}"), since: NOW },
+        word: None,
     }
 }
 

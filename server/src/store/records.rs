@@ -42,6 +42,8 @@ pub struct Decide {
     pub sub: String,
     /// The login that an approval makes, or goes on with.
     pub login: LoginOf,
+    /// What stood between the person and the site when that was looked at.
+    pub word: Option<Word>,
 }
 
 /// Which login an approval belongs to.

@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
-use super::{NOW, approval, identity, person, remembered, shadow, sign_in, token};
+use super::{NOW, approval, code, identity, person, remembered, shadow, sign_in, token};
 use crate::{
+    admission::Word,
     person::{Identity, OWNER, Person},
     secret::Hashed,
-    store::{Change, Changed, Error, Listed, Search, Store},
+    store::{Change, Changed, Decide, Error, Listed, Search, Store, untold},
+    ticket::{Denied, Verdict},
     world::Timestamp,
 };
 
@@ -23,6 +25,8 @@ pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     an_operator_ends_a_login_and_it_is_noted_who(fresh().await).await;
     the_last_owner_stays_but_for_who_has_the_machine_and_for_themselves(fresh().await).await;
     of_two_owners_who_take_it_from_each_other_at_once_one_stays(&fresh).await;
+    who_was_shut_out_since_they_were_looked_at_is_not_admitted(fresh().await).await;
+    of_twenty_approvals_beside_a_block_none_outlives_it(Arc::new(fresh().await)).await;
 }
 
 /// Somebody who signed in for the first time so many seconds after [`NOW`].
@@ -277,4 +281,47 @@ async fn of_two_owners_who_take_it_from_each_other_at_once_one_stays<S: Store>(
             store.forget(id, shadow(&format!("{id} {round}")), None, NOW).await.unwrap();
         }
     }
+}
+
+async fn who_was_shut_out_since_they_were_looked_at_is_not_admitted(store: impl Store) {
+    let openid = identity("wx1", "ann", None);
+    let ann = comes(&store, "first", &openid, 0).await;
+    let decide = async |name: &str, site: &str, word| {
+        let mut approval = Decide { word, ..approval(name, &openid) };
+        approval.decision.request.site = site.to_owned();
+        store.decide(approval, untold()).await.unwrap()
+    };
+    let not_admitted = Verdict::Denied(Denied::NotAdmitted);
+    change(&store, &ann, Change::Refuse("shop".to_owned())).await;
+    let late = decide("late", "shop", None).await;
+    assert_eq!((&late.decision.verdict, &late.login), (&not_admitted, &None));
+    assert_eq!(store.decision_by_ticket(Hashed::of("late")).await.unwrap(), Some(late));
+    assert_eq!(store.decision_by_code(code("late")).await.unwrap(), None);
+    let noted = store.audit_since(NOW, 99).await.unwrap();
+    assert!(noted.iter().any(|line| line.what == "ticket.not_admitted"), "{noted:?}");
+    assert!(decide("elsewhere", "blog", None).await.login.is_some());
+    let known = decide("known", "shop", Some(Word::Refused)).await;
+    assert!(known.login.is_some(), "an owner, of whom that was seen");
+    change(&store, &ann, Change::Block).await;
+    let later = decide("later", "blog", None).await;
+    assert_eq!((later.decision.verdict, later.login), (not_admitted, None));
+}
+
+async fn of_twenty_approvals_beside_a_block_none_outlives_it<S: Store>(store: Arc<S>) {
+    let openid = identity("wx1", "ann", None);
+    let ann = comes(&*store, "first", &openid, 0).await;
+    let mut racers = JoinSet::new();
+    for n in 0..20 {
+        let (store, ann) = (store.clone(), ann.clone());
+        let approval = approval(&n.to_string(), &openid);
+        racers.spawn(async move {
+            if n == 10 {
+                change(&*store, &ann, Change::Block).await;
+            } else {
+                store.decide(approval, untold()).await.unwrap();
+            }
+        });
+    }
+    racers.join_all().await;
+    assert_eq!(store.logins(&ann.id).await.unwrap(), []);
 }

@@ -11,6 +11,7 @@ use super::{
     values,
 };
 use crate::{
+    admission::Word,
     audit,
     person::Identity,
     secret::Hashed,
@@ -18,7 +19,7 @@ use crate::{
         BrowserSession, Decide, Decided, Error, LiveToken, Login, LoginOf, Redemption, Revoke,
         Token,
     },
-    ticket::{Denied, Ticket, Verdict},
+    ticket::{Decision, Denied, Ticket, Verdict},
     tickets::{Parked, Picture},
     world::Timestamp,
 };
@@ -26,13 +27,7 @@ use crate::{
 pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Error> {
     let decision = &decide.decision;
     let (LoginOf::New { id: login, .. } | LoginOf::Again(login)) = &decide.login;
-    let (approves, what) = match &decision.verdict {
-        Verdict::Approved { .. } => (true, "ticket.approved"),
-        Verdict::Denied(Denied::ByPerson) => (false, "ticket.denied"),
-        Verdict::Denied(Denied::WrongMatch) => (false, "ticket.wrong_match"),
-        Verdict::Denied(Denied::NotAdmitted) => (false, "ticket.not_admitted"),
-        Verdict::Denied(Denied::OwnerAsked) => (false, "ticket.owner_asked"),
-    };
+    let approves = decision.is_approved();
     // Before anything else: who comes second waits here until the first has committed.
     let insert = "INSERT INTO decisions (ticket, scene, code, login, body, at, claim_until)
                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (ticket) DO NOTHING";
@@ -49,7 +44,11 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
         let first = decided(db, "ticket", decision.ticket).await?;
         return first.ok_or_else(|| Error::Away("a decision stands and is not there".to_owned()));
     }
-    let made = if approves { Some(open(db, decide).await?) } else { None };
+    let made = if approves { open(db, decide).await? } else { None };
+    let decision = match &made {
+        None if approves => &turn_away(db, decision).await?,
+        _ => decision,
+    };
     let person = match &made {
         Some(login) => Some(login.person.clone()),
         None if decision.verdict == Verdict::Denied(Denied::OwnerAsked) => {
@@ -58,6 +57,13 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
         None => people::of(db, &decision.identity).await?.map(|person| person.id),
     };
     let is_new = person.as_ref() == Some(&decide.newcomer.id);
+    let what = match &decision.verdict {
+        Verdict::Approved { .. } => "ticket.approved",
+        Verdict::Denied(Denied::ByPerson) => "ticket.denied",
+        Verdict::Denied(Denied::WrongMatch) => "ticket.wrong_match",
+        Verdict::Denied(Denied::NotAdmitted) => "ticket.not_admitted",
+        Verdict::Denied(Denied::OwnerAsked) => "ticket.owner_asked",
+    };
     let entry = audit::Entry::of_decision(decision, what, person);
     if is_new {
         account::name_scans(db, &entry).await?;
@@ -66,8 +72,16 @@ pub(super) async fn decide(db: &dyn Db, decide: &Decide) -> Result<Decided, Erro
     Ok(Decided { decision: decision.clone(), login: made, redeemed: None })
 }
 
-/// The login that an approval makes or goes on with.
-async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
+/// An approval that came too late to let anybody in.
+async fn turn_away(db: &dyn Db, decision: &Decision) -> Result<Decision, Error> {
+    let decision = decision.clone().turned_away(Some(Denied::NotAdmitted));
+    let sql = "UPDATE decisions SET body = ?2, code = NULL, login = NULL WHERE ticket = ?1";
+    db.send(sql, values![decision.ticket, json(&decision)?]).await?;
+    Ok(decision)
+}
+
+/// The login that an approval makes or goes on with; none: the person has been shut out since they were looked at.
+async fn open(db: &dyn Db, decide: &Decide) -> Result<Option<Login>, Error> {
     let Decide { decision, session, group, newcomer, .. } = decide;
     let Verdict::Approved { scopes, .. } = &decision.verdict else {
         return Err(Error::Away("only an approval opens a login".to_owned()));
@@ -77,7 +91,7 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         LoginOf::Again(id) => {
             let again = "UPDATE logins SET last_seen = ?2 WHERE id = ?1 AND ended IS NULL";
             db.send(again, values![id, decision.at]).await?;
-            return living(db, id).await?.ok_or(Error::LoginEnded);
+            return living(db, id).await?.ok_or(Error::LoginEnded).map(Some);
         }
     };
     let (identity, now) = (&decision.identity, decision.at);
@@ -89,6 +103,9 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
         None => None,
     };
     let person = people::settle(db, identity, newcomer, now).await?;
+    if is_shut_out(db, decide, &person).await? {
+        return Ok(None);
+    }
     if let Some(link) = &link {
         admissions::give(db, link, &person, identity, now).await?;
     }
@@ -139,7 +156,29 @@ async fn open(db: &dyn Db, decide: &Decide) -> Result<Login, Error> {
     ];
     db.send(insert, params).await?;
     account::consent(db, &login.person, &login.site, scopes, decision.at).await?;
-    Ok(login)
+    Ok(Some(login))
+}
+
+/// Whether a person has been blocked, or refused at the site, since they were looked at. They are held: who shuts them out
+/// from here on finds the login and ends it.
+async fn is_shut_out(db: &dyn Db, decide: &Decide, person: &str) -> Result<bool, Error> {
+    // Of who has just been made nobody can have said anything.
+    if person == decide.newcomer.id {
+        return Ok(false);
+    }
+    let sql = "SELECT p.blocked, a.word FROM persons p
+               LEFT JOIN admissions a ON a.person = p.id AND a.site = ?2 WHERE p.id = ?1";
+    let said = one(db, sql, values![person, &decide.decision.request.site], |row| {
+        let word = row.get::<Option<String>>("word")?;
+        Ok((row.get("blocked")?, word.as_deref().map(admissions::read).transpose()?))
+    })
+    .await?;
+    Ok(match said {
+        Some((is_blocked, word)) => {
+            is_blocked || word == Some(Word::Refused) && decide.word != word
+        }
+        None => false,
+    })
 }
 
 pub(super) async fn redeem(
@@ -406,18 +445,26 @@ pub(super) async fn close_phone(db: &dyn Db, token: Hashed) -> Result<(), Error>
     db.send("DELETE FROM phones WHERE token = ?1", values![token]).await
 }
 
+/// How many tickets are written down before one is waited for: each trip costs as much as writing many, and those that are on
+/// their way lie in memory twice.
+const ON_THEIR_WAY: usize = 64;
+
 pub(super) async fn park(db: &dyn Db, tickets: &[Parked]) -> Result<(), Error> {
     #[derive(Serialize)]
     struct Body<'a> {
         ticket: &'a Ticket,
     }
     let insert = "INSERT INTO parked (body, picture_type, picture) VALUES (?1, ?2, ?3)";
-    for Parked { ticket, picture } in tickets {
+    for (n, Parked { ticket, picture }) in (1..).zip(tickets) {
         let body = json(&Body { ticket })?.into_bytes();
         let kind = picture.as_ref().map(|picture| picture.content_type.as_str());
         let bytes = picture.as_ref().map(|picture| picture.bytes.as_ref());
-        // One after the other: all at once they would lie in memory twice.
-        db.execute(insert, values![body, kind, bytes]).await?;
+        let row = values![body, kind, bytes];
+        if n % ON_THEIR_WAY == 0 {
+            db.execute(insert, row).await?;
+        } else {
+            db.send(insert, row).await?;
+        }
     }
     Ok(())
 }
@@ -479,4 +526,53 @@ pub(super) async fn by_code(db: &dyn Db, code: Hashed) -> Result<Option<Decided>
     let theirs =
         "d.login AND NOT EXISTS (SELECT 1 FROM persons p WHERE p.id = l.person AND p.blocked)";
     decided_with(db, "code", code, theirs).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::{super::Row, *};
+    use crate::{store::contract::NOW, tickets::contract::ticket};
+
+    /// Counts what is sent to it, and how often it is waited for.
+    #[derive(Default)]
+    struct Trips {
+        sent: AtomicU32,
+        waited: AtomicU32,
+    }
+
+    #[async_trait::async_trait]
+    impl Db for Trips {
+        fn dialect(&self) -> Dialect {
+            Dialect::Postgres
+        }
+
+        async fn execute(&self, sql: &str, params: &[Value]) -> Result<u64, Error> {
+            self.waited.fetch_add(1, Ordering::Relaxed);
+            self.send(sql, params).await.map(|()| 1)
+        }
+
+        async fn send(&self, _: &str, _: &[Value]) -> Result<(), Error> {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        async fn rows(&self, _: &str, _: &[Value]) -> Result<Vec<Row>, Error> {
+            Ok(Vec::new())
+        }
+
+        async fn hold(&self, _: &[Held<'_>]) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// A stop has little time, and the database may be far away.
+    #[tokio::test]
+    async fn five_hundred_who_wait_are_written_down_in_a_few_trips() {
+        let parked = Parked { ticket: ticket("one", NOW), picture: None };
+        let trips = Trips::default();
+        park(&trips, &vec![parked; 512]).await.unwrap();
+        assert_eq!((trips.sent.into_inner(), trips.waited.into_inner()), (512, 8));
+    }
 }
