@@ -72,7 +72,8 @@ pub fn untold() -> AtCommit {
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes a decision, durable before this returns, with the person, identity, `sub`, login, session and audit row it
-    /// makes, with what its one-time link gives, and with the wish of who must ask the owner first. If the ticket was decided before, nothing is written and that decision is returned: the first wins.
+    /// makes, with what its one-time link gives, and with the wish of who must ask the owner first. If the ticket was decided before, nothing is written and that decision is returned: the first wins. Who has been
+    /// blocked or refused since they were looked at is not admitted: that is then the decision that is written and returned.
     async fn decide(&self, decide: Decide, at_commit: AtCommit) -> Result<Decided, Error>;
 
     /// The decision about the ticket of this hash.
