@@ -128,7 +128,9 @@ async fn of_two_who_are_one_the_stronger_word_stays(store: impl Store) {
     let two = person(&store, &two).await.unwrap();
     change(&store, &two, blog(Change::Refuse)).await;
     change(&store, &two, Change::Admit("shop".to_owned())).await;
-    sign_in(&store, approval("both", &identity("wx1", "ann", Some("u")))).await;
+    let both = approval("both", &identity("wx1", "ann", Some("u")));
+    let both = store.decide(both, untold()).await.unwrap();
+    assert!(!both.decision.is_approved(), "they turned out to be one who is refused here");
     let whole = person(&store, &one).await.unwrap();
     assert_eq!(word(&store, &whole).await, Some(Word::Refused));
     assert_eq!(store.word(&whole.id, "shop").await.unwrap(), Some(Word::Admitted));

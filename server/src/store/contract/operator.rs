@@ -167,12 +167,11 @@ async fn a_block_ends_everything_at_once(store: impl Store) {
     }
     let told = store.take_logouts(NOW, NOW).await.unwrap();
     assert_eq!(told.iter().map(|logout| &logout.login).collect::<Vec<_>>(), [&login.id]);
-    // Whose tap met the block has a decision, and gets nothing by its code.
-    sign_in(&store, approval("late", &ann)).await;
-    let late = store.decision_by_code(super::code("late")).await.unwrap().unwrap();
-    assert!(late.decision.is_approved() && late.login.is_none());
+    // Whose tap met the block is not admitted, and stays so.
+    let late = store.decide(approval("late", &ann), untold()).await.unwrap();
+    assert!(!late.decision.is_approved() && late.login.is_none());
     let free = change(&store, &whole, Change::Unblock).await;
-    assert!(store.decision_by_code(super::code("late")).await.unwrap().unwrap().login.is_some());
+    assert_eq!(store.decision_by_code(code("late")).await.unwrap(), None);
     assert_eq!((free.person.blocked, free.ended), (false, Vec::new()));
     assert!(!super::is_live(&store, "token of ann").await, "what has ended stays so");
 }
