@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use futures_util::future::{join, try_join};
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, join, try_join},
+};
 use tokio::net::TcpListener;
 use wechat::Client;
 
@@ -141,16 +144,16 @@ async fn put_all(
 
 /// Writes down what still waits, for the next server: the next ones are gathered while these are written.
 async fn write_down(app: &App) -> Result<(), Error> {
-    let next = async || Ok::<_, Error>(app.tickets.park(SHEAF).await?);
-    let write = async |sheaf| Ok::<_, Error>(app.store.park(sheaf).await?);
+    let next = || async { Ok(app.tickets.park(SHEAF).await?) }.boxed();
+    let write = |sheaf| async move { Ok(app.store.park(sheaf).await?) }.boxed();
     write_all(next, write).await
 }
 
 /// The same for whatever gives sheaves and writes them. One that cannot be written is tried once more, and takes no other
 /// along; where the next one cannot be written either, the store is away. Returns the first error that stayed one.
-async fn write_all(
-    next: impl AsyncFn() -> Result<Vec<Parked>, Error>,
-    write: impl AsyncFn(Vec<Parked>) -> Result<(), Error>,
+async fn write_all<'a>(
+    next: impl Fn() -> BoxFuture<'a, Result<Vec<Parked>, Error>>,
+    write: impl Fn(Vec<Parked>) -> BoxFuture<'a, Result<(), Error>>,
 ) -> Result<(), Error> {
     let (mut sheaf, mut done, mut is_away) = (next().await?, Ok(()), false);
     while !sheaf.is_empty() {
@@ -290,23 +293,24 @@ mod tests {
     async fn written(fail: &[usize]) -> (Vec<String>, bool) {
         let waiting = Mutex::new(('a'..='f').rev().collect::<Vec<_>>());
         let (tries, down) = (Mutex::new(0), Mutex::new(Vec::new()));
-        let next = async || {
+        let next = || {
             let name = waiting.lock().unwrap().pop();
             let parked = |name: char| Parked {
                 ticket: ticket(&name.to_string(), Timestamp::from_millis(0)),
                 picture: None,
             };
-            Ok(name.map(parked).into_iter().collect())
+            async move { Ok(name.map(parked).into_iter().collect()) }.boxed()
         };
-        let write = async |sheaf: Vec<Parked>| {
+        let write = |sheaf: Vec<Parked>| {
             let mut tries = tries.lock().unwrap();
             *tries += 1;
-            if fail.contains(&*tries) {
-                return Err(store::Error::Away("on purpose".to_owned()).into());
+            let fails = fail.contains(&*tries);
+            if !fails {
+                let scenes = sheaf.into_iter().map(|one| one.ticket.scene.replace("scene-", ""));
+                down.lock().unwrap().extend(scenes);
             }
-            let scenes = sheaf.into_iter().map(|parked| parked.ticket.scene.replace("scene-", ""));
-            down.lock().unwrap().extend(scenes);
-            Ok(())
+            let failed = || store::Error::Away("on purpose".to_owned()).into();
+            async move { if fails { Err(failed()) } else { Ok(()) } }.boxed()
         };
         let done = write_all(next, write).await.is_ok();
         (down.into_inner().unwrap(), done)
