@@ -16,17 +16,23 @@ use crate::{metrics::Times, world::Stopwatch};
 mod account;
 mod admissions;
 mod aging;
+mod audit_log;
 mod console;
 #[cfg(test)]
 pub(super) mod contract;
+mod counts;
+mod decisions;
 mod import;
 mod keys;
 mod logins;
 mod operator;
+mod parked;
 mod people;
+mod phones;
 mod rows;
 mod sites;
 mod store;
+mod tokens;
 mod value;
 
 pub(super) use value::{Columns, Row, Value, values};

@@ -1,7 +1,7 @@
 //! What a person may see, take back and end.
 
 use super::{
-    Db, Row, admissions, logins, people,
+    Db, admissions, audit_log, logins, people,
     rows::{all, identity, parsed},
     values,
 };
@@ -106,17 +106,6 @@ pub(super) async fn end_all(
     logins::end(db, "l.person = ?1", values![person], now).await
 }
 
-/// The scans of this ticket were somebody's who had no name then: what is kept of a person must be found by it.
-pub(super) async fn name_scans(db: &dyn Db, decision: &audit::Entry) -> Result<(), Error> {
-    let ticket = decision.detail.get("ticket").and_then(serde_json::Value::as_str);
-    db.send(
-        "UPDATE audit SET person = ?1
-         WHERE person IS NULL AND what = 'ticket.scanned' AND detail ->> 'ticket' = ?2",
-        values![&decision.person, ticket],
-    )
-    .await
-}
-
 async fn note(
     db: &dyn Db,
     what: &str,
@@ -126,36 +115,7 @@ async fn note(
 ) -> Result<(), Error> {
     let entry =
         audit::Entry::new(at, what).about(person.to_owned()).at_site(site.map(ToOwned::to_owned));
-    logins::write_audit(db, &entry).await
-}
-
-pub(super) async fn audit_of(
-    db: &dyn Db,
-    person: &str,
-    most: u32,
-) -> Result<Vec<(i64, audit::Entry)>, Error> {
-    let sql = "SELECT id, at, what, person, site, address, detail FROM audit WHERE person = ?1 ORDER BY id DESC LIMIT ?2";
-    all(db, sql, values![person, most], |row| Ok((row.get("id")?, line(row)?))).await
-}
-
-pub(super) async fn audit_since(
-    db: &dyn Db,
-    since: Timestamp,
-    most: u32,
-) -> Result<Vec<audit::Entry>, Error> {
-    let sql = "SELECT at, what, person, site, address, detail FROM audit WHERE at >= ?1 ORDER BY id LIMIT ?2";
-    all(db, sql, values![since, most], line).await
-}
-
-pub(super) fn line(row: &Row) -> Result<audit::Entry, Error> {
-    Ok(audit::Entry {
-        at: row.get("at")?,
-        what: row.get("what")?,
-        person: row.get("person")?,
-        site: row.get("site")?,
-        address: row.get("address")?,
-        detail: parsed(&row.get::<String>("detail")?)?,
-    })
+    audit_log::write(db, &entry).await
 }
 
 pub(super) async fn identities(db: &dyn Db, person: &str) -> Result<Vec<Identity>, Error> {

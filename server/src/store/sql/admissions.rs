@@ -1,7 +1,7 @@
 //! What stands between people and sites, and the one-time links that change it.
 
 use super::{
-    Db, logins, operator, people,
+    Db, audit_log, logins, operator, people,
     rows::{PERSON, all, json, one, parsed, person},
     values,
 };
@@ -203,5 +203,5 @@ async fn note(
         .about(person.or(about).map(ToOwned::to_owned))
         .at_site(site)
         .with(serde_json::json!({ "gives": link.gives }));
-    logins::write_audit(db, &entry).await
+    audit_log::write(db, &entry).await
 }

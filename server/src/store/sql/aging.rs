@@ -2,7 +2,7 @@
 //! taps wait for those that are written, and a year's worth is not given up because it cannot be done at once.
 
 use super::{
-    Db, Dialect,
+    Db, Dialect, console,
     rows::{all, json},
     values,
 };
@@ -77,6 +77,24 @@ impl Old {
 /// Forgets consents that were withdrawn before then.
 pub(super) async fn consents(db: &dyn Db, before: Timestamp) -> Result<(), Error> {
     db.send("DELETE FROM consents WHERE withdrawn < ?1", values![before]).await
+}
+
+pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
+    // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
+    let old = now.before(std::time::Duration::from_secs(3600));
+    let decisions = match db.dialect() {
+        Dialect::Postgres => "DELETE FROM decisions WHERE claim_until < ?1",
+        // They lie in the order in which they came: one that ends late keeps those behind it for as long.
+        Dialect::Sqlite => {
+            "DELETE FROM decisions WHERE id < coalesce(
+                 (SELECT id FROM decisions WHERE claim_until >= ?1 ORDER BY id LIMIT 1), 9223372036854775807)"
+        }
+    };
+    db.send(decisions, values![old]).await?;
+    db.send("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
+    db.send("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
+    db.send("DELETE FROM links WHERE expires < ?1", values![now]).await?;
+    console::prune(db, now).await
 }
 
 #[cfg(test)]

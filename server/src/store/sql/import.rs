@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Db, Held, logins, people, rows::one, values};
+use super::{Db, Held, audit_log, people, rows::one, values};
 use crate::{
     audit,
     store::{Error, Import, Imported},
@@ -95,7 +95,7 @@ async fn take(db: &dyn Db, row: &Import, now: Timestamp) -> Result<Imported, Err
         _ => "named",
     };
     let entry = audit::Entry::new(now, "person.imported").about(id).with(json!({ "how": how }));
-    logins::write_audit(db, &entry).await?;
+    audit_log::write(db, &entry).await?;
     Ok(done)
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Db, Held, admissions, console, logins, people,
+    Db, Held, admissions, audit_log, console, logins, people,
     rows::{self, PERSON, all, one, person},
     values,
 };
@@ -113,7 +113,7 @@ pub(super) async fn change(
             .about(id.to_owned())
             .at_site(site.cloned())
             .with(more);
-        logins::write_audit(db, &entry).await?;
+        audit_log::write(db, &entry).await?;
     }
     Ok(Some(Changed { person, ended }))
 }
@@ -178,6 +178,6 @@ pub(super) async fn merge(
     let entry = audit::Entry::of_operator(now, "person.linked", by)
         .about(stays.to_owned())
         .with(json!({ "was": gone.username }));
-    logins::write_audit(db, &entry).await?;
+    audit_log::write(db, &entry).await?;
     Ok(true)
 }

@@ -3,7 +3,7 @@
 use futures_util::future::try_join;
 
 use super::{
-    Db, Dialect, Held, admissions, logins, operator,
+    Db, Dialect, Held, admissions, audit_log, logins, operator,
     rows::{PERSON, all, one, person},
     values,
 };
@@ -321,7 +321,7 @@ pub(super) async fn forget(
         operator::leaves_an_owner(db, &before, by).await?;
         // Who it was is forgotten; that it was done is not.
         let entry = audit::Entry::of_operator(now, "person.forgotten", by);
-        logins::write_audit(db, &entry).await?;
+        audit_log::write(db, &entry).await?;
     }
     Ok(ended)
 }

@@ -1,7 +1,7 @@
 //! Sites that commands registered, and the logouts that sites are still to be told of.
 
 use super::{
-    Db,
+    Db, audit_log,
     keys::changed,
     logins,
     rows::{all, json, one, parsed},
@@ -60,7 +60,7 @@ pub(super) async fn swap(
 }
 
 async fn noted(db: &dyn Db, entry: &audit::Entry) -> Result<(), Error> {
-    logins::write_audit(db, entry).await?;
+    audit_log::write(db, entry).await?;
     changed(db).await
 }
 

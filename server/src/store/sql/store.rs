@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Database, account, admissions, aging, aging::Old, console, import, keys, logins, operator,
-    people, rows, sites,
+    Database, account, admissions, aging, aging::Old, audit_log, console, counts, decisions,
+    import, keys, logins, operator, parked, people, phones, rows, sites, tokens,
 };
 use crate::{
     admission::Word,
@@ -46,7 +46,7 @@ async fn grows_old(store: &impl Database, old: Old, before: Timestamp) -> Result
 #[async_trait]
 impl<D: Database> Store for D {
     async fn decide(&self, decide: Decide, at_commit: AtCommit) -> Result<Decided, Error> {
-        self.commit(with!(db => logins::decide(db, &decide)), at_commit).await
+        self.commit(with!(db => decisions::decide(db, &decide)), at_commit).await
     }
 
     async fn decision_by_ticket(&self, ticket: Hashed) -> Result<Option<Decided>, Error> {
@@ -59,7 +59,7 @@ impl<D: Database> Store for D {
     }
 
     async fn decision_by_code(&self, code: Hashed) -> Result<Option<Decided>, Error> {
-        self.look(with!(db => logins::by_code(db, code))).await
+        self.look(with!(db => decisions::by_code(db, code))).await
     }
 
     async fn redeem(
@@ -68,19 +68,19 @@ impl<D: Database> Store for D {
         tokens: Vec<Token>,
         now: Timestamp,
     ) -> Result<Redemption, Error> {
-        self.write(with!(db => logins::redeem(db, code, &tokens, now))).await
+        self.write(with!(db => tokens::redeem(db, code, &tokens, now))).await
     }
 
     async fn rotate(&self, old: Hashed, given: Vec<Token>, now: Timestamp) -> Result<bool, Error> {
-        self.write(with!(db => logins::rotate(db, old, &given, now))).await
+        self.write(with!(db => tokens::rotate(db, old, &given, now))).await
     }
 
     async fn revoke(&self, what: Revoke) -> Result<(), Error> {
-        self.write(with!(db => logins::revoke(db, what))).await
+        self.write(with!(db => tokens::revoke(db, what))).await
     }
 
     async fn live_token(&self, hash: Hashed, now: Timestamp) -> Result<Option<LiveToken>, Error> {
-        self.look(with!(db => logins::live_token(db, hash, now))).await
+        self.look(with!(db => tokens::live_token(db, hash, now))).await
     }
 
     async fn person_of(&self, identity: &Identity) -> Result<Option<Person>, Error> {
@@ -176,11 +176,11 @@ impl<D: Database> Store for D {
         expires: Timestamp,
     ) -> Result<(), Error> {
         let identity = identity.clone();
-        self.write(with!(db => logins::open_phone(db, token, &identity, expires))).await
+        self.write(with!(db => phones::open(db, token, &identity, expires))).await
     }
 
     async fn phone(&self, token: Hashed, now: Timestamp) -> Result<Option<Identity>, Error> {
-        self.look(with!(db => logins::phone(db, token, now))).await
+        self.look(with!(db => phones::of(db, token, now))).await
     }
 
     async fn set_profile(&self, person: &str, profile: Profile) -> Result<Option<Person>, Error> {
@@ -286,11 +286,11 @@ impl<D: Database> Store for D {
     }
 
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error> {
-        self.write_one(with!(db => logins::write_audit(db, &entry))).await
+        self.write_one(with!(db => audit_log::write(db, &entry))).await
     }
 
     async fn audit_since(&self, since: Timestamp, most: u32) -> Result<Vec<audit::Entry>, Error> {
-        self.read(with!(db => account::audit_since(db, since, most))).await
+        self.read(with!(db => audit_log::since(db, since, most))).await
     }
 
     async fn appids(&self) -> Result<Vec<String>, Error> {
@@ -298,15 +298,15 @@ impl<D: Database> Store for D {
     }
 
     async fn park(&self, tickets: Vec<Parked>) -> Result<(), Error> {
-        self.write(with!(db => logins::park(db, &tickets))).await
+        self.write(with!(db => parked::park(db, &tickets))).await
     }
 
     async fn unpark(&self, most: u32) -> Result<Vec<Parked>, Error> {
-        self.write(with!(db => logins::unpark(db, most))).await
+        self.write(with!(db => parked::unpark(db, most))).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
-        self.write(with!(db => logins::prune(db, now))).await
+        self.write(with!(db => aging::prune(db, now))).await
     }
 
     async fn end_browser(
@@ -330,12 +330,12 @@ impl<D: Database> Store for D {
     }
 
     async fn close_phone(&self, token: Hashed) -> Result<(), Error> {
-        self.write(with!(db => logins::close_phone(db, token))).await
+        self.write(with!(db => phones::close(db, token))).await
     }
 
     async fn audit_of(&self, person: &str, most: u32) -> Result<Vec<(i64, audit::Entry)>, Error> {
         let person = person.to_owned();
-        self.read(with!(db => account::audit_of(db, &person, most))).await
+        self.read(with!(db => audit_log::of_person(db, &person, most))).await
     }
 
     async fn consents(&self, person: &str) -> Result<Vec<Consent>, Error> {
@@ -446,21 +446,21 @@ impl<D: Database> Store for D {
     }
 
     async fn add_counts(&self, counts: Vec<Count>) -> Result<(), Error> {
-        self.write(with!(db => console::add_counts(db, &counts))).await
+        self.write(with!(db => counts::add(db, &counts))).await
     }
 
     async fn counts(&self, asked: &Counted) -> Result<Vec<Count>, Error> {
         let asked = asked.clone();
-        self.read(with!(db => console::counts(db, &asked))).await
+        self.read(with!(db => counts::of(db, &asked))).await
     }
 
     async fn forget_counts(&self, before: i64) -> Result<(), Error> {
-        self.write(with!(db => console::forget_counts(db, before))).await
+        self.write(with!(db => counts::forget(db, before))).await
     }
 
     async fn audit_lines(&self, asked: &Lines) -> Result<Vec<(i64, audit::Entry)>, Error> {
         let asked = asked.clone();
-        self.read(with!(db => console::lines(db, &asked))).await
+        self.read(with!(db => audit_log::lines(db, &asked))).await
     }
 
     async fn person_named(&self, name: &str) -> Result<Option<Person>, Error> {
