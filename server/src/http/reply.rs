@@ -61,7 +61,7 @@ impl Manner {
             "/" | "/login" | "/device" | "/link" | "/oauth2/authorize" => Self::Page,
             "/sign-out" | "/oauth2/logout" => Self::SignOut,
             "/forget" => Self::Forget,
-            _ if below(&["/forget/", "/link/", "/connect/", "/tickets/"]) => Self::Page,
+            _ if below(&["/forget/", "/link/", "/connect/", "/tickets/", "/.saoma/"]) => Self::Page,
             _ if below(&["/logins/", "/oauth2/logout/"]) => Self::SignOut,
             _ if below(&["/oauth2/"]) => Self::Oauth,
             _ => Self::Problem,

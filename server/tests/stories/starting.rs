@@ -275,7 +275,7 @@ fn the_mini_program_names_the_sites_that_a_command_registered_too() {
             "[[site]]\nid = \"{id}\"\nname = \"Of the settings\"\nredirect_uris = [\"https://{id}.example.com/cb\"]\n"
         )
     };
-    let settings = ENOUGH.replace("wx1", "wx1234567890abcdef");
+    let settings = ENOUGH.to_owned();
     std::fs::write(at.join("saoma.toml"), &settings).unwrap();
     let sites = || {
         let written = saoma_in(at, &["miniprogram", "--out", "mini"]);
