@@ -400,7 +400,9 @@ impl Drop for Call<'_> {
             let (form, media) = match Manner::at(self.path) {
                 Manner::Problem => ("application/problem+json", media),
                 Manner::Oauth => ("application/json", json!({ "schema": oauth })),
-                Manner::Page | Manner::SignOut | Manner::Forget => ("text/html", json!({})),
+                Manner::Page | Manner::SignOut | Manner::Forget | Manner::Application => {
+                    ("text/html", json!({}))
+                }
             };
             forms.entry(form).or_insert(media);
         }

@@ -51,6 +51,8 @@ pub(super) enum Manner {
     SignOut,
     /// As a page, to people who want to be forgotten.
     Forget,
+    /// A page at the address of an application, which hands little through to saoma.
+    Application,
 }
 
 impl Manner {
@@ -61,7 +63,8 @@ impl Manner {
             "/" | "/login" | "/device" | "/link" | "/oauth2/authorize" => Self::Page,
             "/sign-out" | "/oauth2/logout" => Self::SignOut,
             "/forget" => Self::Forget,
-            _ if below(&["/forget/", "/link/", "/connect/", "/tickets/", "/.saoma/"]) => Self::Page,
+            _ if below(&["/forget/", "/link/", "/connect/", "/tickets/"]) => Self::Page,
+            _ if below(&["/.saoma/"]) => Self::Application,
             _ if below(&["/logins/", "/oauth2/logout/"]) => Self::SignOut,
             _ if below(&["/oauth2/"]) => Self::Oauth,
             _ => Self::Problem,
@@ -117,6 +120,7 @@ pub(super) async fn spoken(
         Manner::Page => error_page(lang, &error),
         Manner::SignOut => not_signed_out(lang, &error),
         Manner::Forget => not_deleted(lang, &error),
+        Manner::Application => not_at_application(lang, &error),
     };
     *answer.status_mut() = parts.status;
     answer
@@ -348,6 +352,8 @@ struct ErrorPage<'a> {
     for_owner: bool,
     again: bool,
     home: bool,
+    /// At an application's address, where its own pages are.
+    elsewhere: bool,
 }
 
 /// Where a page that says what went wrong leads on to.
@@ -359,6 +365,8 @@ enum Way {
     Home,
     /// Nowhere.
     None,
+    /// The same again, at an application's own address.
+    There,
 }
 
 /// An error as a page, for people whose browser stands at saoma's own address.
@@ -381,6 +389,11 @@ pub(super) fn not_deleted(lang: Lang, error: &Error) -> Response {
     titled(lang, "没有删除", "Not deleted", error, Way::Home)
 }
 
+/// The same at the address of an application.
+fn not_at_application(lang: Lang, error: &Error) -> Response {
+    titled(lang, "无法登录", "Cannot sign in", error, Way::There)
+}
+
 fn titled(lang: Lang, zh: &str, en: &str, error: &Error, way: Way) -> Response {
     let row = error.code.row();
     let (title, detail) = match lang {
@@ -401,8 +414,9 @@ fn titled(lang: Lang, zh: &str, en: &str, error: &Error, way: Way) -> Response {
                 | Code::RedirectUriNotRegistered
                 | Code::Internal
         ),
-        again: way == Way::Again && error.retry_after.is_some(),
+        again: matches!(way, Way::Again | Way::There) && error.retry_after.is_some(),
         home: way == Way::Home,
+        elsewhere: way == Way::There,
     };
     let status = StatusCode::from_u16(row.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, html(&page)).into_response();

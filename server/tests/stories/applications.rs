@@ -247,14 +247,16 @@ async fn a_proxy_must_be_trusted_and_say_one_thing_of_a_registered_application()
 
     let untrusting = Saoma::starts().await;
     let host = Host::at(&untrusting, "https://intranet.example.com");
-    for path in [
-        "/forward-auth",
-        "/forward-auth/nginx",
-        "/.saoma/start",
-        "/.saoma/callback",
-        "/.saoma/sign-out",
-    ] {
+    for path in ["/forward-auth", "/forward-auth/nginx"] {
         assert_eq!(host.proxied(path, &[]).await.problem(), "403 proxy_not_trusted", "{path}");
+    }
+    for path in ["/.saoma/start", "/.saoma/callback", "/.saoma/sign-out"] {
+        let said = host.proxied(path, &[]).await;
+        assert_eq!(said.status, 403, "{path}");
+        let page = said.text();
+        assert!(page.contains("<code>proxy_not_trusted</code>"), "{page}");
+        assert!(page.contains("href=\"/.saoma/page.css\""), "a style that the host hands on");
+        assert!(!page.contains("/assets/"), "and nothing that it does not: {page}");
     }
 }
 
