@@ -18,7 +18,7 @@ use url::{Url, form_urlencoded};
 use super::{
     caller::{Asked, Caller, peer},
     cookies,
-    guard::page_policy,
+    guard::as_page,
     reply::html,
 };
 use crate::{
@@ -286,11 +286,9 @@ pub(super) async fn sign_out(
         return signed_out(&app, &asked).await;
     }
     let page = SignOutPage { lang: caller.lang.tag(), site: asked.site.name.clone() };
-    let mut response = html(&page);
     // Browsers hold a form's redirects to the policy of the page it stood on.
-    let policy = page_policy(&app, Some(&format!("'self' {}", app.settings.public_url)));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-    Ok(no_store(response))
+    let leads_to = format!("'self' {}", app.settings.public_url);
+    Ok(no_store(as_page(&app, Some(&leads_to), html(&page))))
 }
 
 /// The person has pressed the button on that page.
@@ -354,11 +352,7 @@ fn sentence(lang: Lang, why: Option<Denied>) -> &'static str {
 }
 
 fn shown(app: &SharedApp, page: &ApplicationPage) -> Response {
-    let mut response = (StatusCode::FORBIDDEN, html(page)).into_response();
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
-    response
+    as_page(app, Some("'self'"), (StatusCode::FORBIDDEN, html(page)))
 }
 
 /// What the cookie of a sign-in that has begun is called.

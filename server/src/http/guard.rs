@@ -10,7 +10,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -209,10 +209,14 @@ fn set_headers(app: &App, headers: &mut HeaderMap) {
     }
 }
 
-/// The policy of saoma's own pages: scripts, styles, pictures and connections of its own, nothing inline, in nobody's frame.
+/// A page with the policy of saoma's own: scripts, styles, pictures and connections of its own, nothing inline, in nobody's frame.
 /// Where its forms may lead; without, anywhere: browsers hold a form's redirects to it, too, and where a site leads on to
 /// from the address that it registered nobody here knows. Nothing but what the page's own template says stands in its forms.
-pub(super) fn page_policy(app: &SharedApp, form_action: Option<&str>) -> HeaderValue {
+pub(super) fn as_page(
+    app: &SharedApp,
+    form_action: Option<&str>,
+    page: impl IntoResponse,
+) -> Response {
     // Older Safari does not count a WebSocket to the same host as 'self'.
     let socket = app.settings.public_url.replacen("http", "ws", 1);
     let form_action = form_action.map(|to| format!("form-action {to}; ")).unwrap_or_default();
@@ -220,7 +224,11 @@ pub(super) fn page_policy(app: &SharedApp, form_action: Option<&str>) -> HeaderV
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' {socket}; \
          {form_action}base-uri 'none'; frame-ancestors 'none'"
     );
-    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+    let policy = HeaderValue::from_str(&policy);
+    let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
+    let mut response = page.into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// Which other origins may read an answer. Around all routes, so that it meets preflights too, which no route takes.

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{
     Form,
     extract::{State, rejection::FormRejection},
-    http::header,
     response::{IntoResponse, Redirect, Response},
 };
 use schemars::JsonSchema;
@@ -12,7 +11,6 @@ use serde::Deserialize;
 
 use super::{
     caller::{Asked, Caller, host_of, posted},
-    guard::page_policy,
     pages,
     reply::{error_page, html},
 };
@@ -42,16 +40,9 @@ struct LetInPage {
     site_url: Option<String>,
 }
 
-fn shown(app: &SharedApp, mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
-    response
-}
-
 pub(super) async fn page(State(app): State<SharedApp>, caller: Caller) -> Response {
     let server_name = app.settings.host();
-    shown(&app, html(&LinkPage { lang: caller.lang.tag(), server_name }))
+    pages::shown(&app, html(&LinkPage { lang: caller.lang.tag(), server_name }))
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -139,7 +130,7 @@ pub(super) async fn let_in(
                 site_host: url.as_deref().map(host_of).unwrap_or_default(),
                 site_url: url,
             };
-            shown(&app, html(&page))
+            pages::shown(&app, html(&page))
         }
         Err(error) => error_page(caller.lang, &error),
     }

@@ -4,7 +4,6 @@ use askama::Template;
 use axum::{
     Form,
     extract::{State, rejection::FormRejection},
-    http::header,
     response::{IntoResponse, Redirect, Response},
 };
 use schemars::JsonSchema;
@@ -14,7 +13,7 @@ use url::form_urlencoded;
 use super::{
     caller::{Asked, Caller, Pairs, posted},
     cookies,
-    guard::page_policy,
+    guard::as_page,
     reply::{html, not_signed_out},
 };
 use crate::{
@@ -154,7 +153,7 @@ fn gone(app: &SharedApp, lang: Lang, next: Option<String>) -> Response {
                 done: true,
                 fields: vec![],
             };
-            (cookies, shown(app, html(&page), Some("'self'"))).into_response()
+            (cookies, as_page(app, Some("'self'"), html(&page))).into_response()
         }
     }
 }
@@ -170,10 +169,5 @@ fn ask(app: &SharedApp, lang: Lang, wish: Leave, site: String) -> Response {
     let fields = fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     let server_name = app.settings.host();
     let page = LogoutPage { lang: lang.tag(), server_name, asks: Some(site), done: false, fields };
-    shown(app, html(&page), stays)
-}
-
-fn shown(app: &SharedApp, mut response: Response, form_action: Option<&str>) -> Response {
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, form_action));
-    response
+    as_page(app, stays, html(&page))
 }

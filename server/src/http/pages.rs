@@ -14,7 +14,7 @@ use url::Url;
 use super::{
     caller::{Caller, Piece},
     cookies,
-    guard::page_policy,
+    guard::as_page,
     reply::{error_page, html, miniprogram},
 };
 use crate::{
@@ -132,11 +132,8 @@ async fn open_hosted(
 }
 
 /// A page of saoma's own, with its policy.
-pub(super) fn shown(app: &SharedApp, mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CONTENT_SECURITY_POLICY, page_policy(app, Some("'self'")));
-    response
+pub(super) fn shown(app: &SharedApp, page: Response) -> Response {
+    as_page(app, Some("'self'"), page)
 }
 
 /// Sends an answer to its site: by redirect, or by a page that posts it.
@@ -166,9 +163,7 @@ fn form_post(app: &SharedApp, lang: &str, answer: &Answer) -> Response {
     let fields: Vec<_> =
         answer.params.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let approved = fields.iter().any(|(name, _)| name == "code");
-    let mut response = html(&FormPost { lang, action: &answer.redirect_uri, fields, approved });
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, page_policy(app, None));
-    response
+    as_page(app, None, html(&FormPost { lang, action: &answer.redirect_uri, fields, approved }))
 }
 
 /// Where the hosted page goes with `response_mode=form_post`, once its ticket is decided.
