@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     grant::{Request, Scopes},
+    lang::Lang,
     person::Identity,
     risk::{Ask, Level, Risk},
     secret::Hashed,
@@ -144,6 +145,18 @@ pub struct Browser {
     pub address: IpAddr,
     /// Its region, if a database knows it.
     pub region: Option<String>,
+}
+
+impl Browser {
+    /// As people read of it: what nobody knows of it is left out.
+    pub fn shown(&self, lang: Lang) -> String {
+        let words = [&*self.name, &*self.os].into_iter();
+        let known: Vec<_> = words.filter(|word| *word != UNKNOWN).collect();
+        if known.is_empty() {
+            return lang.s("未知浏览器或设备", "unknown browser or device").to_owned();
+        }
+        known.join(" · ")
+    }
 }
 
 /// Where a ticket stands.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use crate::secret::SessionKey;
 
@@ -41,7 +42,8 @@ pub fn is_signed(raw_data: &str, signature: &str, key: &SessionKey) -> bool {
     let mut hash = Sha1::new();
     hash.update(raw_data);
     hash.update(key.expose());
-    same(hex(&hash.finalize()).as_bytes(), signature.as_bytes())
+    // In constant time, so that a signature cannot be found byte by byte.
+    hex::encode(hash.finalize()).as_bytes().ct_eq(signature.as_bytes()).into()
 }
 
 /// The HMAC-SHA256 of `message` in hex, as `checksession` and signed requests want it. The key is
@@ -53,7 +55,7 @@ pub fn hmac_sha256(message: &str, key: &SessionKey) -> String {
         |_| String::new(),
         |mut mac| {
             mac.update(message.as_bytes());
-            hex(&mac.finalize().into_bytes())
+            hex::encode(mac.finalize().into_bytes())
         },
     )
 }
@@ -87,15 +89,6 @@ pub fn decrypt(
     let marked: Watermarked =
         serde_json::from_value(json.clone()).map_err(|_| InvalidData::Watermark)?;
     if marked.watermark.appid == appid { Ok(json) } else { Err(InvalidData::Watermark) }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Compares in constant time, so that a signature cannot be found byte by byte.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::{
     config::Settings,
     forgetting,
     keys::Keys,
+    lang::Lang,
     links::{self, Gives},
     person::{OWNER, Person, is_group},
     site::Site,
@@ -283,11 +284,10 @@ impl People<'_> {
         for login in &logins {
             let _ = writeln!(
                 text,
-                "login       {} since {}, {} on {}, last seen {}",
+                "login       {} since {}, {}, last seen {}",
                 login.site,
                 moment(login.since),
-                login.browser.name,
-                login.browser.os,
+                login.browser.shown(Lang::En),
                 moment(login.last_seen),
             );
         }
@@ -370,7 +370,7 @@ impl People<'_> {
             String::from("USER NAME    SITE                  SINCE             BROWSER\n");
         for ask in &asking {
             let browser = ask.browser.as_ref();
-            let browser = browser.map(|it| format!("{} on {}", it.name, it.os)).unwrap_or_default();
+            let browser = browser.map(|it| it.shown(Lang::En)).unwrap_or_default();
             let _ = writeln!(
                 text,
                 "{:<12} {:<21} {} {browser} {}",

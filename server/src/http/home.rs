@@ -12,10 +12,7 @@ use super::{
     caller::{Caller, Piece},
     cookies,
     pages::{check_own, show_code, show_code_for, shown, signed_in, visitor},
-    reply::{
-        ShownSite, browser_shown, error_page, html, name_shown, not_deleted, not_signed_out,
-        site_shown,
-    },
+    reply::{ShownSite, error_page, html, name_shown, not_deleted, not_signed_out, site_shown},
 };
 use crate::{
     app::{App, SharedApp},
@@ -78,7 +75,7 @@ async fn home_page(app: &App, caller: &Caller) -> Result<HomePage, Error> {
     let shown = |login: Login| HomeLogin {
         this: login.id == own.id,
         site: site_shown(app, &login.site, false),
-        browser: browser_shown(caller.lang, &login.browser),
+        browser: login.browser.shown(caller.lang),
         since: Moment::of(caller.lang, login.since),
         last_seen: Moment::of(caller.lang, login.last_seen),
         id: login.id,

@@ -22,7 +22,7 @@ use crate::{
     lang::Lang,
     oidc::OauthError,
     person::Person,
-    ticket::{Browser, UNKNOWN},
+    ticket::Browser,
 };
 
 /// In which language who sent these is answered.
@@ -290,17 +290,6 @@ pub(super) fn name_shown(lang: Lang, person: &Person) -> String {
     match (lang, &person.nickname) {
         (Lang::Zh, None) => format!("访客 {}", person.username),
         _ => person.name(),
-    }
-}
-
-/// A browser as its person reads of it: what nobody knows of it is left out.
-pub(super) fn browser_shown(lang: Lang, browser: &Browser) -> String {
-    let words = [&*browser.name, &*browser.os].into_iter();
-    let known: Vec<_> = words.filter(|word| *word != UNKNOWN).collect();
-    match lang {
-        _ if !known.is_empty() => known.join(" · "),
-        Lang::Zh => "未知浏览器或设备".to_owned(),
-        Lang::En => "unknown browser or device".to_owned(),
     }
 }
 

@@ -61,9 +61,8 @@ impl Logo {
     /// Where saoma serves the one of this site; another picture has another address.
     pub fn path(&self, site: &str) -> Option<String> {
         self.picture()?;
-        let hash = Hashed::of(&self.0);
-        let version: String =
-            hash.as_bytes().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let mut version = hex::encode(Hashed::of(&self.0).as_bytes());
+        version.truncate(12);
         Some(format!("/logos/{site}/{version}"))
     }
 }

@@ -354,7 +354,7 @@ impl Tickets for Redis {
         now: Timestamp,
     ) -> Result<u32, Error> {
         // What is counted may name a person.
-        let key = format!("saoma:count:{}", hex(Hashed::of(what)));
+        let key = format!("saoma:count:{}", hex::encode(Hashed::of(what).as_bytes()));
         let [add, window, now] =
             [i64::from(add), millis(window), now.millis()].map(|n| n.to_string());
         let args: [&[u8]; 3] = [add.as_bytes(), window.as_bytes(), now.as_bytes()];
@@ -508,20 +508,16 @@ fn unpacked(packed: &[u8], now: Timestamp) -> Option<Bytes> {
     (until > now).then(|| Bytes::copy_from_slice(value))
 }
 
-fn hex(hash: Hashed) -> String {
-    hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn ticket_key(id: Hashed) -> String {
-    format!("saoma:{{{}}}", hex(id))
+    format!("saoma:{{{}}}", hex::encode(id.as_bytes()))
 }
 
 fn picture_key(id: Hashed) -> String {
-    format!("saoma:{{{}}}:picture", hex(id))
+    format!("saoma:{{{}}}:picture", hex::encode(id.as_bytes()))
 }
 
 fn claim_key(id: Hashed) -> String {
-    format!("saoma:{{{}}}:claimed", hex(id))
+    format!("saoma:{{{}}}:claimed", hex::encode(id.as_bytes()))
 }
 
 fn scene_key(scene: &str) -> String {
@@ -533,7 +529,7 @@ fn digits_key(digits: &str) -> String {
 }
 
 fn kept_key(name: Hashed) -> String {
-    format!("saoma:kept:{}", hex(name))
+    format!("saoma:kept:{}", hex::encode(name.as_bytes()))
 }
 
 #[cfg(test)]

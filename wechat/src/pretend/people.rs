@@ -137,8 +137,7 @@ impl People {
             .get(openid)
             .ok_or_else(|| no(87007, "session_key is not existed or expired"))?;
         let expected = Hmac::<Sha256>::new_from_slice(session.key.as_bytes())
-            .map(|mac| mac.finalize().into_bytes())
-            .map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            .map(|mac| hex::encode(mac.finalize().into_bytes()));
         if expected.is_ok_and(|expected| expected == signature) {
             Ok(())
         } else {

@@ -129,7 +129,7 @@ pub(in crate::http) async fn list(
             .map_or_else(|| asker.site.clone(), |site| site.name.clone()),
         site: asker.site,
         at: desk.time(asker.at),
-        browser: asker.browser.map(|it| format!("{} · {}", it.name, it.os)).unwrap_or_default(),
+        browser: asker.browser.map(|browser| browser.shown(desk.l)).unwrap_or_default(),
     };
     let asks = asks.into_iter().map(ask).collect();
     Ok(html(&List { people, next, asks, filter, desk }))
@@ -170,12 +170,7 @@ fn login_row(desk: &Desk, login: &Login) -> LoginRow {
     LoginRow {
         id: login.id.clone(),
         site: site.map_or_else(|| login.site.clone(), |site| site.name.clone()),
-        browser: format!(
-            "{} · {}{}",
-            login.browser.name,
-            login.browser.os,
-            region.unwrap_or_default()
-        ),
+        browser: login.browser.shown(desk.l) + &region.unwrap_or_default(),
         // An address of noughts has been forgotten.
         address: Some(login.browser.address)
             .filter(|address| !address.is_unspecified())

@@ -12,7 +12,7 @@ use wechat::{
     token::{Lease, StoreError, StoredToken, TokenStore},
 };
 
-use super::{Error, Link, hex, millis, within};
+use super::{Error, Link, millis, within};
 use crate::secret::Hashed;
 
 pub(super) struct Shared {
@@ -42,7 +42,7 @@ impl Shared {
         key: &str,
         args: &[&str],
     ) -> Result<T, StoreError> {
-        let name = format!("saoma:{{token {}}}", hex(Hashed::of(key)));
+        let name = format!("saoma:{{token {}}}", hex::encode(Hashed::of(key).as_bytes()));
         let mut call = script.key(&name);
         call.key(format!("{name}:lease"));
         for arg in args {
