@@ -236,7 +236,8 @@ test('put in and taken out at once, it opens nothing', async () => {
     const element = document.createElement('wechat-login');
     document.body.append(element);
     element.remove();
-    setTimeout(() => document.body.append('over'));
+    await fetch(location.href);
+    document.body.append('over');
   </script><body></body>`;
   await page.goto(site.origin);
   await page.getByText('over').waitFor();

@@ -1,4 +1,4 @@
-// The shortest life that saoma allows a code, against its real clock.
+// A code of a short life, against saoma’s real clock.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { element, inState, launch, lookAgain, seriousTroubles, turnAway } from '
 import { readScene, startWorld } from './world.js';
 
 test('a code that ran out is renewed while the page is looked at, and only then; the old one is dead', async (t) => {
-  const [browser, world] = await Promise.all([launch(), startWorld({ settings: '[limits]\noff = true', tables: '[ticket]\nlife = "20s"' })]);
+  const [browser, world] = await Promise.all([launch(), startWorld({ settings: '[limits]\noff = true', tables: '[ticket]\nlife = "6s"' })]);
   t.after(async () => {
     await browser.close();
     await world.stop();

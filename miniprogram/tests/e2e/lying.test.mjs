@@ -1,11 +1,11 @@
-// A ticket that nobody decides, with the shortest life that settings allow: the clock here is the machine's.
+// A ticket that nobody decides, with a short life: the clock here is the machine's.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { NASTY, World } from './world.mjs'
 
 describe('a question left lying', () => {
   let world
-  before(async () => { world = await World.start('[ticket]\nlife = "20s"\n') })
+  before(async () => { world = await World.start('[ticket]\nlife = "6s"\n') })
   after(() => world?.stop())
   afterEach(() => world.end())
 
