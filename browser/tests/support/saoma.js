@@ -18,6 +18,7 @@ const ASSETS = {
   '/assets/times.js': ['times.js', 'text/javascript'],
   '/assets/form-post.js': ['form-post.js', 'text/javascript'],
   '/assets/page.css': ['page.css', 'text/css'],
+  '/.saoma/page.css': ['page.css', 'text/css'],
   '/assets/icon.svg': ['icon.svg', 'image/svg+xml'],
 };
 const FINAL = ['approved', 'denied', 'expired'];

@@ -85,5 +85,7 @@ export const HOME = {
   '/signed-out': { template: 'logout.html', values: { server_name: 'login.example.com', done: true } },
   '/link': { template: 'link.html', values: { server_name: 'login.example.com' } },
   '/let-in': { template: 'let_in.html', values: { site_name: '小站 My blog', site_host: 'blog.example.com', site_url: 'https://blog.example.com' } },
+  '/application': { template: 'application.html', values: { site: '小站 My blog', detail: 'This sign-in was not confirmed on the phone.', again: '/notes?page=2' } },
+  '/application-sign-out': { template: 'application_sign_out.html', values: { site: '一个名字很长很长很长的站点 with a long name' } },
   '/form-post': { template: 'form_post.html', values: { action: '/nowhere', approved: true, fields: [] } },
 };
