@@ -19,7 +19,7 @@ use super::{
     caller::{Asked, Caller, peer},
     cookies,
     guard::as_page,
-    reply::html,
+    reply::{html, no_store},
 };
 use crate::{
     app::{App, SharedApp},
@@ -177,11 +177,6 @@ fn known(visitor: &Visitor) -> Response {
         let value = value.unwrap_or(HeaderValue::from_static(""));
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    response
-}
-
-fn no_store(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
