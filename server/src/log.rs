@@ -269,7 +269,7 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::{
         io,
         sync::{Arc, Mutex},
@@ -292,7 +292,7 @@ mod tests {
     }
 
     /// What is written of what happens in there.
-    fn written(format: Format, happens: impl FnOnce()) -> String {
+    pub(crate) fn written(format: Format, happens: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
         let lines = tracing_subscriber::fmt::layer()

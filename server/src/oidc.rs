@@ -197,7 +197,11 @@ impl From<Error> for OauthError {
             let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
             return Self::invalid(format!("{}{hint}", row.en));
         }
-        tracing::error!(name: "oauth.failed", cause = ?error, "a site could not be answered");
+        // Where there is none a layer has found the error, and written down why.
+        if let Some(cause) = error.cause {
+            let code = row.code;
+            tracing::error!(name: "oauth.failed", code, cause, "a site could not be answered");
+        }
         let retry_after = retry_after.or(Some(Duration::from_secs(5)));
         Self { retry_after, ..Self::new("temporarily_unavailable", "try again shortly") }
     }

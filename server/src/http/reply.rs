@@ -443,6 +443,19 @@ pub(super) fn html(page: &impl Template) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log;
+
+    #[test]
+    fn what_a_layer_finds_where_sites_ask_is_written_down_once() {
+        let log = log::tests::written(log::Format::Text, || {
+            let cause = Some("disk full".to_owned());
+            let found = Error { cause, ..Code::Unavailable.into() }.into_response();
+            let answer = spoken(Lang::En, Manner::Oauth, std::future::ready(found)).now_or_never();
+            assert_eq!(answer.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains("disk full"), "{log}");
+    }
 
     #[tokio::test]
     async fn a_panic_costs_its_own_request_and_tells_nothing() {
