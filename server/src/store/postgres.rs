@@ -31,6 +31,7 @@ use super::{
     Error,
     sql::{
         Columns, Database, Db, Dialect, Held, Row, Value, Writes, is_not_newer, is_of_this_version,
+        steps_after,
     },
 };
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
@@ -152,7 +153,7 @@ impl Postgres {
         let known = MIGRATIONS.len();
         let taken = usize::try_from(taken).unwrap_or(usize::MAX);
         is_not_newer(taken, known)?;
-        for step in MIGRATIONS.iter().skip(taken) {
+        for step in steps_after(taken, MIGRATIONS) {
             transaction.batch_execute(step).await?;
         }
         let known = i64::try_from(known).unwrap_or(i64::MAX);

@@ -125,6 +125,21 @@ pub(super) fn is_not_newer(taken: usize, known: usize) -> Result<(), Error> {
     )))
 }
 
+/// The steps of the schema that a database has not taken yet. Each is told of as its turn comes: with years of rows one may
+/// take minutes, and who waits for the start should see that it goes on.
+pub(super) fn steps_after(
+    taken: usize,
+    all: &'static [&'static str],
+) -> impl Iterator<Item = &'static str> {
+    (1..).zip(all).skip(taken).map(move |(step, sql)| {
+        // Of a database that is being made there is nothing to wait for.
+        if taken > 0 {
+            tracing::info!(name: "schema.step", step, of = all.len(), "the database is brought up to date");
+        }
+        *sql
+    })
+}
+
 /// Whether what is written arrives. A database that answers may have no room left, or let nobody write. After a write that
 /// failed, and before the first, nobody knows.
 #[derive(Default)]

@@ -27,6 +27,7 @@ use super::{
     Error,
     sql::{
         Columns, Database, Db, Dialect, Held, Row, Value, Writes, is_not_newer, is_of_this_version,
+        steps_after,
     },
 };
 use crate::{metrics::Times, world::Stopwatch};
@@ -497,7 +498,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
     let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX);
     is_not_newer(taken, MIGRATIONS.len())?;
-    for step in MIGRATIONS.iter().skip(taken) {
+    for step in steps_after(taken, MIGRATIONS) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", steps)?;

@@ -49,6 +49,22 @@ async fn a_backup_is_made_beside_a_running_server_and_brings_its_people_back() {
 }
 
 #[tokio::test]
+async fn a_start_on_an_older_database_tells_each_step_that_it_takes() {
+    let mut saoma = Process::starts("info").await;
+    assert!(!saoma.log().contains("schema.step"), "for a new one nobody waits");
+    saoma.is_asked_to_stop().await;
+    std::fs::remove_file(saoma.database()).unwrap();
+    let older = rusqlite::Connection::open(saoma.database()).unwrap();
+    older.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    older.execute_batch(include_str!("../../src/store/sqlite/released/0001.sql")).unwrap();
+    drop(older);
+    saoma.starts_again().await;
+    let log = saoma.log();
+    let (step, served) = (log.find("schema.step"), log.rfind("server.started"));
+    assert!(step.is_some() && step < served && log.contains("step=2 of="), "{log}");
+}
+
+#[tokio::test]
 async fn a_dry_run_sees_what_rows_far_apart_say_against_each_other() {
     let saoma = Process::starts("info").await;
     let mut rows = "openid,site,sub\n".to_owned();
