@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::{
     app::{App, SharedApp},
     backchannel, counts, keys,
+    store::Error::MovedOn,
 };
 
 /// How long counts are kept: they name nobody, and a year is compared with the one before it.
@@ -58,7 +59,7 @@ impl Background {
 /// Takes over within a second what commands and other nodes change of keys and sites, and keeps the next keys ready.
 async fn look_again(app: SharedApp) {
     const TEND: Duration = Duration::from_secs(3600);
-    let (mut seen, mut tended) = (None, None);
+    let (mut seen, mut tended, mut moved_on) = (None, None, false);
     loop {
         let now = app.world.now();
         if tended.is_none_or(|at| now.since(at) >= TEND) {
@@ -71,6 +72,11 @@ async fn look_again(app: SharedApp) {
         }
         match refresh(&app, seen).await {
             Ok(revision) => seen = Some(revision),
+            Err(keys::Error::Store(error @ MovedOn(..))) => {
+                if !std::mem::replace(&mut moved_on, true) {
+                    tracing::error!(name: "store.moved_on", %error, "this server is not ready any more");
+                }
+            }
             Err(error) => {
                 tracing::warn!(name: "refresh.failed", %error, "changes of keys and sites wait")
             }

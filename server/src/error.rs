@@ -254,7 +254,7 @@ impl From<Refusal> for Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         let code = match &error {
-            store::Error::Away(_) => Code::Unavailable,
+            store::Error::Away(_) | store::Error::MovedOn(..) => Code::Unavailable,
             // At the start and in commands alone.
             store::Error::Unusable(_) => Code::Internal,
             store::Error::LinkOver => return Code::LinkOver.into(),

@@ -48,6 +48,11 @@ pub enum Error {
     /// A file, an address or a schema cannot be used, with what to do instead.
     #[error("{0}")]
     Unusable(String),
+    /// A newer saoma has brought the database up to date since this one was started.
+    #[error(
+        "the database has schema {0}, and this saoma knows {1}: a newer one has brought it up to date; stop this one and start the newer one in its place"
+    )]
+    MovedOn(usize, usize),
     /// The one-time link was used, or what it gives is gone, a moment ago.
     #[error("the link is over")]
     LinkOver,
@@ -196,7 +201,7 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets a signing key.
     async fn drop_key(&self, kid: &str) -> Result<(), Error>;
 
-    /// A number that grows whenever keys or sites change.
+    /// A number that grows whenever keys or sites change. [`Error::MovedOn`]: nobody here knows what it means any more.
     async fn revision(&self) -> Result<i64, Error>;
 
     /// The sites that commands registered, by id.

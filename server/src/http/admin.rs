@@ -27,6 +27,9 @@ pub(super) struct Ready {
     store: &'static str,
     tickets: &'static str,
     wechat: &'static str,
+    /// Where it is for operators to mend: what is wrong, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// Ready: the stores answer and there is a token or a code to go on with.
@@ -40,6 +43,7 @@ pub(super) async fn readyz(State(app): State<SharedApp>) -> (StatusCode, Json<Re
         store: word(now.store),
         tickets: word(now.tickets_held.is_some()),
         wechat: word(now.wechat()),
+        why: now.moved_on,
     };
     (status, Json(body))
 }

@@ -6,7 +6,7 @@ use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use wechat::{QuotaUse, TokenStatus};
 
 use super::{Family, Fraction, Labels, label};
-use crate::{app::App, config::EnvVersion};
+use crate::{app::App, config::EnvVersion, store};
 
 /// A server at one moment.
 pub struct Now {
@@ -26,6 +26,8 @@ pub struct Now {
     pub quota: QuotaUse,
     /// Whether the store answers.
     pub store: bool,
+    /// That a newer saoma has changed the store's schema, and what to do.
+    pub moved_on: Option<String>,
 }
 
 impl Now {
@@ -42,6 +44,11 @@ impl Now {
             token: app.wechat.token_status(),
             quota: app.wechat.quota(),
             store: store.is_ok(),
+            // What else is wrong with a store may name files, and anybody may ask.
+            moved_on: store
+                .err()
+                .filter(|error| matches!(error, store::Error::MovedOn(..)))
+                .map(|error| error.to_string()),
         }
     }
 

@@ -43,6 +43,7 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
             for_ever_used: None,
         },
         store: true,
+        moved_on: None,
     };
     let text = metrics.text(&now).unwrap();
     let mut found = BTreeMap::new();

@@ -192,6 +192,10 @@ fn pool(url: &str) -> Result<Pool, Error> {
 
 #[async_trait]
 impl Database for Postgres {
+    fn steps(&self) -> usize {
+        MIGRATIONS.len()
+    }
+
     fn times(&self) -> &Times {
         &self.times
     }

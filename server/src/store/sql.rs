@@ -53,6 +53,14 @@ impl Dialect {
         }
     }
 
+    /// How many steps of the schema the database has taken, as the column `schema`.
+    fn schema(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT user_version AS schema FROM pragma_user_version",
+            Self::Postgres => "SELECT n AS schema FROM schema_version",
+        }
+    }
+
     /// Whether the person `p` is in the group that this parameter names.
     fn in_group(self, group: &str) -> String {
         let groups = match self {
@@ -140,6 +148,11 @@ pub(super) fn steps_after(
     })
 }
 
+/// Whether a database that had a schema of this saoma's when it was opened still has it.
+pub(super) fn has_not_moved_on(taken: usize, known: usize) -> Result<(), Error> {
+    if taken <= known { Ok(()) } else { Err(Error::MovedOn(taken, known)) }
+}
+
 /// Whether what is written arrives. A database that answers may have no room left, or let nobody write. After a write that
 /// failed, and before the first, nobody knows.
 #[derive(Default)]
@@ -200,6 +213,9 @@ pub(super) trait Database: Send + Sync + 'static {
     async fn sweep(&self) -> Result<(), Error> {
         Ok(())
     }
+
+    /// How many steps of the schema there are.
+    fn steps(&self) -> usize;
 
     /// How long its work takes.
     fn times(&self) -> &Times;

@@ -133,6 +133,10 @@ impl Sqlite {
 
 #[async_trait]
 impl Database for Sqlite {
+    fn steps(&self) -> usize {
+        MIGRATIONS.len()
+    }
+
     fn times(&self) -> &Times {
         &self.times
     }

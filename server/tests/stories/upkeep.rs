@@ -1,6 +1,9 @@
 //! Backups made while people sign in, and put back; people brought along.
 
-use crate::{process::Process, support::reads_scene};
+use crate::{
+    process::Process,
+    support::{reads_scene, until},
+};
 
 /// Signs a person in at saoma's own page.
 async fn signs_in(saoma: &Process, person: &str) {
@@ -84,6 +87,18 @@ async fn a_dry_run_sees_what_rows_far_apart_say_against_each_other() {
         assert!(said.contains("row 201: refused: somebody else has this sub there"), "{said}");
         assert!(said.contains("added: 200, linked: 0, named: 0, known already: 0, refused: 1"));
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_schema_a_newer_one_has_changed_is_not_ready_and_says_what_to_do() {
+    let saoma = Process::starts("info").await;
+    let newer = rusqlite::Connection::open(saoma.database()).unwrap();
+    newer.pragma_update(None, "user_version", 99).unwrap();
+    until(|| saoma.log().contains("store.moved_on")).await;
+    let ready = saoma.browser().get("/readyz").await.unwrap();
+    assert_eq!(ready.status, 503);
+    let why = ready.json()["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("schema 99") && why.contains("start the newer one"), "{why}");
 }
 
 #[tokio::test]

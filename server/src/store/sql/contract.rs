@@ -30,6 +30,7 @@ pub(crate) async fn holds<D: Database>(fresh: impl AsyncFn() -> D) {
     what_is_asked_together_is_answered_in_order(fresh().await).await;
     what_follows_a_commit_is_done_before_it_returns_and_only_then(fresh().await).await;
     a_store_that_cannot_be_written_to_says_so_until_it_can(fresh().await).await;
+    a_schema_that_a_newer_saoma_has_changed_is_noticed(fresh().await).await;
     one_thing_that_cannot_grow_old_keeps_no_other_young(fresh().await).await;
 }
 
@@ -94,6 +95,21 @@ async fn a_store_that_cannot_be_written_to_says_so_until_it_can(store: impl Data
     let n = store.revision().await.unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.revision().await.unwrap(), n, "where writes arrive, none is made");
+}
+
+async fn a_schema_that_a_newer_saoma_has_changed_is_noticed(store: impl Database) {
+    let known = store.steps();
+    store.ping().await.unwrap();
+    let steps_on = store.write(|db| {
+        let sql = match db.dialect() {
+            Dialect::Sqlite => "PRAGMA user_version = 99",
+            Dialect::Postgres => "UPDATE schema_version SET n = 99",
+        };
+        Box::pin(async move { db.rows(sql, values![]).await.map(drop) })
+    });
+    steps_on.await.unwrap();
+    assert_eq!(store.ping().await, Err(Error::MovedOn(99, known)));
+    assert_eq!(store.revision().await, Err(Error::MovedOn(99, known)));
 }
 
 async fn one_thing_that_cannot_grow_old_keeps_no_other_young(store: impl Database) {

@@ -1,7 +1,7 @@
 //! Signing keys and the server's own secrets.
 
 use super::{
-    Db,
+    Db, has_not_moved_on,
     rows::{all, one},
     values,
 };
@@ -50,9 +50,15 @@ pub(super) async fn changed(db: &dyn Db) -> Result<(), Error> {
     db.send("UPDATE revision SET n = n + 1", values![]).await
 }
 
-pub(super) async fn revision(db: &dyn Db) -> Result<i64, Error> {
-    let revision = one(db, "SELECT n FROM revision", values![], |row| row.get("n")).await?;
-    revision.ok_or_else(|| Error::Away("the revision is gone".to_owned()))
+/// The number, from a database that has taken no more than `steps` of the schema: every node asks for it each second, and so
+/// notices when a newer one has changed the schema under it.
+pub(super) async fn revision(db: &dyn Db, steps: usize) -> Result<i64, Error> {
+    let sql = format!("SELECT n, ({}) AS schema FROM revision", db.dialect().schema());
+    let looked = one(db, &sql, values![], |row| Ok((row.get("schema")?, row.get("n")?))).await?;
+    let (taken, n): (i64, _) =
+        looked.ok_or_else(|| Error::Away("the revision is gone".to_owned()))?;
+    has_not_moved_on(usize::try_from(taken).unwrap_or(usize::MAX), steps)?;
+    Ok(n)
 }
 
 pub(super) async fn server_secret(db: &dyn Db, name: &str) -> Result<Option<Vec<u8>>, Error> {

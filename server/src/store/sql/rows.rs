@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Db, Row, Value, values};
+use super::{Db, Row, Value, has_not_moved_on, values};
 use crate::{
     grant::Scopes,
     person::{Identity, Person},
@@ -136,7 +136,8 @@ pub(super) async fn all<T>(
     db.rows(sql, params).await?.iter().map(value).collect()
 }
 
-/// Whether the database answers at all.
-pub(super) async fn answers(db: &dyn Db) -> Result<(), Error> {
-    db.rows("SELECT 1", values![]).await.map(drop)
+/// Whether the database answers at all, and has taken no more than `steps` of the schema.
+pub(super) async fn answers(db: &dyn Db, steps: usize) -> Result<(), Error> {
+    let taken = one(db, db.dialect().schema(), values![], |row| row.get::<i64>("schema")).await?;
+    has_not_moved_on(taken.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX), steps)
 }

@@ -228,7 +228,8 @@ impl<D: Database> Store for D {
     }
 
     async fn revision(&self) -> Result<i64, Error> {
-        self.look(with!(db => keys::revision(db))).await
+        let steps = self.steps();
+        self.look(with!(db => keys::revision(db, steps))).await
     }
 
     async fn sites(&self) -> Result<Vec<Site>, Error> {
@@ -518,7 +519,8 @@ impl<D: Database> Store for D {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.read(with!(db => rows::answers(db))).await?;
+        let steps = self.steps();
+        self.read(with!(db => rows::answers(db, steps))).await?;
         self.stands()?;
         // It only has everybody look again, and what writes the same as before would write nothing.
         self.writes().arrive(self.write(with!(db => keys::changed(db)))).await
