@@ -155,6 +155,7 @@ impl Console {
 #[expect(missing_docs, reason = "each stands explained in saoma.toml")]
 pub struct Keys {
     pub secret: Secret,
+    pub secret_before: Secret,
     #[serde(with = "humantime_serde")]
     pub rotate: Duration,
 }

@@ -15,10 +15,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    audit,
+    audit, config,
     secret::{Hashed, Secret},
     site::Alg,
-    store::{self, SharedStore, StoredKey},
+    store::{self, Seal, SharedStore, StoredKey},
     world::{Timestamp, World},
 };
 
@@ -94,7 +94,7 @@ pub enum Error {
     Store(#[from] store::Error),
     /// They are encrypted with another secret, or with one where none is set.
     #[error(
-        "the keys in the database cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text they were encrypted with"
+        "the keys in the database cannot be decrypted: set keys.secret (SAOMA_KEYS__SECRET) to the text they were encrypted with, or keys.secret_before if keys.secret is to be another one from now on; if that text is lost, see `saoma keys replace-locked`"
     )]
     Locked,
     /// A library refused.
@@ -103,30 +103,24 @@ pub enum Error {
 }
 
 impl Keys {
-    /// Loads the keys from the store, making what is not there yet, and encrypting what lay plain before there was a secret.
+    /// Loads the keys from the store, making what is not there yet, and encrypting what lay plain before there was a secret,
+    /// or was encrypted with the one before it.
     ///
     /// # Errors
-    /// If the store does not answer, or holds keys that `secret` does not open.
+    /// If the store does not answer, or holds keys that the settings' secrets do not open.
     pub async fn load(
         store: &SharedStore,
-        secret: &Secret,
-        term: Duration,
+        settings: &config::Keys,
         world: &World,
     ) -> Result<Self, Error> {
-        let lock = Lock::new(secret)?;
+        let lock = Lock::new(settings)?;
         for alg in [Alg::RS256, Alg::ES256] {
             if !store.keys().await?.iter().any(|key| key.alg == alg) {
                 let now = world.now();
                 store.put_key(make(&lock, alg, now, world)?).await?;
             }
         }
-        if lock.is_shut() {
-            // Who sets a secret later means what is there already, too. Of two nodes that start at once one is heard.
-            for (name, plain) in plain(store).await? {
-                let sealed = lock.close(&name, &plain)?;
-                store.seal(&name, plain, sealed).await?;
-            }
-        }
+        seal(&lock, store).await?;
         let derive = match store.server_secret(DERIVE).await? {
             Some(kept) => kept,
             None => {
@@ -139,22 +133,56 @@ impl Keys {
             ring: RwLock::default(),
             lock,
             derive: hmac::Key::new(hmac::HMAC_SHA256, &derive),
-            term,
+            term: settings.rotate,
         };
         keys.refresh(store, world).await?;
         Ok(keys)
     }
 
-    /// Whether `secret` opens what the store holds; changes nothing.
+    /// Whether the settings' secrets open what the store holds, and which of it `keys.secret_before` alone; changes nothing.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub async fn check(store: &SharedStore, secret: &Secret) -> Result<(), Error> {
-        let lock = Lock::new(secret)?;
+    pub async fn check(store: &SharedStore, settings: &config::Keys) -> Result<Vec<String>, Error> {
+        let lock = Lock::new(settings)?;
+        let mut before = Vec::new();
         for (name, kept) in stored(store).await? {
             lock.open(&name, &kept)?;
+            if lock::is_sealed(&kept) && !lock.keeps(&name, &kept) {
+                before.push(name);
+            }
         }
-        Ok(())
+        Ok(before)
+    }
+
+    /// Gives up what nobody can open any more, and says what that was: signing keys go, and others are made at the next
+    /// start; the server's own secret is drawn anew. What can be opened stays.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn replace_locked(
+        store: &SharedStore,
+        settings: &config::Keys,
+        world: &World,
+    ) -> Result<Vec<String>, Error> {
+        let lock = Lock::new(settings)?;
+        let kept = stored(store).await?.into_iter();
+        let locked: Vec<_> = kept.filter(|(name, kept)| lock.open(name, kept).is_err()).collect();
+        if locked.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Audited before it holds: what cannot be written down does not happen.
+        let entry = audit::Entry::of_operator(world.now(), "keys.replaced", audit::COMMAND);
+        store.audit(entry).await?;
+        for (name, was) in locked.clone() {
+            if name == DERIVE {
+                let sealed = lock.close(DERIVE, &world.bytes::<32>())?;
+                store.seal(vec![Seal { name, was, sealed }]).await?;
+            } else {
+                store.drop_key(&name).await?;
+            }
+        }
+        Ok(locked.into_iter().map(|(name, _)| name).collect())
     }
 
     /// Takes over what the store holds now.
@@ -185,6 +213,8 @@ impl Keys {
     /// # Errors
     /// If the store does not answer or a key cannot be made.
     pub async fn tend(&self, store: &SharedStore, world: &World) -> Result<(), Error> {
+        // A node that has not heard of a new secret yet may have made a key with the one before it.
+        seal(&self.lock, store).await?;
         let stored = store.keys().await?;
         let now = world.now();
         for alg in [Alg::RS256, Alg::ES256] {
@@ -307,6 +337,26 @@ pub fn warm_up() {
 pub async fn plain(store: &SharedStore) -> Result<Vec<(String, Vec<u8>)>, store::Error> {
     let kept = stored(store).await?.into_iter();
     Ok(kept.filter(|(_, kept)| !lock::is_sealed(kept)).collect())
+}
+
+/// Encrypts what lies plain where there is a secret: who sets one later means what is there already, too. The same for what
+/// the secret before it encrypted. Of two nodes that do so at once one is heard.
+async fn seal(lock: &Lock, store: &SharedStore) -> Result<(), Error> {
+    let mut all = Vec::new();
+    for (name, was) in stored(store).await? {
+        if lock.keeps(&name, &was) {
+            continue;
+        }
+        // A node that still runs with the secret before goes on with what it has read; at a start who needs it says so.
+        if let Ok(plain) = lock.open(&name, &was) {
+            let sealed = lock.close(&name, &plain)?;
+            all.push(Seal { name, was, sealed });
+        }
+    }
+    if !all.is_empty() {
+        store.seal(all).await?;
+    }
+    Ok(())
 }
 
 /// Everything that is locked, as it is stored, by name: signing keys, and what codes are derived from.

@@ -71,7 +71,7 @@ pub async fn assemble(
     tickets: SharedTickets,
     waiting: Arc<Waiting>,
 ) -> Result<SharedApp, Error> {
-    let keys = Keys::load(&store, &settings.keys.secret, settings.keys.rotate, &world).await?;
+    let keys = Keys::load(&store, &settings.keys, &world).await?;
     if !settings.is_loopback() && !keys::plain(&store).await?.is_empty() {
         tracing::warn!(name: "keys.plain", "signing keys are stored plain; set keys.secret to encrypt them");
     }

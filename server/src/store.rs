@@ -34,8 +34,8 @@ pub use console::{ConsoleLink, ConsoleSession, Counted, Lines, Opens, Operator};
 pub use import::{Import, Imported};
 pub use records::{
     Arrival, Asker, BrowserSession, Change, Changed, Consent, Decide, Decided, Listed, LiveToken,
-    Login, LoginOf, Logout, Profile, Redemption, Revoke, Said, Search, Shadow, StoredKey, Token,
-    TokenKind,
+    Login, LoginOf, Logout, Profile, Redemption, Revoke, Said, Seal, Search, Shadow, StoredKey,
+    Token, TokenKind,
 };
 pub use sql::OTHER_VERSION;
 
@@ -229,9 +229,9 @@ pub trait Store: Send + Sync + 'static {
     /// The server's own secret of this name: `fresh` if there was none before.
     async fn make_server_secret(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, Error>;
 
-    /// Puts `sealed` in the place of the signing key or the server's own secret that is kept under this name, if that still
-    /// is `plain`, and leaves as little of `plain` behind as it can.
-    async fn seal(&self, name: &str, plain: Vec<u8>, sealed: Vec<u8>) -> Result<(), Error>;
+    /// Puts what is sealed now in the place of the signing keys and the server's own secrets that are kept under these names,
+    /// each if it still is as it was, and leaves as little of that behind as it can.
+    async fn seal(&self, keys: Vec<Seal>) -> Result<(), Error>;
 
     /// Writes one line of the audit log.
     async fn audit(&self, entry: audit::Entry) -> Result<(), Error>;

@@ -26,6 +26,11 @@ pub enum Command {
     },
     /// Let the next keys sign from now on.
     Rotate,
+    /// Give up the keys that nobody can open because keys.secret is lost; the server must be stopped.
+    ///
+    /// Others are made at its next start, with the keys.secret that is set now. What only the lost keys could tell is gone:
+    /// who was blocked or refused and then deleted comes back as anybody else.
+    ReplaceLocked,
 }
 
 /// Does it.
@@ -41,7 +46,19 @@ pub async fn run(
     match command {
         Command::List { json } => list(store, world, json).await,
         Command::Rotate => rotate(settings, store, world).await,
+        Command::ReplaceLocked => replace_locked(settings, store, world).await,
     }
+}
+
+async fn replace_locked(settings: &Settings, store: &SharedStore, world: &World) -> Said {
+    let given_up = Keys::replace_locked(store, &settings.keys, world).await.map_err(said)?;
+    if given_up.is_empty() {
+        return Ok("Nothing was changed: keys.secret opens all of them.".to_owned());
+    }
+    Ok(format!(
+        "Given up: {}.\nStart the server now: it makes what is missing. Whatever the old keys signed is refused from then on; people and sites stay as they are.",
+        given_up.join(", ")
+    ))
 }
 
 /// Every key with the part it plays.
@@ -77,8 +94,7 @@ pub async fn list(store: &SharedStore, world: &World, json: bool) -> Said {
 /// # Errors
 /// If the store does not answer, or `keys.secret` is not the one the keys were made with.
 pub async fn rotate(settings: &Settings, store: &SharedStore, world: &World) -> Said {
-    let keys = &settings.keys;
-    let loaded = Keys::load(store, &keys.secret, keys.rotate, world).await.map_err(said)?;
+    let loaded = Keys::load(store, &settings.keys, world).await.map_err(said)?;
     // An RSA key is two large primes that have to be found.
     during(world, "making keys", || None, loaded.rotate(store, world, audit::COMMAND))
         .await

@@ -449,9 +449,7 @@ impl People<'_> {
                 person.username
             ));
         }
-        let keys = &self.settings.keys;
-        let keys =
-            Keys::load(self.store, &keys.secret, keys.rotate, self.world).await.map_err(said)?;
+        let keys = Keys::load(self.store, &self.settings.keys, self.world).await.map_err(said)?;
         let forgotten =
             forgetting::forget(self.store, &keys, self.world, &person.id, Some(COMMAND)).await;
         forgotten.map_err(said)?;

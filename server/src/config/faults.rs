@@ -119,6 +119,9 @@ impl Settings {
         if !self.keys.secret.is_empty() && self.keys.secret.reveal().len() < 32 {
             faults.push("keys.secret is too short: write 32 characters or more, such as the output of `openssl rand -base64 32`".to_owned());
         }
+        if self.keys.secret.is_empty() && !self.keys.secret_before.is_empty() {
+            faults.push("keys.secret_before is set without keys.secret: write the new secret there, or put this one back in its place".to_owned());
+        }
         if self.keys.rotate < Duration::from_secs(7 * 24 * 3600) {
             faults.push("keys.rotate must be 7d or more: sites keep what they have read of the keys for a while".to_owned());
         }

@@ -84,14 +84,14 @@ async fn database(
 /// Whether a server could open its signing keys, and whether anybody else could who has a copy of the database.
 async fn keys(settings: &Settings, store: &SharedStore) -> Finding {
     let secret = &settings.keys.secret;
-    let open = Keys::check(store, secret).await;
+    let open = Keys::check(store, &settings.keys).await;
     match open {
         Err(error @ keys::Error::Locked) => Finding::broken(
             "keys",
             error.to_string(),
             todo(
-                "Set keys.secret back to what it was; a backup of the settings has it. No server starts without it.",
-                "请把 keys.secret 改回原来的值（可在设置的备份里找），否则服务无法启动。",
+                "Set keys.secret back to what it was; a backup of the settings has it. No server starts without it. If it is to be another one from now on, set keys.secret_before to what it was; if that is lost, docs/upkeep.md says how to begin anew.",
+                "请把 keys.secret 改回原来的值（可在设置的备份里找），否则服务无法启动。要换成新的，请把原来的值写进 keys.secret_before；原来的值丢了，请看 docs/upkeep.zh-CN.md。",
             ),
         ),
         Err(error) => Finding::broken(
@@ -99,11 +99,23 @@ async fn keys(settings: &Settings, store: &SharedStore) -> Finding {
             error.to_string(),
             todo("See the finding store.", "请先解决上面的 store。"),
         ),
-        Ok(()) if !secret.is_empty() => Finding::ok("keys", "keys.secret opens them"),
-        Ok(()) if settings.is_loopback() => {
+        Ok(before) if !before.is_empty() => Finding::warning(
+            "keys",
+            format!("keys.secret_before alone opens {}", before.join(", ")),
+            todo(
+                "Restart the server, which encrypts them with keys.secret; then remove keys.secret_before.",
+                "请重启服务，它会用 keys.secret 重新加密；然后删掉 keys.secret_before。",
+            ),
+        ),
+        Ok(_) if !settings.keys.secret_before.is_empty() => Finding::ok(
+            "keys",
+            "keys.secret opens them; once every node runs with it, remove keys.secret_before",
+        ),
+        Ok(_) if !secret.is_empty() => Finding::ok("keys", "keys.secret opens them"),
+        Ok(_) if settings.is_loopback() => {
             Finding::ok("keys", "not encrypted, on this machine alone")
         }
-        Ok(()) => Finding::warning(
+        Ok(_) => Finding::warning(
             "keys",
             "signing keys are not encrypted: whoever has a copy of the database can sign people in",
             todo(

@@ -6,8 +6,8 @@ use futures_util::StreamExt as _;
 use tokio::task::JoinSet;
 
 use super::{
-    Arrival, BrowserSession, Decide, Decided, Login, LoginOf, Profile, Shadow, Store, StoredKey,
-    Token, TokenKind, untold,
+    Arrival, BrowserSession, Decide, Decided, Login, LoginOf, Profile, Seal, Shadow, Store,
+    StoredKey, Token, TokenKind, untold,
 };
 use crate::{
     audit,
@@ -257,8 +257,8 @@ async fn what_was_plain_is_sealed_once(store: impl Store) {
     store.put_key(plain.clone()).await.unwrap();
     store.make_server_secret("derive", vec![1]).await.unwrap();
     for sealed in [2, 3] {
-        store.seal("k", vec![1], vec![sealed]).await.unwrap();
-        store.seal("derive", vec![1], vec![sealed]).await.unwrap();
+        let seal = |name: &str| Seal { name: name.to_owned(), was: vec![1], sealed: vec![sealed] };
+        store.seal(vec![seal("k"), seal("derive")]).await.unwrap();
     }
     assert_eq!(store.keys().await.unwrap(), [StoredKey { private: vec![2], ..plain }]);
     assert_eq!(store.server_secret("derive").await.unwrap(), Some(vec![2]));

@@ -295,6 +295,17 @@ pub struct Changed {
     pub ended: Vec<Login>,
 }
 
+/// A signing key or a secret of the server's own that is to be kept in another way.
+#[derive(Debug, Clone)]
+pub struct Seal {
+    /// Its name.
+    pub name: String,
+    /// As it is kept.
+    pub was: Vec<u8>,
+    /// As it is to be.
+    pub sealed: Vec<u8>,
+}
+
 /// A signing key as kept: the private half encrypted where `keys.secret` is set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use saoma::{
     audit::COMMAND,
+    config,
     keys::{self, Keys},
     secret::Secret,
     store::{SharedStore, sqlite::Sqlite},
@@ -26,7 +27,7 @@ impl Provider {
     /// What `saoma keys rotate` does, in a process of its own.
     async fn rotates(&self) {
         let (store, world) = (self.store(), World::held(self.app.world.now(), 8));
-        let keys = Keys::load(&store, &Secret::from(String::new()), TERM, &world).await.unwrap();
+        let keys = Keys::load(&store, &locked("", ""), &world).await.unwrap();
         keys.rotate(&store, &world, COMMAND).await.unwrap();
     }
 }
@@ -87,9 +88,21 @@ async fn a_command_rotates_the_keys_of_a_running_node_and_nothing_fails() {
 
 /// What a server does with the database's keys at its start.
 async fn starts_with(secret: &str, path: &Path) -> Result<(SharedStore, Keys), keys::Error> {
+    starts_by(&locked(secret, ""), path).await
+}
+
+fn locked(secret: &str, before: &str) -> config::Keys {
+    let [secret, secret_before] = [secret, before].map(|text| Secret::from(text.to_owned()));
+    config::Keys { secret, secret_before, rotate: TERM }
+}
+
+async fn starts_by(
+    settings: &config::Keys,
+    path: &Path,
+) -> Result<(SharedStore, Keys), keys::Error> {
     let store: SharedStore = Arc::new(Sqlite::open(path)?);
     let world = World::held(crate::provider::NOW, 7);
-    let keys = Keys::load(&store, &Secret::from(secret.to_owned()), TERM, &world).await?;
+    let keys = Keys::load(&store, settings, &world).await?;
     keys.tend(&store, &world).await?;
     keys.refresh(&store, &world).await?;
     Ok((store, keys))
@@ -139,4 +152,50 @@ async fn a_secret_that_is_set_later_encrypts_what_lay_plain() {
     }
     let refused = starts_with("", &path).await.err().unwrap().to_string();
     assert!(refused.contains("set keys.secret (SAOMA_KEYS__SECRET)"), "{refused}");
+}
+
+const NEXT: &str = "another long and random text";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_changed_and_the_one_before_it_opens_nothing_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saoma.db");
+    let world = World::held(crate::provider::NOW, 9);
+    let (store, older) = starts_with(SECRET, &path).await.unwrap();
+    let was = store.server_secret("derive").await.unwrap();
+    let both = locked(NEXT, SECRET);
+    let nodes = [(); 3].map(|()| starts_by(&both, &path));
+    for node in futures_util::future::join_all(nodes).await {
+        assert_eq!(node.unwrap().1.jwks(), older.jwks(), "they are the same keys");
+    }
+    assert_ne!(store.server_secret("derive").await.unwrap(), was);
+    // A node that has not been restarted goes on with what it has read, and makes keys of its own.
+    older.refresh(&store, &world).await.unwrap();
+    world.advance(2 * TERM);
+    older.tend(&store, &world).await.unwrap();
+    let made = Keys::check(&store, &locked(NEXT, SECRET)).await.unwrap();
+    assert_eq!(made.len(), 2, "one of each kind: {made:?}");
+    let (_, newer) = starts_by(&locked(NEXT, SECRET), &path).await.unwrap();
+    assert!(Keys::check(&store, &locked(NEXT, "")).await.unwrap().is_empty());
+    newer.tend(&store, &world).await.unwrap();
+
+    starts_with(NEXT, &path).await.unwrap();
+    assert!(matches!(starts_with(SECRET, &path).await, Err(keys::Error::Locked)));
+}
+
+#[tokio::test]
+async fn who_has_lost_the_secret_begins_anew_and_what_can_be_opened_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saoma.db");
+    let world = World::held(crate::provider::NOW, 9);
+    let (store, lost) = starts_with(SECRET, &path).await.unwrap();
+    let refused = starts_with(NEXT, &path).await.err().unwrap().to_string();
+    assert!(refused.contains("saoma keys replace-locked"), "{refused}");
+    let given_up = Keys::replace_locked(&store, &locked(NEXT, ""), &world).await.unwrap();
+    assert_eq!(given_up.len(), 5, "two keys of each kind, and what codes are derived from");
+    let (_, fresh) = starts_with(NEXT, &path).await.unwrap();
+    assert_ne!(fresh.jwks(), lost.jwks());
+    let again = Keys::replace_locked(&store, &locked(NEXT, ""), &world).await.unwrap();
+    assert!(again.is_empty(), "{again:?}");
+    assert_eq!(starts_with(NEXT, &path).await.unwrap().1.jwks(), fresh.jwks());
 }

@@ -127,6 +127,12 @@ async fn keys_that_nobody_can_open_or_anybody() {
     let said = sealed.broken("keys").await.said;
     assert!(said.starts_with("the keys in the database cannot be decrypted"), "{said}");
 
+    sealed.with(|settings| settings.keys.secret_before = SECRET.to_owned().into());
+    let found = sealed.findings().await;
+    let keys = found.iter().find(|finding| finding.check == "keys").unwrap();
+    assert_eq!(keys.verdict, Verdict::Warning);
+    assert!(keys.todo.as_ref().unwrap().en.contains("remove keys.secret_before"));
+
     let patient = Patient::healthy().await;
     let mut plain = patient.doctor();
     plain.settings.public_url = "https://login.example.com".to_owned();

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use saoma::{
+    config,
     keys::Keys,
     secret::Secret,
     store::{SharedStore, StoredKey, sqlite::Sqlite},
@@ -16,9 +17,11 @@ pub(crate) async fn signing_keys(now: Timestamp) -> &'static [StoredKey] {
     let make = || async {
         let folder = tempfile::tempdir().unwrap();
         let store: SharedStore = Arc::new(Sqlite::open(&folder.path().join("keys.db")).unwrap());
-        let (secret, term) = (Secret::from(String::new()), Duration::from_secs(90 * 24 * 3600));
+        let none = || Secret::from(String::new());
+        let rotate = Duration::from_secs(90 * 24 * 3600);
+        let settings = config::Keys { secret: none(), secret_before: none(), rotate };
         let world = World::held(now, 1);
-        let keys = Keys::load(&store, &secret, term, &world).await.unwrap();
+        let keys = Keys::load(&store, &settings, &world).await.unwrap();
         // The next ones too, so that no server makes any in the middle of a story.
         keys.tend(&store, &world).await.unwrap();
         store.keys().await.unwrap()

@@ -66,6 +66,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("site.removed", "移除站点", "Site removed"),
     ("site.tried", "试登录站点", "Site tried"),
     ("keys.rotated", "轮换签名密钥", "Keys rotated"),
+    ("keys.replaced", "更换打不开的密钥", "Keys that nobody could open replaced"),
     ("quota.asked", "查询微信额度", "Quota asked"),
     ("settings.reloaded", "重新读取设置", "Settings read again"),
     ("backup.made", "备份数据库", "Backup made"),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     site::Alg,
-    store::{Error, StoredKey},
+    store::{Error, Seal, StoredKey},
 };
 
 pub(super) async fn all_keys(db: &dyn Db) -> Result<Vec<StoredKey>, Error> {
@@ -80,17 +80,14 @@ pub(super) async fn make_server_secret(
 }
 
 /// A key's name and a secret's never meet.
-pub(super) async fn seal(
-    db: &dyn Db,
-    name: &str,
-    plain: &[u8],
-    sealed: &[u8],
-) -> Result<(), Error> {
-    for sql in [
-        "UPDATE signing_keys SET private = ?3 WHERE kid = ?1 AND private = ?2",
-        "UPDATE server_secrets SET secret = ?3 WHERE name = ?1 AND secret = ?2",
-    ] {
-        db.send(sql, values![name, plain, sealed]).await?;
+pub(super) async fn seal(db: &dyn Db, keys: &[Seal]) -> Result<(), Error> {
+    for Seal { name, was, sealed } in keys {
+        for sql in [
+            "UPDATE signing_keys SET private = ?3 WHERE kid = ?1 AND private = ?2",
+            "UPDATE server_secrets SET secret = ?3 WHERE name = ?1 AND secret = ?2",
+        ] {
+            db.send(sql, values![name, was, sealed]).await?;
+        }
     }
     Ok(())
 }

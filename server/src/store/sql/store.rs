@@ -18,7 +18,7 @@ use crate::{
     store::{
         Arrival, Asker, AtCommit, BrowserSession, Change, Changed, Consent, ConsoleLink,
         ConsoleSession, Counted, Decide, Decided, Error, Import, Imported, Lines, Listed,
-        LiveToken, Login, Logout, Opens, Operator, Profile, Redemption, Revoke, Said, Search,
+        LiveToken, Login, Logout, Opens, Operator, Profile, Redemption, Revoke, Said, Seal, Search,
         Shadow, Store, StoredKey, Token,
     },
     tickets::Parked,
@@ -280,9 +280,9 @@ impl<D: Database> Store for D {
         self.write(with!(db => keys::make_server_secret(db, &name, &fresh))).await
     }
 
-    async fn seal(&self, name: &str, plain: Vec<u8>, sealed: Vec<u8>) -> Result<(), Error> {
-        let name = name.to_owned();
-        self.write(with!(db => keys::seal(db, &name, &plain, &sealed))).await?;
+    async fn seal(&self, keys: Vec<Seal>) -> Result<(), Error> {
+        self.write(with!(db => keys::seal(db, &keys))).await?;
+        // Once after all of them: each sweep is a trip to the disk.
         self.sweep().await
     }
 
