@@ -37,6 +37,8 @@ use super::{
 use crate::{metrics::Times, secret::Hashed, world::Stopwatch};
 
 mod address;
+#[cfg(test)]
+mod upgrade;
 
 /// Every step of the schema, in order; `schema_version` remembers how many the database has taken.
 const MIGRATIONS: &[&str] = &[

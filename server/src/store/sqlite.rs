@@ -36,7 +36,7 @@ use writer::Job;
 
 pub mod backup;
 #[cfg(test)]
-mod upgrade;
+pub(super) mod upgrade;
 mod writer;
 
 /// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.

@@ -8,12 +8,12 @@ use super::{MIGRATIONS, Sqlite};
 use crate::{
     person::Identity,
     secret::{Hashed, Secret},
-    store::Store as _,
+    store::Store,
     world::Timestamp,
 };
 
 /// What each release left behind, and a moment at which it was alive.
-const RELEASED: [(&str, Timestamp); 1] =
+pub(in crate::store) const RELEASED: [(&str, Timestamp); 1] =
     [(include_str!("released/0001.sql"), Timestamp::from_millis(1_795_646_200_000))];
 
 /// What each step of the schema was when it was released. A step that databases have taken never changes: what is wrong with
@@ -52,31 +52,7 @@ async fn who_lives_in_an_older_database_lives_on_after_the_upgrade() {
         let path = folder.path().join(format!("{n}.db"));
         laid_down(&path, dump);
         let store = Sqlite::open(&path).unwrap();
-        let ann = Identity {
-            appid: "wx1234567890abcdef".to_owned(),
-            openid: "oYlCck6EYPm167WublPGxZgSZch_".to_owned(),
-            unionid: None,
-        };
-        let person = store.person_of(&ann).await.unwrap().unwrap();
-        assert_eq!(person.nickname.as_deref(), Some("Ann"));
-        assert!(!person.blocked);
-        let subs = store.subs(&person.id).await.unwrap();
-        assert!(
-            subs.contains(&("blog".to_owned(), "gGX7WxMZ807Jj2DmwJMtjb".to_owned())),
-            "{subs:?}"
-        );
-        assert_eq!(store.logins(&person.id).await.unwrap().len(), 2);
-        let refresh = Hashed::of("U5FyYyDcURsmPSx9Ni0g8zmINshqy6Hgi_keN2_Sf2Q");
-        let live = store.live_token(refresh, now).await.unwrap().unwrap();
-        assert_eq!(live.person.id, person.id);
-        let wiki = store.sites().await.unwrap().pop().unwrap();
-        assert!(
-            wiki.knows(&Secret::from("6wyhL-keRVolZ0uX0D64QBQ57OMNK1EvCLqvqssNiXM".to_owned()))
-        );
-        assert_eq!(store.keys().await.unwrap().len(), 4);
-        assert_eq!(store.unpark(9).await.unwrap().len(), 1, "the page that waited");
-        assert!(store.audit_of(&person.id, 100).await.unwrap().len() > 2);
-        store.prune(now).await.unwrap();
+        everybody_lives_on(&store, now).await;
         drop(store);
 
         assert_eq!(schema(&path), schema(&fresh), "an upgraded database and a new one differ");
@@ -86,6 +62,30 @@ async fn who_lives_in_an_older_database_lives_on_after_the_upgrade() {
         assert_eq!(whole, "ok");
         assert!(!connection.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
     }
+}
+
+/// Who was there at that release is who they were, and can do what they could.
+pub(in crate::store) async fn everybody_lives_on(store: &impl Store, now: Timestamp) {
+    let ann = Identity {
+        appid: "wx1234567890abcdef".to_owned(),
+        openid: "oYlCck6EYPm167WublPGxZgSZch_".to_owned(),
+        unionid: None,
+    };
+    let person = store.person_of(&ann).await.unwrap().unwrap();
+    assert_eq!(person.nickname.as_deref(), Some("Ann"));
+    assert!(!person.blocked);
+    let subs = store.subs(&person.id).await.unwrap();
+    assert!(subs.contains(&("blog".to_owned(), "gGX7WxMZ807Jj2DmwJMtjb".to_owned())), "{subs:?}");
+    assert_eq!(store.logins(&person.id).await.unwrap().len(), 2);
+    let refresh = Hashed::of("U5FyYyDcURsmPSx9Ni0g8zmINshqy6Hgi_keN2_Sf2Q");
+    let live = store.live_token(refresh, now).await.unwrap().unwrap();
+    assert_eq!(live.person.id, person.id);
+    let wiki = store.sites().await.unwrap().pop().unwrap();
+    assert!(wiki.knows(&Secret::from("6wyhL-keRVolZ0uX0D64QBQ57OMNK1EvCLqvqssNiXM".to_owned())));
+    assert_eq!(store.keys().await.unwrap().len(), 4);
+    assert_eq!(store.unpark(9).await.unwrap().len(), 1, "the page that waited");
+    assert!(store.audit_of(&person.id, 100).await.unwrap().len() > 2);
+    store.prune(now).await.unwrap();
 }
 
 #[test]
