@@ -27,6 +27,8 @@ pub(crate) mod contract;
 mod import;
 pub mod postgres;
 mod records;
+#[cfg(test)]
+mod shapes;
 mod sql;
 pub mod sqlite;
 

@@ -40,7 +40,8 @@ mod address;
 #[cfg(test)]
 mod upgrade;
 
-/// Every step of the schema, in order; `schema_version` remembers how many the database has taken.
+/// Every step of the schema, in order; `schema_version` remembers how many the database has taken. What is kept as JSON is
+/// part of it: another shape takes a step, if only a comment (`store/shapes.rs`).
 const MIGRATIONS: &[&str] = &[
     include_str!("postgres/0001.sql"),
     include_str!("postgres/0002.sql"),

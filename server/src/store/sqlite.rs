@@ -39,7 +39,8 @@ pub mod backup;
 pub(super) mod upgrade;
 mod writer;
 
-/// Every step of the schema, in order; the database remembers in `user_version` how many it has taken.
+/// Every step of the schema, in order; the database remembers in `user_version` how many it has taken. What is kept as JSON
+/// is part of it: another shape takes a step, if only a comment (`store/shapes.rs`).
 const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0001.sql"),
     include_str!("sqlite/0002.sql"),
