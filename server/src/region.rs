@@ -3,7 +3,11 @@
 //! A region warns and never reassures: it can be bought. What phones show is as fine as the file knows; what is compared
 //! is country and province, since cities of mobile networks are guesses.
 
-use std::{net::IpAddr, path::Path};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::{PoisonError, RwLock},
+};
 
 use serde::Deserialize;
 
@@ -17,7 +21,7 @@ pub struct Region {
 }
 
 /// The operator's file; none: nobody's region is known.
-pub struct Regions(Option<Source>);
+pub struct Regions(RwLock<Option<Source>>);
 
 enum Source {
     Mmdb(maxminddb::Reader<Vec<u8>>),
@@ -27,7 +31,7 @@ enum Source {
 impl Regions {
     /// No file.
     pub fn none() -> Self {
-        Self(None)
+        Self(RwLock::new(None))
     }
 
     /// Opens `region_db`; an empty path is no file.
@@ -50,15 +54,21 @@ impl Regions {
     /// Reads a file's bytes.
     pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, maxminddb::MaxMindDbError> {
         if let Some(xdb) = Xdb::new(&bytes) {
-            return Ok(Self(Some(Source::Xdb(xdb))));
+            return Ok(Self(RwLock::new(Some(Source::Xdb(xdb)))));
         }
-        Ok(Self(Some(Source::Mmdb(maxminddb::Reader::from_source(bytes)?))))
+        Ok(Self(RwLock::new(Some(Source::Mmdb(maxminddb::Reader::from_source(bytes)?)))))
+    }
+
+    /// From now on what `fresh` knows is known.
+    pub fn take_over(&self, fresh: Self) {
+        let fresh = fresh.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 
     /// Where this address is, if the file knows.
     pub fn of(&self, address: IpAddr) -> Option<Region> {
         let address = address.to_canonical();
-        match self.0.as_ref()? {
+        match self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref()? {
             Source::Xdb(xdb) => region(&places(xdb.find(address)?)),
             Source::Mmdb(reader) => in_mmdb(reader, address),
         }
@@ -324,6 +334,18 @@ mod tests {
         assert_eq!(name(&regions, "1.0.3.4").unwrap(), "浙江杭州");
         assert_eq!(name(&regions, "2.0.3.4").unwrap(), "England Oxford");
         assert_eq!(name(&regions, "3.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_newer_file_takes_the_place_of_the_one_before_it() {
+        let file = |city: &str| {
+            let text = format!("中国|0|浙江省|{city}|电信");
+            opened(&xdb(2, 0, &[("1.0.0.0", "1.0.0.255", &text)])).unwrap()
+        };
+        let regions = file("杭州市");
+        let before = name(&regions, "1.0.0.7").unwrap();
+        regions.take_over(file("宁波市"));
+        assert_ne!(name(&regions, "1.0.0.7").unwrap(), before);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Taking over changed settings without a restart: the sites, and how much is logged.
+//! Taking over changed settings without a restart: the sites, how much is logged, and what stands in the file of regions.
 //!
 //! Everything else is read once at the start; what changed of it is named and waits for the next one. Settings that cannot
 //! be used change nothing.
@@ -12,6 +12,7 @@ use crate::{
     audit,
     config::{Faults, Settings},
     log::Log,
+    region::Regions,
 };
 
 /// What was taken over.
@@ -59,6 +60,7 @@ pub async fn reload(app: &App, log: &Log, level_is_fixed: bool, loaded: Result<S
             {
                 tracing::error!(name: "settings.level_refused", why, "the log's level stays as it was");
             }
+            read_regions(app).await;
             tracing::info!(name: "settings.reloaded", sites = sites.join(" "), "the settings were read again");
             if !waits.is_empty() {
                 tracing::warn!(name: "settings.restart_needed", waits = waits.join(" "), "these settings changed too, and hold from the next start on");
@@ -67,5 +69,25 @@ pub async fn reload(app: &App, log: &Log, level_is_fixed: bool, loaded: Result<S
         Err(faults) => {
             tracing::error!(name: "settings.refused", faults, "the settings cannot be used; those before them stay in force");
         }
+    }
+}
+
+/// Reads the file of regions again: people put a newer one in its place every month. One that cannot be used changes nothing.
+async fn read_regions(app: &App) {
+    let path = app.settings.region_db.clone();
+    if path.is_empty() {
+        return;
+    }
+    // Some have a hundred megabytes.
+    match tokio::task::spawn_blocking(move || Regions::open(&path)).await {
+        Ok(Ok(fresh)) => {
+            app.regions.take_over(fresh);
+            tracing::info!(name: "region.read", "the file of regions was read again");
+        }
+        Ok(Err(why)) => {
+            tracing::error!(name: "region.refused", why, "the file of regions before it stays in force");
+        }
+        // A panic in it has been logged.
+        Err(_) => {}
     }
 }

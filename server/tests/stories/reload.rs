@@ -98,3 +98,22 @@ async fn the_level_of_the_log_follows_the_settings_unless_the_command_line_fixed
     until(|| fixed.log().contains("settings.refused")).await;
     assert!(!fixed.log().contains("settings.reloaded"));
 }
+
+#[tokio::test]
+async fn the_file_of_regions_is_read_again_and_a_broken_one_changes_nothing() {
+    const REGIONS: &[u8] = include_bytes!("../../../fuzz/corpus/region/xdb-small");
+    let mut saoma = Process::starts("info").await;
+    let file = saoma.database().with_file_name("regions.xdb");
+    std::fs::write(&file, REGIONS).unwrap();
+    saoma.is_asked_to_stop().await;
+    let settings = format!("region_db = \"{}\"\n{}", file.display(), saoma.settings());
+    std::fs::write(file.with_file_name("saoma.toml"), &settings).unwrap();
+    saoma.starts_again().await;
+    std::fs::write(&file, "half of a file").unwrap();
+    saoma.is_given(&settings);
+    until(|| saoma.log().contains("region.refused")).await;
+    assert!(!saoma.log().contains("region.read"));
+    std::fs::write(&file, REGIONS).unwrap();
+    saoma.is_given(&settings);
+    until(|| saoma.log().contains("region.read")).await;
+}
