@@ -133,6 +133,12 @@ run "$chroot" --userspec=saoma:saoma "$debian" env -i /usr/bin/saoma serve --con
 opens "the .deb in a fresh Debian"
 in_debian saoma backup /var/lib/saoma/copy.db
 ends
+# An upgrade leaves an admin's own owner and mode, and a file of settings that was deleted stays so.
+chmod 600 "$debian/etc/saoma/saoma.toml"
+in_debian dpkg --install /tmp/saoma.deb
+[ "$(stat -c %a "$debian/etc/saoma/saoma.toml")" = 600 ] || fail "an upgrade gave the settings another mode"
+rm "$debian/etc/saoma/saoma.toml"
+in_debian dpkg --install /tmp/saoma.deb || fail "an upgrade breaks where the settings were deleted"
 in_debian dpkg --purge saoma
 [ -e "$debian/var/lib/saoma/saoma.db" ] || fail "purging took everybody's accounts"
 [ ! -e "$debian/usr/bin/saoma" ] || fail "it is still there"
