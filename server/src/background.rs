@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::{
     app::{App, SharedApp},
     backchannel, counts, keys,
+    metrics::HOUSEKEEPING,
     store::Error::MovedOn,
 };
 
@@ -28,6 +29,9 @@ pub(crate) struct Background(JoinSet<io::Result<()>>);
 impl Background {
     pub(crate) fn start(app: &SharedApp) -> Self {
         let mut parts = JoinSet::new();
+        for kind in HOUSEKEEPING {
+            app.metrics.tidied(kind, app.world.now());
+        }
         #[cfg(target_os = "linux")]
         parts.spawn(crate::http::attend(app.clone()));
         let (hearing, fetching) = (app.clone(), app.clone());
@@ -64,7 +68,10 @@ async fn look_again(app: SharedApp) {
         let now = app.world.now();
         if tended.is_none_or(|at| now.since(at) >= TEND) {
             match app.keys.tend(&app.store, &app.world).await {
-                Ok(()) => (seen, tended) = (None, Some(now)),
+                Ok(()) => {
+                    (seen, tended) = (None, Some(now));
+                    app.metrics.tidied("keys", now);
+                }
                 Err(error) => {
                     tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
                 }
@@ -144,18 +151,27 @@ async fn age(app: SharedApp) {
         app.world.sleep_until(next).await;
         let now = app.world.now();
         next = now + Duration::from_secs(300);
-        if let Err(error) = app.store.prune(now).await {
-            tracing::warn!(name: "store.prune", %error, "old rows stay a while longer");
+        match app.store.prune(now).await {
+            Ok(()) => app.metrics.tidied("prune", now),
+            Err(error) => {
+                tracing::warn!(name: "store.prune", %error, "old rows stay a while longer")
+            }
         }
         if now >= age {
             age = now + Duration::from_secs(3600);
             let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
-            if let Err(error) = aged {
-                tracing::warn!(name: "store.age", %error, "old addresses stay a while longer");
+            match aged {
+                Ok(()) => app.metrics.tidied("age", now),
+                Err(error) => {
+                    tracing::warn!(name: "store.age", %error, "old addresses stay a while longer")
+                }
             }
             let old = counts::hour(now.before(COUNTS_KEPT));
-            if let Err(error) = app.store.forget_counts(old).await {
-                tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer");
+            match app.store.forget_counts(old).await {
+                Ok(()) => app.metrics.tidied("counts", now),
+                Err(error) => {
+                    tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer")
+                }
             }
         }
     }

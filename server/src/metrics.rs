@@ -17,6 +17,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::world::Timestamp;
+
 mod now;
 #[cfg(target_os = "linux")]
 mod process;
@@ -105,7 +107,23 @@ pub struct Metrics {
     refusals: Counters<1>,
     requests: Histograms<3>,
     logouts: Counters<1>,
+    housekeeping: Family<Labels<1>, Gauge>,
+    certificate: Ends,
     gauges: now::Gauges,
+}
+
+/// What a server does by itself so that it can go on, and nobody notices for weeks when it does not.
+pub const HOUSEKEEPING: [&str; 4] = ["prune", "age", "counts", "keys"];
+
+/// When the certificate ends that is served.
+#[derive(Debug, Clone, Default)]
+pub struct Ends(Gauge);
+
+impl Ends {
+    /// It is served until then, in seconds of Unix time.
+    pub fn at(&self, seconds: i64) {
+        self.0.set(seconds);
+    }
 }
 
 impl Metrics {
@@ -130,6 +148,12 @@ impl Metrics {
         for outcome in ["told", "failed", "given_up"] {
             drop(logouts.get_or_create(&[label("outcome", outcome)]));
         }
+        let housekeeping: Family<Labels<1>, Gauge> = Family::default();
+        let help = "When what a server does by itself was last done, by kind, in Unix time";
+        registry.register("housekeeping_done_seconds", help, housekeeping.clone());
+        let certificate = Ends::default();
+        let help = "When the certificate ends that was served last, in Unix time; 0 where none was";
+        registry.register("tls_not_after_seconds", help, certificate.0.clone());
         registry.register("limits_hit", "Refusals by a limit, by limit", limits.0.clone());
         registry.register("store_seconds", "How long the store takes", store.0.clone());
         let help = "How long calls of WeChat's API take, each retry for itself, by path";
@@ -138,7 +162,16 @@ impl Metrics {
         registry.register("wechat_errors", help, upstream.errors.clone());
         registry.register("panics", "Panics since the start: each is a bug", PANICS.clone());
         let gauges = now::Gauges::in_registry(registry);
-        Self { registry: all, sign_ins, refusals, requests, logouts, gauges }
+        Self {
+            registry: all,
+            sign_ins,
+            refusals,
+            requests,
+            logouts,
+            housekeeping,
+            certificate,
+            gauges,
+        }
     }
 
     /// An answer was an error of this code.
@@ -162,6 +195,16 @@ impl Metrics {
     /// A site was told of a logout ("told"), will be told again ("failed"), or is told no more ("given_up").
     pub fn told_of_logout(&self, outcome: &'static str) {
         self.logouts.get_or_create(&[label("outcome", outcome)]).inc();
+    }
+
+    /// One of [`HOUSEKEEPING`] is done; at a start as if all of them were: they are due later.
+    pub fn tidied(&self, kind: &'static str, now: Timestamp) {
+        self.housekeeping.get_or_create(&[label("kind", kind)]).set(now.seconds());
+    }
+
+    /// For who serves a certificate.
+    pub fn certificate(&self) -> Ends {
+        self.certificate.clone()
     }
 
     /// Everything in Prometheus's text format, with what stands now.

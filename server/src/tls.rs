@@ -17,8 +17,9 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+use x509_parser::parse_x509_certificate;
 
-use crate::{app::SharedApp, config::Settings, world::World};
+use crate::{app::SharedApp, config::Settings, metrics::Ends, world::World};
 
 #[cfg(feature = "acme")]
 pub mod acme;
@@ -38,15 +39,19 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Ends TLS with this certificate.
+    /// Ends TLS with this certificate, and notes when what is served ends.
     ///
     /// # Errors
     /// If the machine's cryptography cannot do TLS 1.2 and 1.3.
-    pub fn with(certificate: Arc<dyn ResolvesServerCert>) -> Result<Self, rustls::Error> {
+    pub fn with(
+        certificate: Arc<dyn ResolvesServerCert>,
+        ends: Ends,
+    ) -> Result<Self, rustls::Error> {
+        let noting = Noting { certificate, ends };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_cert_resolver(certificate);
+            .with_cert_resolver(Arc::new(noting));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { config: Arc::new(config), challenge: None })
     }
@@ -71,6 +76,24 @@ impl Tls {
     }
 }
 
+/// Notes of what is served when it ends, wherever it comes from: files that nobody renews, an authority that gives nothing.
+#[derive(Debug)]
+struct Noting {
+    certificate: Arc<dyn ResolvesServerCert>,
+    ends: Ends,
+}
+
+impl ResolvesServerCert for Noting {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let served = self.certificate.resolve(hello)?;
+        // What cannot be read is no certificate, and nobody connects.
+        if let Some(Ok((_, read))) = served.cert.first().map(|own| parse_x509_certificate(own)) {
+            self.ends.at(read.validity().not_after.timestamp());
+        }
+        Some(served)
+    }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -88,16 +111,16 @@ pub struct Files {
 /// # Errors
 /// What is wrong with the certificate.
 pub fn of(app: &SharedApp) -> Result<(Option<Tls>, Keeping), String> {
-    let settings = &app.settings;
+    let (settings, ends) = (&app.settings, app.metrics.certificate());
     #[cfg(feature = "acme")]
     if settings.acme.on {
-        return acme::of(settings).map(|(tls, keeping)| (Some(tls), keeping));
+        return acme::of(settings, ends).map(|(tls, keeping)| (Some(tls), keeping));
     }
     let Some(files) = files(settings)? else {
         return Ok((None, Box::pin(std::future::pending())));
     };
     let files = Arc::new(files);
-    let tls = Tls::with(files.clone()).map_err(|error| error.to_string())?;
+    let tls = Tls::with(files.clone(), ends).map_err(|error| error.to_string())?;
     let app = app.clone();
     Ok((Some(tls), Box::pin(async move { files.keep_fresh(&app.world).await })))
 }
@@ -109,7 +132,7 @@ pub fn of(app: &SharedApp) -> Result<(Option<Tls>, Keeping), String> {
 pub fn check(settings: &Settings) -> Result<(), String> {
     #[cfg(feature = "acme")]
     if settings.acme.on {
-        return acme::of(settings).map(drop);
+        return acme::of(settings, Ends::default()).map(drop);
     }
     files(settings).map(drop)
 }

@@ -29,6 +29,7 @@ fn exposed() -> (BTreeMap<String, (String, BTreeSet<String>)>, String) {
     metrics.refused("no_such_ticket");
     metrics.answered("GET", "/healthz", "2xx", Duration::from_millis(1));
     metrics.told_of_logout("told");
+    metrics.tidied("prune", now);
     let now = Now {
         waiting_pages: 3,
         tickets_held: Some(4),

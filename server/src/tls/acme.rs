@@ -11,13 +11,13 @@ use rustls::{
 use rustls_acme::{AcmeConfig, EventOk, caches::DirCache};
 
 use super::{Keeping, Tls, provider};
-use crate::config::Settings;
+use crate::{config::Settings, metrics::Ends};
 
 /// How TLS ends with such a certificate, and what orders and renews it for as long as it is polled.
 ///
 /// # Errors
 /// What is wrong with the settings.
-pub fn of(settings: &Settings) -> Result<(Tls, Keeping), String> {
+pub fn of(settings: &Settings, ends: Ends) -> Result<(Tls, Keeping), String> {
     let acme = &settings.acme;
     let contact = (!acme.contact.is_empty()).then(|| acme.contact.clone());
     let mut config = AcmeConfig::new_with_provider([settings.host()], provider())
@@ -28,7 +28,7 @@ pub fn of(settings: &Settings) -> Result<(Tls, Keeping), String> {
         config = config.client_tls_config(trusting(&acme.root)?);
     }
     let mut state = config.state();
-    let mut tls = Tls::with(state.resolver()).map_err(|error| error.to_string())?;
+    let mut tls = Tls::with(state.resolver(), ends).map_err(|error| error.to_string())?;
     tls.challenge = Some(state.challenge_rustls_config_with_provider(provider()));
     let keeping = async move {
         while let Some(event) = state.next().await {

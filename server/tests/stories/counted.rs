@@ -3,11 +3,12 @@
 use saoma::{
     console::overview::{Range, Totals, overview},
     metrics::Now,
+    world::Timestamp,
 };
 use serde_json::json;
 use wechat::pretend::Trouble;
 
-use crate::support::{Saoma, claims};
+use crate::support::{Saoma, claims, until};
 
 impl Saoma {
     /// What `/metrics` shows.
@@ -128,6 +129,25 @@ async fn every_end_of_a_sign_in_has_its_own_count() {
         let count = format!("saoma_step_seconds_count{{step=\"{step}\"}} {}", times.all());
         shows(&text, &[&count]);
     }
+}
+
+#[tokio::test]
+async fn what_is_done_by_itself_is_noted_and_what_fails_shows_its_age() {
+    let saoma = Saoma::starts().await;
+    let now = Now::of(&saoma.app).await;
+    let was_done = |kind: &str, at: Timestamp| {
+        let line = format!("saoma_housekeeping_done_seconds{{kind=\"{kind}\"}} {}", at.seconds());
+        saoma.app.metrics.text(&now).unwrap().lines().any(|found| found == line)
+    };
+    saoma.passes(5);
+    let first = saoma.app.world.now();
+    until(|| was_done("prune", first) && was_done("counts", first)).await;
+    let beside = rusqlite::Connection::open(saoma.database()).unwrap();
+    beside.execute_batch("ALTER TABLE decisions RENAME TO away").unwrap();
+    saoma.passes(4 * 3600);
+    // They come after it.
+    until(|| was_done("counts", saoma.app.world.now())).await;
+    assert!(was_done("prune", first));
 }
 
 #[tokio::test]

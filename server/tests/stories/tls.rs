@@ -75,6 +75,11 @@ async fn a_page_and_its_socket_go_over_tls_and_a_new_certificate_needs_no_restar
     let socket = says(&host, &first, &upgrade, "waiting").await.unwrap();
     assert!(socket.contains("101") && socket.contains("\"state\":\"waiting\""), "{socket}");
 
+    let metrics = reqwest::get(format!("{}/metrics", saoma.operators())).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    // What rcgen makes ends at the end of 4095.
+    assert!(metrics.contains("\nsaoma_tls_not_after_seconds 67090118400"), "{metrics}");
+
     // Plain http on that port gets nothing.
     let mut plain = TcpStream::connect((host.as_str(), 8080)).await.unwrap();
     plain.write_all(get.as_bytes()).await.unwrap();
