@@ -28,8 +28,8 @@ pub mod rainbow;
 mod token;
 
 pub use authorize::{
-    Authorize, Failure, PARAMETERS, PUSHED_LIFE, Params, Prompt, authorize, check_lengths,
-    may_skip, push, pushed,
+    Authorize, Failure, PARAMETERS, PUSHED_LIFE, Params, Prompt, authorize, check_kept, may_skip,
+    push, pushed,
 };
 pub use claims::{bearer, claims};
 pub use device::{DEVICE_GRANT, Device, device, device_asks};

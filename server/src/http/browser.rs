@@ -122,7 +122,7 @@ pub(super) async fn open(
     if !scopes.has(grant::Scope::Openid) {
         return Err(Error::invalid("scope: must contain openid"));
     }
-    oidc::check_lengths(&[open.state.as_deref(), open.nonce.as_deref()]).map_err(Error::invalid)?;
+    oidc::check_kept(&[open.state.as_deref(), open.nonce.as_deref()]).map_err(Error::invalid)?;
     let request = Request {
         site: site.id.clone(),
         redirect_uri: open.redirect_uri,

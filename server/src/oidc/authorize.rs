@@ -162,13 +162,20 @@ pub enum Failure {
     Refused(OauthError, Answer),
 }
 
-/// Refuses what would be kept at length.
+/// Refuses what is too long to be kept, and control characters: RFC 6749 (appendix A.5) has none of them, and PostgreSQL
+/// keeps no NUL, which would be noticed when somebody taps.
 ///
 /// # Errors
 /// What to say of it.
-pub fn check_lengths(values: &[Option<&str>]) -> Result<(), String> {
-    let long = values.iter().flatten().any(|text| text.len() > LONGEST);
-    if long { Err(format!("state and nonce may have {LONGEST} bytes at most")) } else { Ok(()) }
+pub fn check_kept(values: &[Option<&str>]) -> Result<(), String> {
+    let values = || values.iter().flatten();
+    if values().any(|text| text.len() > LONGEST) {
+        return Err(format!("state and nonce may have {LONGEST} bytes at most"));
+    }
+    if values().any(|text| text.contains(char::is_control)) {
+        return Err("state and nonce may have no control characters".to_owned());
+    }
+    Ok(())
 }
 
 /// Checks an authorization request.
@@ -183,7 +190,7 @@ pub fn authorize(app: &App, params: &Params) -> Result<Authorize, Failure> {
         let code = Code::RedirectUriNotRegistered;
         return Err(Failure::Page(Error::unregistered(code, &redirect_uri)));
     }
-    check_lengths(&[params.get("state")]).map_err(|why| Failure::Page(Error::invalid(why)))?;
+    check_kept(&[params.get("state")]).map_err(|why| Failure::Page(Error::invalid(why)))?;
     let mode = match params.get("response_mode") {
         None | Some("query") => Ok(ResponseMode::Query),
         Some("form_post") => Ok(ResponseMode::FormPost),
@@ -233,7 +240,7 @@ fn check(
     if !scopes.has(Scope::Openid) {
         return Err(OauthError::new("invalid_scope", "scope must contain openid"));
     }
-    check_lengths(&[params.get("nonce")]).map_err(OauthError::invalid)?;
+    check_kept(&[params.get("nonce")]).map_err(OauthError::invalid)?;
     let (challenge, method) = (params.get("code_challenge"), params.get("code_challenge_method"));
     let code_challenge = grant::check_pkce(site, false, challenge, method)
         .map_err(|error| OauthError::invalid(error.to_string()))?;
@@ -327,5 +334,15 @@ mod tests {
     fn a_parameter_without_a_value_was_not_sent() {
         let empty = params("client_id=a&state=&state=s&resource=1&resource=2");
         assert_eq!((empty.get("state"), empty.twice.len()), (Some("s"), 0));
+    }
+
+    #[test]
+    fn what_a_database_might_refuse_is_refused_before_anybody_scans() {
+        for bad in ["\0", "a\nb", "\u{7f}", &"x".repeat(LONGEST + 1)] {
+            assert!(check_kept(&[None, Some(bad)]).is_err(), "{bad:?}");
+        }
+        for good in ["", "a b~", "页面", "\u{1f600}", &"x".repeat(LONGEST)] {
+            assert!(check_kept(&[Some(good)]).is_ok(), "{good:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{fmt::Display, sync::Arc};
 use serde_json::{Value, json};
 
 use super::{
-    authorize::{Authorize, PUSHED_LIFE, Prompt, check_lengths, keep},
+    authorize::{Authorize, PUSHED_LIFE, Prompt, check_kept, keep},
     token::Family,
 };
 use crate::{
@@ -99,7 +99,8 @@ pub async fn login(app: &App, sent: Sent) -> Result<String, Refused> {
         let (row, hint) = (code.row(), hint.unwrap_or_default());
         return Err(Refused::wrong(row.zh, format!("{} ({hint})", row.en)));
     }
-    check_lengths(&[sent.state.as_deref()]).map_err(|why| Refused::wrong("state 太长", why))?;
+    check_kept(&[sent.state.as_deref()])
+        .map_err(|why| Refused::wrong("state 太长，或含有控制字符", why))?;
     let request = Request {
         scopes: Scopes::parse("openid profile"),
         state: sent.state,
