@@ -218,8 +218,7 @@ impl Keys {
         let stored = store.keys().await?;
         let now = world.now();
         for alg in [Alg::RS256, Alg::ES256] {
-            let of_alg = stored.iter().filter(|key| key.alg == alg);
-            let last = of_alg.map(|key| key.signs_from).max().unwrap_or(now);
+            let last = latest(&stored, alg, now + self.term + self.term).unwrap_or(now);
             if last <= now {
                 // After a long stop the term may be over already: the next key is published a while before it signs.
                 let from = (last + self.term).max(now + FAREWELL.min(self.term));
@@ -372,6 +371,13 @@ pub fn role_of(key: &StoredKey, all: &[StoredKey], now: Timestamp) -> Role {
     role(key.signs_from, &of_alg.map(|other| other.signs_from).collect::<Vec<_>>(), now)
 }
 
+/// When the last of a kind begins to sign, of those that begin by `latest`. What begins later was made while the clock was
+/// ahead: were it waited for, keys would be rotated no more until then. It stays published, and signs when its time comes.
+fn latest(all: &[StoredKey], alg: Alg, latest: Timestamp) -> Option<Timestamp> {
+    let of_alg = all.iter().filter(|key| key.alg == alg).map(|key| key.signs_from);
+    of_alg.filter(|from| *from <= latest).max()
+}
+
 fn make(lock: &Lock, alg: Alg, signs_from: Timestamp, world: &World) -> Result<StoredKey, Error> {
     let kid = world.base62(12);
     let private = lock.close(&kid, &pair::generate(alg)?)?;
@@ -420,5 +426,20 @@ mod tests {
         let all = [at(0), at(100), at(101)];
         assert_eq!(role(at(0), &all, at(102)), Role::Previous);
         assert_eq!(role(at(0), &all, at(100 + 24)), Role::Retired);
+    }
+
+    #[test]
+    fn a_key_that_was_made_while_the_clock_was_ahead_is_not_waited_for() {
+        let key = |alg, hours| StoredKey {
+            kid: format!("{hours}"),
+            alg,
+            made: at(0),
+            signs_from: at(hours),
+            private: Vec::new(),
+        };
+        let all = [key(Alg::RS256, 100), key(Alg::RS256, 9_000), key(Alg::ES256, 150)];
+        assert_eq!(latest(&all, Alg::RS256, at(300)), Some(at(100)));
+        assert_eq!(latest(&all, Alg::RS256, at(9_100)), Some(at(9_000)), "its time has come");
+        assert_eq!(latest(&all[2..], Alg::ES256, at(100)), None, "the clock is behind all of them");
     }
 }
