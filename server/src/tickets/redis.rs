@@ -66,6 +66,7 @@ pub struct Redis {
     nudges: Nudges,
     token: Arc<token::Shared>,
     scripts: Scripts,
+    apart: clock::Apart,
 }
 
 struct Scripts {
@@ -131,8 +132,9 @@ impl Redis {
                 count: Script::new(include_str!("redis/count.lua")),
                 claim: Script::new(include_str!("redis/claim.lua")),
             },
+            apart: clock::Apart::default(),
         };
-        clock::follow(&redis.link, world).await?;
+        clock::follow(&redis.link, world, &redis.apart).await?;
         Ok(redis)
     }
 
@@ -441,11 +443,12 @@ impl Tickets for Redis {
 
     /// Who answers may take no writes: it has no room left, or is a replica by now.
     async fn ping(&self) -> Result<(), Error> {
+        self.apart.check()?;
         self.ask(cmd("SET").arg("saoma:ping").arg(1).arg("PX").arg(1000)).await
     }
 
     async fn attend(&self, world: &World) {
-        let follow = clock::keep_following(&self.link, world);
+        let follow = clock::keep_following(&self.link, world, &self.apart);
         tokio::join!(self.nudges.hear(&self.link, world), follow);
     }
 
@@ -577,6 +580,17 @@ mod tests {
         tokio::select! {
             () = here.attend(&world) => unreachable!("it hears for as long as it is polled"),
             () = nudged => {}
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_clock_that_is_far_from_redis_is_neither_followed_nor_ready() {
+        let server = RedisServer::starts();
+        for (minutes, is_ready) in [(1, true), (60, false)] {
+            let there = World::real().now() + Duration::from_secs(60 * minutes);
+            let world = World::held(there, 7);
+            let redis = Redis::connect(&server.url(0), Arc::default(), &world).await.unwrap();
+            assert_eq!(redis.ping().await.is_ok(), is_ready, "{minutes} minutes apart");
         }
     }
 

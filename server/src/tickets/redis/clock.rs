@@ -1,7 +1,10 @@
 //! One clock for all nodes: Redis's. A ticket opened at one node is scanned, claimed and redeemed at others, and its times
 //! are written once; where machines' clocks differ, a code would be over before it is redeemed.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use redis::cmd;
 
@@ -14,12 +17,40 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Differences below this are left alone: clocks that are kept by NTP are closer.
 const CLOSE: i64 = 500;
 
+/// A difference above this is not followed. One of the two clocks is badly wrong, and nobody here can tell which: tokens would
+/// be signed for another time, and codes be over at other nodes. So the clock goes on as it was, and this node is not ready:
+/// whoever sends it people sends them to one whose clock fits, and whoever looks is told.
+const FAR: i64 = 5 * 60 * 1000;
+
+/// Whether this machine's clock and Redis's are too far apart to go on.
+#[derive(Default)]
+pub(super) struct Apart(AtomicBool);
+
+impl Apart {
+    /// # Errors
+    /// If they are.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(Error(
+                "this machine's clock and Redis's are more than five minutes apart: set the wrong one right, and keep both by NTP".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Takes over Redis's clock where this machine's differs from it.
-pub(super) async fn follow(link: &Link, world: &World) -> Result<(), Error> {
+pub(super) async fn follow(link: &Link, world: &World, apart: &Apart) -> Result<(), Error> {
     let asked = world.machine_now();
     let (seconds, micros): (i64, i64) = within(cmd("TIME").query_async(&mut link.clone())).await?;
     let shared = Timestamp::from_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000));
-    if let Some(ahead) = correction(asked, world.machine_now(), shared, world.ahead()) {
+    let ahead = correction(asked, world.machine_now(), shared, world.ahead());
+    let is_far = ahead.is_some_and(|ahead| ahead.abs() > FAR);
+    if apart.0.swap(is_far, Ordering::Relaxed) != is_far && is_far {
+        tracing::error!(name: "clock.apart", ahead_ms = ahead,
+            "this machine's clock and Redis's are far apart, and one of them is wrong: this node is not ready until it is set right");
+    }
+    if let Some(ahead) = ahead.filter(|_| !is_far) {
         if ahead != 0 {
             tracing::warn!(name: "clock.differs", ahead_ms = ahead,
                 "this machine's clock differs from Redis's, which all nodes go by; keep both by NTP");
@@ -40,11 +71,11 @@ fn correction(asked: Timestamp, answered: Timestamp, shared: Timestamp, now: i64
 }
 
 /// The same again and again, for as long as it is polled.
-pub(super) async fn keep_following(link: &Link, world: &World) {
+pub(super) async fn keep_following(link: &Link, world: &World, apart: &Apart) {
     loop {
         world.sleep_until(world.now() + PAUSE).await;
         // While Redis is away the clock goes on as it was.
-        let _ = follow(link, world).await;
+        let _ = follow(link, world, apart).await;
     }
 }
 
