@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use futures_util::{
     FutureExt as _,
-    future::{BoxFuture, join, try_join},
+    future::{BoxFuture, join},
 };
 use tokio::net::TcpListener;
 use wechat::Client;
@@ -114,11 +114,20 @@ pub fn check_files(settings: &Settings) -> Vec<String> {
 }
 
 /// Takes up the tickets that waited when the last server stopped: the next ones are read while these find their places.
+/// Those that find none are written down again, for the next start.
 async fn take_up(store: &SharedStore, tickets: &SharedTickets) -> Result<(), Error> {
-    let next = async || Ok::<_, Error>(store.unpark(SHEAF).await?);
-    let mut sheaf = next().await?;
+    let mut sheaf = store.unpark(SHEAF).await?;
     while !sheaf.is_empty() {
-        (sheaf, ()) = try_join(next(), put_all(store, tickets, sheaf)).await?;
+        let (next, put) = join(store.unpark(SHEAF), put_all(store, tickets, &sheaf)).await;
+        sheaf = match (next, put) {
+            (Ok(next), Ok(())) => next,
+            (next, put) => {
+                let mut homeless = if put.is_err() { sheaf } else { Vec::new() };
+                let read = next.map(|next| homeless.extend(next));
+                store.park(homeless).await?;
+                return put.and(read.map_err(Error::from));
+            }
+        };
     }
     Ok(())
 }
@@ -126,7 +135,7 @@ async fn take_up(store: &SharedStore, tickets: &SharedTickets) -> Result<(), Err
 async fn put_all(
     store: &SharedStore,
     tickets: &SharedTickets,
-    sheaf: Vec<Parked>,
+    sheaf: &[Parked],
 ) -> Result<(), Error> {
     for Parked { ticket, picture } in sheaf {
         // Whose phone was answered in the very moment of the stop is known by its decision.
@@ -136,7 +145,7 @@ async fn put_all(
         };
         // What was written once more in doubt may be there twice.
         if !is_decided && tickets.by_id(ticket.id).await?.is_none() {
-            tickets.put(ticket, picture).await?;
+            tickets.put(ticket.clone(), picture.clone()).await?;
         }
     }
     Ok(())
@@ -219,7 +228,10 @@ pub async fn run(
     let Doors { public, router, tls, operators } = doors;
     // Not before all that can refuse a start has had its say: what is taken up is written down at the stop of a server that
     // ran.
-    take_up(&app.store, &app.tickets).await?;
+    if let Err(error) = take_up(&app.store, &app.tickets).await {
+        // Those that had found a place in this process's memory, too.
+        return write_down(&app).await.and(Err(error));
+    }
     app.tickets.purge(app.world.now()).await?;
     ready();
     let (stopping, stopped) = tokio::sync::watch::channel(false);
@@ -330,5 +342,39 @@ mod tests {
             (vec!["a".to_owned()], false),
             "nobody waits for a store that is away"
         );
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_taken_up_is_there_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        let store: SharedStore = Arc::new(store::sqlite::Sqlite::open(&path).unwrap());
+        let scanned = |name: &str| {
+            let mut ticket = ticket(name, Timestamp::from_millis(0));
+            let identity = crate::person::Identity {
+                appid: "wx1".to_owned(),
+                openid: "ann".to_owned(),
+                unionid: None,
+            };
+            let risk = crate::risk::Risk {
+                ask: crate::risk::Ask::Tap,
+                level: crate::risk::Level::Low,
+                why: [].into(),
+            };
+            let token = crate::secret::Hashed::of(name);
+            let scan = crate::ticket::Scan { identity, token, risk, number: None, face: None };
+            ticket.stage = Stage::Scanned(Box::new(scan));
+            Parked { ticket, picture: None }
+        };
+        let count = SHEAF + 1;
+        let parked = (0..count).map(|n| scanned(&n.to_string())).collect();
+        store.park(parked).await.unwrap();
+        let tickets: SharedTickets = Arc::new(crate::tickets::memory::Memory::new(Arc::default()));
+        let beside = rusqlite::Connection::open(&path).unwrap();
+        beside.execute_batch("ALTER TABLE decisions RENAME TO away").unwrap();
+        assert!(take_up(&store, &tickets).await.is_err());
+        beside.execute_batch("ALTER TABLE away RENAME TO decisions").unwrap();
+        take_up(&store, &tickets).await.unwrap();
+        assert_eq!(tickets.how_many().await.unwrap(), usize::try_from(count).unwrap());
     }
 }

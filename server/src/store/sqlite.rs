@@ -630,4 +630,18 @@ mod tests {
         let refused = Sqlite::open(&path).err().unwrap().to_string();
         assert!(refused.contains("schema 99"), "{refused}");
     }
+
+    #[tokio::test]
+    async fn a_parked_row_that_nobody_can_read_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        let store = Sqlite::open(&path).unwrap();
+        let beside = Connection::open(&path).unwrap();
+        beside.execute_batch("INSERT INTO parked (body) VALUES (x'7b'), (x'ff')").unwrap();
+        let ticket = crate::tickets::contract::ticket("one", crate::store::contract::NOW);
+        store.park(vec![crate::tickets::Parked { ticket, picture: None }]).await.unwrap();
+        // None would mean that there is no more.
+        assert_eq!(store.unpark(2).await.unwrap().len(), 1);
+        assert!(store.unpark(2).await.unwrap().is_empty());
+    }
 }

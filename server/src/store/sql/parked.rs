@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    Db, Dialect,
+    Db, Dialect, Row,
     rows::{json, parsed_bytes},
     values,
 };
@@ -51,23 +51,35 @@ pub(super) async fn unpark(db: &dyn Db, most: u32) -> Result<Vec<Parked>, Error>
         }
     };
     let mut taken = Vec::new();
-    let mut last = None;
-    for mut row in db.rows(take, values![most]).await? {
-        last = Some(row.get::<i64>("place")?);
-        // An earlier saoma wrote the picture there, too.
-        let parked: Parked = parsed_bytes(&row.take("body")?.unwrap_or_default())?;
-        let picture = match (row.get("picture_type")?, row.take("picture")?) {
-            (Some(content_type), Some(bytes)) => {
-                Some(Picture { content_type, bytes: bytes.into() })
+    // Nothing would mean that there is no more.
+    while taken.is_empty() {
+        let rows = db.rows(take, values![most]).await?;
+        let Some(last) = rows.last() else { break };
+        if db.dialect() == Dialect::Sqlite {
+            let last: i64 = last.get("place")?;
+            db.send("DELETE FROM parked WHERE rowid <= ?1", values![last]).await?;
+        }
+        for row in rows {
+            match read(row) {
+                Ok(parked) => taken.push(parked),
+                // Its page asks for a new code, and everybody else goes on.
+                Err(error) => {
+                    tracing::warn!(name: "parked.unreadable", %error, "one who waited has to begin anew")
+                }
             }
-            _ => parked.picture,
-        };
-        taken.push(Parked { picture, ..parked });
-    }
-    if let Some(last) = last.filter(|_| db.dialect() == Dialect::Sqlite) {
-        db.send("DELETE FROM parked WHERE rowid <= ?1", values![last]).await?;
+        }
     }
     Ok(taken)
+}
+
+fn read(mut row: Row) -> Result<Parked, Error> {
+    // An earlier saoma wrote the picture there, too.
+    let parked: Parked = parsed_bytes(&row.take("body")?.unwrap_or_default())?;
+    let picture = match (row.get("picture_type")?, row.take("picture")?) {
+        (Some(content_type), Some(bytes)) => Some(Picture { content_type, bytes: bytes.into() }),
+        _ => parked.picture,
+    };
+    Ok(Parked { picture, ..parked })
 }
 
 #[cfg(test)]
@@ -75,7 +87,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::{
-        super::{Held, Row, Value},
+        super::{Held, Value},
         *,
     };
     use crate::{store::contract::NOW, tickets::contract::ticket};
