@@ -96,7 +96,7 @@ impl Sqlite {
         keep_private(path)?;
         is_ours(path)?;
         let mut connection = connect(path, OpenFlags::default())?;
-        migrate(&mut connection)?;
+        migrate(&mut connection, MIGRATIONS)?;
         Self::of(path, connection)
     }
 
@@ -465,10 +465,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
     // Else a statement that a partial index might serve is parsed anew whenever its parameters change.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // NORMAL may lose the last commits in a power cut; a phone has been told of them. What is overwritten or deleted is
-    // blanked in its page, which is written anyway: a key that was plain, somebody who wants to be forgotten.
+    // blanked in its page, which is written anyway: a key that was plain, somebody who wants to be forgotten. And the log
+    // does not keep for good the room that a busy hour or an upgrade took.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
-         PRAGMA secure_delete = FAST;",
+         PRAGMA secure_delete = FAST; PRAGMA journal_size_limit = 67108864;",
     )?;
     Ok(connection)
 }
@@ -492,22 +493,25 @@ fn is_ours(path: &Path) -> Result<(), Error> {
 const OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
 const NOT_OURS: &str = "is no database of saoma's";
 
-fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let steps = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+fn migrate(connection: &mut Connection, all: &[&str]) -> Result<(), Error> {
+    let steps = u32::try_from(all.len()).unwrap_or(u32::MAX);
     if steps == connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
         // Nearly every start, which need not wait for the disk.
         return Ok(());
     }
+    // To make an index is to sort a table, which may not fit into memory.
+    connection.pragma_update(None, "temp_store", "FILE")?;
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let taken: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let taken = usize::try_from(taken).unwrap_or(usize::MAX);
-    is_not_newer(taken, MIGRATIONS.len())?;
-    for step in steps_after(taken, MIGRATIONS) {
+    is_not_newer(taken, all.len())?;
+    for step in steps_after(taken, all) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "user_version", steps)?;
-    Ok(transaction.commit()?)
+    transaction.commit()?;
+    Ok(connection.pragma_update(None, "temp_store", "MEMORY")?)
 }
 
 #[cfg(test)]
@@ -631,6 +635,14 @@ mod tests {
         assert!(refused.contains("schema 99"), "{refused}");
     }
 
+    #[test]
+    fn the_log_gives_back_its_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = connect(&folder.path().join("a.db"), OpenFlags::default()).unwrap();
+        let limit = connection.query_row("PRAGMA journal_size_limit", [], |row| row.get(0));
+        assert_eq!(limit, Ok(64 * 1024 * 1024));
+    }
+
     #[tokio::test]
     async fn a_parked_row_that_nobody_can_read_keeps_nobody_waiting() {
         let folder = tempfile::tempdir().unwrap();
@@ -643,5 +655,15 @@ mod tests {
         // None would mean that there is no more.
         assert_eq!(store.unpark(2).await.unwrap().len(), 1);
         assert!(store.unpark(2).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_upgrade_sorts_on_the_disk_and_whoever_works_after_it_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = connect(&folder.path().join("a.db"), OpenFlags::default()).unwrap();
+        let step = "CREATE TABLE seen AS SELECT temp_store AS place FROM pragma_temp_store";
+        migrate(&mut connection, &[step]).unwrap();
+        let ask = |sql| connection.query_row(sql, [], |row| row.get::<_, u8>(0)).unwrap();
+        assert_eq!((ask("SELECT place FROM seen"), ask("PRAGMA temp_store")), (1, 2));
     }
 }
