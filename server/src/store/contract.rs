@@ -40,6 +40,7 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     of_fifty_who_change_a_site_nobody_undoes_another(Arc::new(fresh().await)).await;
     a_logout_is_taken_by_one_and_again_only_later(fresh().await).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh().await).await;
+    a_decision_from_the_future_keeps_no_other(fresh().await).await;
     decisions::holds(&fresh).await;
     logins::holds(&fresh).await;
     people::holds(&fresh).await;
@@ -305,6 +306,19 @@ async fn what_is_over_is_pruned_and_what_is_not_stays(store: impl Store) {
     for name in ["late", "2"] {
         assert!(store.decision_by_code(code(name)).await.unwrap().is_none(), "{name}");
     }
+}
+
+async fn a_decision_from_the_future_keeps_no_other(store: impl Store) {
+    let ann = identity("wx1", "ann", None);
+    let mut ahead = approval("made while the clock was ahead", &ann);
+    ahead.decision.claim_until = NOW + 365 * 24 * 60 * MINUTE;
+    sign_in(&store, ahead).await;
+    sign_in(&store, approval("after it", &ann)).await;
+    store.prune(NOW + 71 * MINUTE).await.unwrap();
+    assert!(store.decision_by_code(code("after it")).await.unwrap().is_none());
+    assert!(
+        store.decision_by_code(code("made while the clock was ahead")).await.unwrap().is_some()
+    );
 }
 
 async fn what_grows_old_loses_its_addresses_and_then_goes(store: impl Store) {

@@ -635,6 +635,28 @@ mod tests {
         assert!(refused.contains("schema 99"), "{refused}");
     }
 
+    #[tokio::test]
+    async fn what_is_over_goes_some_rows_at_a_time_and_what_cannot_go_keeps_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        let store = Sqlite::open(&path).unwrap();
+        let beside = Connection::open(&path).unwrap();
+        beside
+            .execute_batch(
+                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000)
+                 INSERT INTO phones SELECT CAST(n AS BLOB), 'wx1', 'ann', NULL, n FROM n;
+                 INSERT INTO console_links VALUES (x'01', 'console', 1);
+                 CREATE TRIGGER stuck BEFORE DELETE ON phones WHEN old.expires = 5000
+                 BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+            )
+            .unwrap();
+        let now = crate::world::Timestamp::from_millis(10_000);
+        assert!(store.prune(now).await.unwrap_err().to_string().contains("stuck"));
+        let left = "SELECT (SELECT count(*) FROM phones), (SELECT count(*) FROM console_links)";
+        let left = beside.query_row(left, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(left.unwrap(), (1_000, 0), "the last sheaf, and nothing of what comes after");
+    }
+
     #[test]
     fn the_log_gives_back_its_room() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,10 @@
 //! What grows old: addresses are taken out of it, and what is over is forgotten. Some rows at a time, found by who only reads:
 //! taps wait for those that are written, and a year's worth is not given up because it cannot be done at once.
 
+use std::time::Duration;
+
 use super::{
-    Db, Dialect, console,
+    Db, Dialect,
     rows::{all, json},
     values,
 };
@@ -79,22 +81,53 @@ pub(super) async fn consents(db: &dyn Db, before: Timestamp) -> Result<(), Error
     db.send("DELETE FROM consents WHERE withdrawn < ?1", values![before]).await
 }
 
-pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
-    // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
-    let old = now.before(std::time::Duration::from_secs(3600));
-    let decisions = match db.dialect() {
-        Dialect::Postgres => "DELETE FROM decisions WHERE claim_until < ?1",
-        // They lie in the order in which they came: one that ends late keeps those behind it for as long.
-        Dialect::Sqlite => {
-            "DELETE FROM decisions WHERE id < coalesce(
-                 (SELECT id FROM decisions WHERE claim_until >= ?1 ORDER BY id LIMIT 1), 9223372036854775807)"
-        }
-    };
-    db.send(decisions, values![old]).await?;
-    db.send("DELETE FROM tokens WHERE expires < ?1", values![now]).await?;
-    db.send("DELETE FROM phones WHERE expires < ?1", values![now]).await?;
-    db.send("DELETE FROM links WHERE expires < ?1", values![now]).await?;
-    console::prune(db, now).await
+/// What ends by itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Over {
+    Decision,
+    Token,
+    Phone,
+    Link,
+    ConsoleLink,
+}
+
+impl Over {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Decision, Self::Token, Self::Phone, Self::Link, Self::ConsoleLink];
+
+    /// Forgets some that are over, the oldest first; whether there may be more.
+    pub(super) async fn forget_some(self, db: &dyn Db, now: Timestamp) -> Result<bool, Error> {
+        // A code is redeemed within a minute of a claim; an hour more lets a reused one be noticed and its tokens be revoked.
+        let old = now.before(Duration::from_secs(3600));
+        let (table, key, over, order, at) = match (self, db.dialect()) {
+            // They lie in the order in which they came, and end in it, nearly: all before the first that stands are over.
+            // One that ends later than any can was made while the clock was ahead, and stands for itself alone.
+            (Self::Decision, Dialect::Sqlite) => (
+                "decisions",
+                "id",
+                "claim_until < ?1 AND id < coalesce(
+                     (SELECT id FROM decisions WHERE claim_until BETWEEN ?1 AND ?1 + 7200000 ORDER BY id LIMIT 1),
+                     9223372036854775807)",
+                "id",
+                old,
+            ),
+            (Self::Decision, Dialect::Postgres) => {
+                ("decisions", "ticket", "claim_until < ?1", "claim_until", old)
+            }
+            (Self::Token, _) => ("tokens", "hash", "expires < ?1", "expires", now),
+            (Self::Phone, _) => ("phones", "token", "expires < ?1", "expires", now),
+            (Self::Link, _) => ("links", "hash", "expires < ?1", "expires", now),
+            (Self::ConsoleLink, _) => ("console_links", "hash", "until < ?1", "until", now),
+        };
+        let some = format!("SELECT {key} FROM {table} WHERE {over} ORDER BY {order} LIMIT {SOME}");
+        let these = match db.dialect() {
+            Dialect::Sqlite => format!("IN ({some})"),
+            // Of many nodes each forgets its own.
+            Dialect::Postgres => format!("= ANY (ARRAY ({some} FOR UPDATE SKIP LOCKED))"),
+        };
+        let sql = format!("DELETE FROM {table} WHERE {key} {these}");
+        Ok(db.execute(&sql, values![at]).await? >= u64::from(SOME))
+    }
 }
 
 #[cfg(test)]

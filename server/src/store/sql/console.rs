@@ -125,6 +125,5 @@ pub(super) async fn close(db: &dyn Db, session: Hashed, now: Timestamp) -> Resul
 pub(super) async fn prune(db: &dyn Db, now: Timestamp) -> Result<(), Error> {
     let over = "l.id IN (SELECT login FROM console_sessions WHERE until < ?1)";
     logins::end(db, over, values![now], now).await?;
-    db.send("DELETE FROM console_sessions WHERE until < ?1", values![now]).await?;
-    db.send("DELETE FROM console_links WHERE until < ?1", values![now]).await
+    db.send("DELETE FROM console_sessions WHERE until < ?1", values![now]).await
 }

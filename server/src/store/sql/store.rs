@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 
 use super::{
-    Database, account, admissions, aging, aging::Old, audit_log, console, counts, decisions,
-    import, keys, logins, operator, parked, people, phones, rows, sites, tokens,
+    Database, account, admissions, aging,
+    aging::{Old, Over},
+    audit_log, console, counts, decisions, import, keys, logins, operator, parked, people, phones,
+    rows, sites, tokens,
 };
 use crate::{
     admission::Word,
@@ -41,6 +43,12 @@ async fn grows_old(store: &impl Database, old: Old, before: Timestamp) -> Result
         }
         store.write(with!(db => old.change(db, &found))).await?;
     }
+}
+
+/// Forgets all of these that are over, some at a time.
+async fn ends(store: &impl Database, over: Over, now: Timestamp) -> Result<(), Error> {
+    while store.write_one(with!(db => over.forget_some(db, now))).await? {}
+    Ok(())
 }
 
 #[async_trait]
@@ -307,7 +315,12 @@ impl<D: Database> Store for D {
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
-        self.write(with!(db => aging::prune(db, now))).await
+        let mut done = Ok(());
+        // Each has its turn, whatever became of the one before it.
+        for over in Over::ALL {
+            done = done.and(ends(self, over, now).await);
+        }
+        done.and(self.write(with!(db => console::prune(db, now))).await)
     }
 
     async fn end_browser(
