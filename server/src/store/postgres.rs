@@ -48,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("postgres/0003.sql"),
     include_str!("postgres/0004.sql"),
     include_str!("postgres/0005.sql"),
+    include_str!("postgres/0006.sql"),
 ];
 
 /// Connections of one node. PostgreSQL allows a hundred in all unless it is told otherwise.

@@ -50,6 +50,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("sqlite/0006.sql"),
     include_str!("sqlite/0007.sql"),
     include_str!("sqlite/0008.sql"),
+    include_str!("sqlite/0009.sql"),
 ];
 
 /// How many readers may look at once.
@@ -663,6 +664,22 @@ mod tests {
         let connection = connect(&folder.path().join("a.db"), OpenFlags::default()).unwrap();
         let limit = connection.query_row("PRAGMA journal_size_limit", [], |row| row.get(0));
         assert_eq!(limit, Ok(64 * 1024 * 1024));
+    }
+
+    #[test]
+    fn what_has_ended_and_what_was_withdrawn_are_found_by_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        let connection = connect(&path, OpenFlags::default()).unwrap();
+        for (sql, index) in [
+            ("SELECT id FROM logins WHERE ended < 9 ORDER BY ended LIMIT 9", "logins_ended"),
+            ("DELETE FROM consents WHERE withdrawn < 9", "consents_withdrawn"),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN {sql}");
+            let plan = connection.query_row(&explain, [], |row| row.get::<_, String>(3)).unwrap();
+            assert!(plan.contains(index), "{plan}");
+        }
     }
 
     #[tokio::test]

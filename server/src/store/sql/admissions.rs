@@ -1,5 +1,7 @@
 //! What stands between people and sites, and the one-time links that change it.
 
+use std::net::Ipv4Addr;
+
 use super::{
     Db, audit_log, logins, operator, people,
     rows::{PERSON, all, json, one, parsed, person},
@@ -12,6 +14,7 @@ use crate::{
     person::Identity,
     secret::Hashed,
     store::{Asker, Decide, Error, Login, Said},
+    ticket::Browser,
     world::Timestamp,
 };
 
@@ -94,12 +97,14 @@ pub(super) async fn end_at(
 pub(super) async fn ask(db: &dyn Db, decide: &Decide) -> Result<String, Error> {
     let Decide { decision, newcomer, .. } = decide;
     let person = people::settle(db, &decision.identity, newcomer, decision.at).await?;
+    // Without its address, which nobody is shown: a wish may wait for longer than addresses are kept.
+    let browser = Browser { address: Ipv4Addr::UNSPECIFIED.into(), ..decision.browser.clone() };
     // Asking again moves it up the owner's list; it never takes back what somebody has said meanwhile.
     db.send(
         "INSERT INTO admissions (person, site, word, at, browser) VALUES (?1, ?2, 'asked', ?3, ?4)
          ON CONFLICT (person, site) DO UPDATE SET at = excluded.at, browser = excluded.browser
          WHERE admissions.word = 'asked'",
-        values![&person, &decision.request.site, decision.at, json(&decision.browser)?],
+        values![&person, &decision.request.site, decision.at, json(&browser)?],
     )
     .await?;
     Ok(person)
