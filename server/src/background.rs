@@ -65,12 +65,12 @@ async fn look_again(app: SharedApp) {
     const TEND: Duration = Duration::from_secs(3600);
     let (mut seen, mut tended, mut moved_on) = (None, None, false);
     loop {
-        let now = app.world.now();
-        if tended.is_none_or(|at| now.since(at) >= TEND) {
+        let ran = app.world.ran();
+        if tended.is_none_or(|at| ran >= at + TEND) {
             match app.keys.tend(&app.store, &app.world).await {
                 Ok(()) => {
-                    (seen, tended) = (None, Some(now));
-                    app.metrics.tidied("keys", now);
+                    (seen, tended) = (None, Some(ran));
+                    app.metrics.tidied("keys", app.world.now());
                 }
                 Err(error) => {
                     tracing::error!(name: "keys.untended", %error, "no next signing key could be made")
@@ -144,35 +144,77 @@ async fn purge(app: SharedApp) {
 
 /// Forgets what is over or too old in the store. Years of old rows may take it long, and hold up nothing else.
 async fn age(app: SharedApp) {
-    let keep = &app.settings.retention;
-    let mut age = app.world.now();
-    let mut next = age + Duration::from_secs(5);
+    let mut upkeep = Upkeep::default();
+    let mut pause = Duration::from_secs(5);
     loop {
-        app.world.sleep_until(next).await;
-        let now = app.world.now();
-        next = now + Duration::from_secs(300);
+        app.world.sleep_until(app.world.now() + pause).await;
+        upkeep.round(&app).await;
+        pause = Duration::from_secs(300);
+    }
+}
+
+/// What forgets goes by a moment of its own, kept in the store, that follows the clock: at once where it was set back, and
+/// forward by no more than a day for each hour that a server runs. What a clock that is years ahead for a while would have it
+/// delete is not to be had back; after a long stop it is some hours late, and nobody notices.
+#[derive(Default)]
+struct Upkeep {
+    /// When this round and the last aging began, by how long the world has been there.
+    began: Duration,
+    aged: Option<Duration>,
+    is_behind: bool,
+}
+
+impl Upkeep {
+    /// How much faster than time it may go.
+    const HASTE: u32 = 24;
+
+    async fn round(&mut self, app: &App) {
+        const AGE: Duration = Duration::from_secs(3600);
+        let keep = &app.settings.retention;
+        let ran = app.world.ran();
+        let passed = ran.saturating_sub(std::mem::replace(&mut self.began, ran));
+        let clock = app.world.now();
+        let now = match app.store.upkeep(clock, passed.saturating_mul(Self::HASTE)).await {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::warn!(name: "store.upkeep", %error, "old rows stay a while longer");
+                return;
+            }
+        };
+        self.tell(clock.since(now));
         match app.store.prune(now).await {
-            Ok(()) => app.metrics.tidied("prune", now),
+            Ok(()) => app.metrics.tidied("prune", clock),
             Err(error) => {
                 tracing::warn!(name: "store.prune", %error, "old rows stay a while longer")
             }
         }
-        if now >= age {
-            age = now + Duration::from_secs(3600);
+        if self.aged.is_none_or(|at| ran >= at + AGE) {
+            self.aged = Some(ran);
             let aged = app.store.age(now.before(keep.network), now.before(keep.audit)).await;
             match aged {
-                Ok(()) => app.metrics.tidied("age", now),
+                Ok(()) => app.metrics.tidied("age", clock),
                 Err(error) => {
                     tracing::warn!(name: "store.age", %error, "old addresses stay a while longer")
                 }
             }
             let old = counts::hour(now.before(COUNTS_KEPT));
             match app.store.forget_counts(old).await {
-                Ok(()) => app.metrics.tidied("counts", now),
+                Ok(()) => app.metrics.tidied("counts", clock),
                 Err(error) => {
                     tracing::warn!(name: "counts.forget", %error, "old counts stay a while longer")
                 }
             }
+        }
+    }
+
+    /// Says once when the clock is far ahead.
+    fn tell(&mut self, behind: Duration) {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let was_behind = std::mem::replace(&mut self.is_behind, behind > DAY);
+        if self.is_behind && !was_behind {
+            let hours = behind.as_secs() / 3600;
+            tracing::warn!(name: "upkeep.behind", hours,
+                "the clock is that far past what was last forgotten by: if saoma was off for so long all is well, else set the clock right; what is old goes by a day for each hour of running");
         }
     }
 }
@@ -192,5 +234,68 @@ mod tests {
         assert!(background.breaks().await.to_string().contains("on purpose"));
         background.0.spawn(std::future::ready(Err(io::Error::other("no more"))));
         assert!(background.breaks().await.to_string().contains("no more"));
+    }
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// A server with a line in its audit log, after its first round.
+    async fn kept(folder: &std::path::Path) -> (SharedApp, Upkeep) {
+        let (app, _) = crate::fuzz::set(folder).await;
+        let mut upkeep = Upkeep::default();
+        upkeep.round(&app).await;
+        note(&app, "test.line").await;
+        (app, upkeep)
+    }
+
+    async fn note(app: &App, what: &str) {
+        let entry = crate::audit::Entry::of_operator(app.world.now(), what, "test");
+        app.store.audit(entry).await.unwrap();
+    }
+
+    async fn has(app: &App, what: &str) -> bool {
+        let since = crate::world::Timestamp::from_millis(0);
+        let lines = app.store.audit_since(since, 99).await.unwrap();
+        lines.iter().any(|line| line.what == what)
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_years_ahead_for_an_hour_takes_nothing_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, mut upkeep) = kept(folder.path()).await;
+        app.world.set_forward(1000 * DAY);
+        for _ in 0..12 {
+            app.world.advance(Duration::from_secs(300));
+            upkeep.round(&app).await;
+        }
+        // And a process that began with it.
+        Upkeep::default().round(&app).await;
+        assert!(has(&app, "test.line").await);
+    }
+
+    #[tokio::test]
+    async fn what_is_old_goes_some_time_after_a_server_was_off_for_years() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, mut upkeep) = kept(folder.path()).await;
+        app.world.set_forward(1000 * DAY);
+        for _ in 0..42 {
+            app.world.advance(DAY);
+            upkeep.round(&app).await;
+        }
+        assert!(!has(&app, "test.line").await);
+    }
+
+    #[tokio::test]
+    async fn what_is_old_goes_though_the_clock_was_ahead_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (app, mut upkeep) = kept(folder.path()).await;
+        app.world.set_forward(1000 * DAY);
+        app.world.advance(Duration::from_secs(3600));
+        upkeep.round(&app).await;
+        app.world.set_back(2000 * DAY);
+        note(&app, "test.old").await;
+        app.world.set_forward(1000 * DAY);
+        app.world.advance(Duration::from_secs(3600));
+        upkeep.round(&app).await;
+        assert!(has(&app, "test.line").await && !has(&app, "test.old").await);
     }
 }

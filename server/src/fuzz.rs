@@ -287,7 +287,7 @@ fn stage() -> &'static Stage {
     })
 }
 
-async fn set(folder: &std::path::Path) -> (SharedApp, Vec<(&'static str, String)>) {
+pub(crate) async fn set(folder: &std::path::Path) -> (SharedApp, Vec<(&'static str, String)>) {
     use crate::{config::Settings, login, risk, run, store, ticket::Kind, tickets::memory::Memory};
     let file = folder.join("saoma.toml");
     let written = format!(

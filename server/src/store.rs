@@ -3,7 +3,7 @@
 //! Implementations hold memory, not rules. What must happen together is one call here and one transaction there; what may
 //! happen only once is an update that names the state it expects. The neighbour `tickets.rs` keeps what lives minutes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -249,6 +249,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Takes up to `most` of what a graceful stop wrote down; each is there once, and nothing when there is no more.
     async fn unpark(&self, most: u32) -> Result<Vec<Parked>, Error>;
+
+    /// The moment by which is forgotten what is old: `now`, but no more than `step` past what was answered last, by whichever
+    /// node.
+    async fn upkeep(&self, now: Timestamp, step: Duration) -> Result<Timestamp, Error>;
 
     /// Forgets decisions, tokens and sessions that are over.
     async fn prune(&self, now: Timestamp) -> Result<(), Error>;

@@ -67,7 +67,7 @@ fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Measures how long the machine takes for something: for metrics and logs alone, no rule goes by it.
+/// Measures how long the machine takes for something: for metrics and logs, and for [`World::ran`].
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
@@ -95,9 +95,16 @@ pub struct World {
 
 enum Clock {
     /// The machine's, so many milliseconds ahead.
-    Real(AtomicI64),
-    /// Stands still until a test moves it; sleepers wake as it passes them.
-    Held(watch::Sender<Timestamp>),
+    Real { ahead: AtomicI64, began: Stopwatch },
+    /// Stands still until a test moves it; sleepers wake as time passes.
+    Held(watch::Sender<Held>),
+}
+
+/// What a held clock says, and how long it has run: as with a real one, setting it lets no time pass.
+#[derive(Clone, Copy)]
+struct Held {
+    now: Timestamp,
+    ran: Duration,
 }
 
 enum Dice {
@@ -108,13 +115,14 @@ enum Dice {
 impl World {
     /// The machine's clock and the system's randomness.
     pub fn real() -> Self {
-        Self { clock: Clock::Real(AtomicI64::new(0)), dice: Dice::Real }
+        let (ahead, began) = (AtomicI64::new(0), Stopwatch::start());
+        Self { clock: Clock::Real { ahead, began }, dice: Dice::Real }
     }
 
     /// A clock that stands at `now` until [`World::advance`] moves it, and dice that fall the same way for the same `seed`.
     pub fn held(now: Timestamp, seed: u64) -> Self {
         Self {
-            clock: Clock::Held(watch::Sender::new(now)),
+            clock: Clock::Held(watch::Sender::new(Held { now, ran: Duration::ZERO })),
             dice: Dice::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed)))),
         }
     }
@@ -122,55 +130,72 @@ impl World {
     /// The present moment.
     pub fn now(&self) -> Timestamp {
         match &self.clock {
-            Clock::Real(_) => Timestamp(self.machine_now().0.saturating_add(self.ahead())),
-            Clock::Held(now) => *now.borrow(),
+            Clock::Real { .. } => Timestamp(self.machine_now().0.saturating_add(self.ahead())),
+            Clock::Held(held) => held.borrow().now,
         }
     }
 
     /// What this machine's own clock says.
     pub fn machine_now(&self) -> Timestamp {
         match &self.clock {
-            Clock::Real(_) => real_now(),
-            Clock::Held(now) => *now.borrow(),
+            Clock::Real { .. } => real_now(),
+            Clock::Held(held) => held.borrow().now,
+        }
+    }
+
+    /// How long this world has been there, however its clock was set meanwhile.
+    pub fn ran(&self) -> Duration {
+        match &self.clock {
+            Clock::Real { began, .. } => began.elapsed(),
+            Clock::Held(held) => held.borrow().ran,
         }
     }
 
     /// How many milliseconds the clock runs ahead of this machine's own; behind, where negative.
     pub fn ahead(&self) -> i64 {
         match &self.clock {
-            Clock::Real(ahead) => ahead.load(Ordering::Relaxed),
+            Clock::Real { ahead, .. } => ahead.load(Ordering::Relaxed),
             Clock::Held(_) => 0,
         }
     }
 
     /// Lets the clock run so many milliseconds ahead of this machine's own, as nodes do that share one. A held one stands.
     pub fn run_ahead(&self, millis: i64) {
-        if let Clock::Real(ahead) = &self.clock {
+        if let Clock::Real { ahead, .. } = &self.clock {
             ahead.store(millis, Ordering::Relaxed);
         }
     }
 
-    /// Moves a held clock forward; a real one cannot be moved and stays as it is.
+    /// Lets time pass on a held clock; a real one cannot be moved and stays as it is.
     pub fn advance(&self, span: Duration) {
-        if let Clock::Held(now) = &self.clock {
-            now.send_modify(|now| *now = *now + span);
+        if let Clock::Held(held) = &self.clock {
+            held.send_modify(|held| *held = Held { now: held.now + span, ran: held.ran + span });
         }
     }
 
     /// Sets a held clock back, as somebody may set a real one; that one stays as it is.
     pub fn set_back(&self, span: Duration) {
-        if let Clock::Held(now) = &self.clock {
-            now.send_modify(|now| *now = now.before(span));
+        if let Clock::Held(held) = &self.clock {
+            held.send_modify(|held| held.now = held.now.before(span));
         }
     }
 
-    /// Returns once the clock has reached `moment`.
+    /// Sets a held clock forward, with no time passing.
+    pub fn set_forward(&self, span: Duration) {
+        if let Clock::Held(held) = &self.clock {
+            held.send_modify(|held| held.now = held.now + span);
+        }
+    }
+
+    /// Returns once as much time has passed as the clock lacks of `moment` now, however it is set meanwhile.
     pub async fn sleep_until(&self, moment: Timestamp) {
+        let span = moment.since(self.now());
         match &self.clock {
-            Clock::Real(_) => sleep_real(moment.since(self.now())).await,
-            Clock::Held(now) => {
+            Clock::Real { .. } => sleep_real(span).await,
+            Clock::Held(held) => {
+                let until = self.ran() + span;
                 // The sender lives as long as this world, so waiting cannot fail while anybody awaits us.
-                let _ = now.subscribe().wait_for(|now| *now >= moment).await;
+                let _ = held.subscribe().wait_for(|held| held.ran >= until).await;
             }
         }
     }

@@ -41,6 +41,7 @@ pub(crate) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_logout_is_taken_by_one_and_again_only_later(fresh().await).await;
     what_is_over_is_pruned_and_what_is_not_stays(fresh().await).await;
     a_decision_from_the_future_keeps_no_other(fresh().await).await;
+    what_forgets_follows_the_clock_in_small_steps(fresh().await).await;
     decisions::holds(&fresh).await;
     logins::holds(&fresh).await;
     people::holds(&fresh).await;
@@ -319,6 +320,18 @@ async fn a_decision_from_the_future_keeps_no_other(store: impl Store) {
     assert!(
         store.decision_by_code(code("made while the clock was ahead")).await.unwrap().is_some()
     );
+}
+
+async fn what_forgets_follows_the_clock_in_small_steps(store: impl Store) {
+    let year = 365 * 24 * 60 * MINUTE;
+    for (clock, answer) in [
+        (NOW, NOW),
+        (NOW + year, NOW + MINUTE),
+        (NOW + MINUTE + Duration::from_secs(9), NOW + MINUTE + Duration::from_secs(9)),
+        (NOW.before(year), NOW.before(year)),
+    ] {
+        assert_eq!(store.upkeep(clock, MINUTE).await.unwrap(), answer);
+    }
 }
 
 async fn what_grows_old_loses_its_addresses_and_then_goes(store: impl Store) {

@@ -494,7 +494,10 @@ fn is_ours(path: &Path) -> Result<(), Error> {
 const OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
 const NOT_OURS: &str = "is no database of saoma's";
 
-fn migrate(connection: &mut Connection, all: &[&str]) -> Result<(), Error> {
+fn migrate(
+    connection: &mut Connection,
+    all: &'static [&'static str],
+) -> Result<(), Error> {
     let steps = u32::try_from(all.len()).unwrap_or(u32::MAX);
     if steps == connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
         // Nearly every start, which need not wait for the disk.
@@ -704,5 +707,28 @@ mod tests {
         migrate(&mut connection, &[step]).unwrap();
         let ask = |sql| connection.query_row(sql, [], |row| row.get::<_, u8>(0)).unwrap();
         assert_eq!((ask("SELECT place FROM seen"), ask("PRAGMA temp_store")), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_takes_addresses_from_who_asks_and_knows_where_time_has_come_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        let mut old = connect(&path, OpenFlags::default()).unwrap();
+        migrate(&mut old, &MIGRATIONS[..8]).unwrap();
+        old.execute_batch(
+            "INSERT INTO persons (id, username, since) VALUES ('p', 'u', 1);
+             INSERT INTO admissions VALUES ('p', 'blog', 'asked', 1, '{\"name\":\"Firefox\",\"address\":\"192.0.2.1\"}');
+             INSERT INTO audit (at, what, detail) VALUES (900, 'test', '{}'), (500, 'test', '{}')",
+        )
+        .unwrap();
+        let store = Sqlite::open(&path).unwrap();
+        let kept = "SELECT browser FROM admissions";
+        let kept: String = old.query_row(kept, [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, r#"{"name":"Firefox","address":"0.0.0.0"}"#);
+        let moment = crate::world::Timestamp::from_millis;
+        let step = Duration::from_millis(7);
+        assert_eq!(store.upkeep(moment(9_000), step).await.unwrap(), moment(507));
+        assert_eq!(store.upkeep(moment(510), step).await.unwrap(), moment(510));
+        assert_eq!(store.upkeep(moment(100), step).await.unwrap(), moment(100), "set back");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Db, Dialect,
-    rows::{all, json},
+    rows::{all, json, one},
     values,
 };
 use crate::{store::Error, world::Timestamp};
@@ -128,6 +128,19 @@ impl Over {
         let sql = format!("DELETE FROM {table} WHERE {key} {these}");
         Ok(db.execute(&sql, values![at]).await? >= u64::from(SOME))
     }
+}
+
+/// The moment by which all of this goes: no more than `step` past the last one.
+pub(super) async fn upkeep(
+    db: &dyn Db,
+    now: Timestamp,
+    step: Duration,
+) -> Result<Timestamp, Error> {
+    let sql = "INSERT INTO upkeep (one, at) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE
+               SET at = CASE WHEN excluded.at < upkeep.at + ?2 THEN excluded.at ELSE upkeep.at + ?2 END RETURNING at";
+    let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX / 2);
+    let at = one(db, sql, values![now, step], |row| row.get("at")).await?;
+    at.ok_or_else(|| Error::Away("the moment of upkeep was written and is not there".to_owned()))
 }
 
 #[cfg(test)]

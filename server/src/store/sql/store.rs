@@ -1,5 +1,7 @@
 //! Which piece of SQL answers which call of the trait.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
@@ -312,6 +314,10 @@ impl<D: Database> Store for D {
 
     async fn unpark(&self, most: u32) -> Result<Vec<Parked>, Error> {
         self.write(with!(db => parked::unpark(db, most))).await
+    }
+
+    async fn upkeep(&self, now: Timestamp, step: Duration) -> Result<Timestamp, Error> {
+        self.write_one(with!(db => aging::upkeep(db, now, step))).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<(), Error> {
