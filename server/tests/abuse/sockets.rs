@@ -1,13 +1,25 @@
 //! Slow and odd peers: dropped in time, with nobody else delayed.
 
-use saoma::world::World;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use saoma::{
+    http::Door,
+    tls::{Files, Tls},
+    world::World,
+};
+use serde_json::json;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
 };
-use tokio_tungstenite::tungstenite::Message;
+use tokio_rustls::TlsConnector;
 
-use crate::stage::{Play, seen};
+use crate::stage::{Play, in_time, origin, seen};
 
 /// Half a second for what takes ten or twenty in earnest.
 const HASTY: [(&str, &str); 3] = [
@@ -21,10 +33,10 @@ async fn connect(play: &Play) -> TcpStream {
 }
 
 /// Everything the server says until it hangs up.
-async fn told(stream: &mut TcpStream) -> String {
+async fn told(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut all = Vec::new();
     // Hung up on with a reset is hung up on.
-    let _ = stream.read_to_end(&mut all).await;
+    let _ = in_time(stream.read_to_end(&mut all)).await;
     String::from_utf8_lossy(&all).into_owned()
 }
 
@@ -44,10 +56,13 @@ async fn others_go_on(play: &Play) {
 
 #[tokio::test]
 async fn slowloris_is_hung_up_on_while_others_sign_in() {
-    let play = Play::with(&HASTY).await;
+    let play = Play::new().await;
+    // Who is honest has all the time that there is by default: this machine may be busy.
+    let hasty = |door| Door { head_time: Duration::from_millis(500), ..door };
+    let door = play.door(hasty).await;
     let mut slow = Vec::new();
     for _ in 0..200 {
-        let mut stream = connect(&play).await;
+        let mut stream = TcpStream::connect(door).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\nHost: saoma\r\nX-Slow: ").await.unwrap();
         slow.push(stream);
     }
@@ -95,14 +110,21 @@ async fn a_stranger_is_answered_before_their_picture_comes() {
 #[tokio::test]
 async fn giant_heads_and_bodies_are_refused() {
     let play = Play::new().await;
+    for header in [format!("X-Large: {}\r\n", "a".repeat(15_000)), "X-Many: 1\r\n".repeat(98)] {
+        let mut large = connect(&play).await;
+        let head =
+            format!("GET /healthz HTTP/1.1\r\nHost: saoma\r\n{header}Connection: close\r\n\r\n");
+        large.write_all(head.as_bytes()).await.unwrap();
+        assert!(told(&mut large).await.starts_with("HTTP/1.1 200"), "{}", head.len());
+    }
     let mut giant = connect(&play).await;
     let head =
-        format!("GET / HTTP/1.1\r\nHost: saoma\r\nX-Giant: {}\r\n\r\n", "a".repeat(64 * 1024));
+        format!("GET / HTTP/1.1\r\nHost: saoma\r\nX-Giant: {}\r\n\r\n", "a".repeat(17 * 1024));
     let _ = giant.write_all(head.as_bytes()).await;
     assert!(told(&mut giant).await.starts_with("HTTP/1.1 431"));
 
     let mut many = connect(&play).await;
-    let head = format!("GET / HTTP/1.1\r\nHost: saoma\r\n{}\r\n", "X-Many: 1\r\n".repeat(200));
+    let head = format!("GET / HTTP/1.1\r\nHost: saoma\r\n{}\r\n", "X-Many: 1\r\n".repeat(100));
     let _ = many.write_all(head.as_bytes()).await;
     assert!(told(&mut many).await.starts_with("HTTP/1.1 431"));
 
@@ -114,7 +136,7 @@ async fn giant_heads_and_bodies_are_refused() {
 
 #[tokio::test]
 async fn a_request_of_two_minds_about_its_length_is_refused() {
-    let play = Play::with(&HASTY).await;
+    let play = Play::new().await;
     for lengths in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
         "Content-Length: 5\r\nContent-Length: 6\r\n",
@@ -133,8 +155,7 @@ async fn a_request_of_two_minds_about_its_length_is_refused() {
 
 #[tokio::test]
 async fn odd_request_lines_are_answered_or_hung_up_on_and_never_a_fault_of_ours() {
-    let play = Play::with(&HASTY).await;
-    let long = "x".repeat(15_000);
+    let play = Play::new().await;
     for head in [
         "GET http://evil.example/ HTTP/1.1\r\nHost: saoma",
         "GET http://evil.example/oauth2/jwks HTTP/1.1\r\nHost: saoma",
@@ -155,18 +176,30 @@ async fn odd_request_lines_are_answered_or_hung_up_on_and_never_a_fault_of_ours(
         "GET / HTTP/1.1\r\nHost: saoma\r\nExpect: 200-fine",
         "GET /api/tickets/x/ws HTTP/1.1\r\nHost: saoma\r\nOrigin: null\r\nConnection: Upgrade\r\nUpgrade: h2c",
         "TRACE / HTTP/1.1\r\nHost: saoma",
-        &format!("GET /{long} HTTP/1.1\r\nHost: saoma"),
-        &format!("GET /oauth2/authorize?state={long} HTTP/1.1\r\nHost: saoma"),
-        &format!("GET / HTTP/1.1\r\nHost: saoma\r\nCookie: saoma={long}"),
     ] {
-        let mut stream = connect(&play).await;
-        stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
-        let said = told(&mut stream).await;
-        let status = said.split(' ').nth(1).and_then(|word| word.parse::<u16>().ok());
+        let (status, said) = answered(&play, head).await;
         let shown: String = head.chars().take(60).collect();
         assert!(status.is_none_or(|status| (200..500).contains(&status)), "{shown}: {said}");
         assert!(!said.contains("root:") && !said.contains("evil.example"), "{shown}: {said}");
     }
+    // What is long and whole is read to its end, and answered by who it is for.
+    let long = "x".repeat(15_000);
+    for (head, status) in [
+        (format!("GET /{long} HTTP/1.1\r\nHost: saoma"), 404),
+        (format!("GET /oauth2/authorize?state={long} HTTP/1.1\r\nHost: saoma"), 400),
+        (format!("GET /login HTTP/1.1\r\nHost: saoma\r\nCookie: saoma={long}"), 200),
+    ] {
+        let (said, text) = answered(&play, &head).await;
+        assert_eq!(said, Some(status), "{text}");
+    }
+}
+
+/// The status of the answer to this head, if there is one, and all of it.
+async fn answered(play: &Play, head: &str) -> (Option<u16>, String) {
+    let mut stream = connect(play).await;
+    stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let said = told(&mut stream).await;
+    (said.split(' ').nth(1).and_then(|word| word.parse().ok()), said)
 }
 
 /// The kernel's user timeout does it, which Linux has.
@@ -236,110 +269,267 @@ async fn connections_have_places_by_address_and_in_all() {
     assert!(told(&mut again).await.starts_with("HTTP/1.1 200"));
 }
 
-/// A WebSocket by hand, so that it can speak as no library would.
-async fn upgraded(play: &Play) -> TcpStream {
-    let browser = play.browser("192.0.2.1");
-    let (ticket, _) = play.ticket(&browser, "blog").await;
-    let mut stream = connect(play).await;
-    let request = format!(
-        "GET /api/tickets/{ticket}/ws HTTP/1.1\r\nHost: saoma\r\nOrigin: https://blog.example.com\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    let opcode = stream.read_u8().await.unwrap();
-    let length = stream.read_u8().await.unwrap();
-    assert_eq!(opcode, 0x81, "the state comes first, as one text frame");
-    let mut state = vec![0; usize::from(length)];
-    stream.read_exact(&mut state).await.unwrap();
-    stream
+/// What a peer reads and writes, whatever is around it.
+trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
+
+/// A way in for a page's socket.
+struct Way {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
 }
 
-/// The close code the server gives, after whatever pongs; none if it simply hangs up.
-async fn close_code(stream: &mut TcpStream) -> Option<u16> {
-    loop {
-        let opcode = stream.read_u8().await.ok()?;
-        let length = stream.read_u8().await.ok()?;
-        let mut payload = vec![0; usize::from(length & 0x7f)];
-        stream.read_exact(&mut payload).await.ok()?;
-        if opcode == 0x88 {
-            return Some(u16::from_be_bytes([payload[0], payload[1]]));
+impl Way {
+    /// In the clear, where Linux parks a socket as a bare descriptor, and over saoma's own TLS, where it has a task. What holds
+    /// of one holds of the other.
+    async fn both(play: &Play) -> [Self; 2] {
+        let made = rcgen::generate_simple_self_signed(["login.example.com".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| play.folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let files = Files::open(cert.to_str().unwrap(), key.to_str().unwrap()).unwrap();
+        let tls = Tls::with(Arc::new(files)).unwrap();
+        let encrypted = play.door(|door| door.with_tls(Some(tls))).await;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let plain = play.at.saoma.trim_start_matches("http://").parse().unwrap();
+        [
+            Self { address: plain, tls: None },
+            Self { address: encrypted, tls: Some(Arc::new(config).into()) },
+        ]
+    }
+
+    fn name(&self) -> &'static str {
+        if self.tls.is_some() { "over TLS" } else { "in the clear" }
+    }
+
+    async fn line(&self) -> Box<dyn Line> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let Some(tls) = &self.tls else { return Box::new(stream) };
+        let name = ServerName::try_from("login.example.com").unwrap();
+        Box::new(tls.connect(name, stream).await.unwrap())
+    }
+
+    /// The socket of a page of its own, which has been told its first state.
+    async fn waits(&self, play: &Play) -> Socket {
+        let (ticket, key) = play.ticket(&play.browser("192.0.2.1"), "blog").await;
+        self.watches(ticket, key).await
+    }
+
+    /// A WebSocket by hand, so that it can speak as no library would.
+    async fn watches(&self, ticket: String, key: String) -> Socket {
+        let mut line = self.line().await;
+        let request = format!(
+            "GET /api/tickets/{ticket}/ws HTTP/1.1\r\nHost: saoma\r\nOrigin: https://blog.example.com\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        line.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(in_time(line.read_u8()).await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        let mut socket = Socket { line, ticket, key };
+        assert_eq!(socket.hears().await, "waiting", "the state comes first, as one text frame");
+        socket
+    }
+}
+
+/// An open WebSocket, and whose it is.
+struct Socket {
+    line: Box<dyn Line>,
+    ticket: String,
+    key: String,
+}
+
+impl Socket {
+    /// What comes next: the name of a state, "ping", "pong", or how it ended: "closed 1000", "hung up".
+    async fn hears(&mut self) -> String {
+        let Some((opcode, payload)) = in_time(self.frame()).await else {
+            return "hung up".to_owned();
+        };
+        match opcode {
+            0x81 => {
+                let state: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+                state["state"].as_str().unwrap().to_owned()
+            }
+            0x88 => format!("closed {}", u16::from_be_bytes([payload[0], payload[1]])),
+            0x89 => "ping".to_owned(),
+            0x8a => "pong".to_owned(),
+            other => format!("{other:#x}"),
         }
     }
+
+    /// The same while time passes.
+    async fn hears_while(&mut self, passes: impl Fn()) -> String {
+        let (moments, mut hears) = (World::real(), std::pin::pin!(self.hears()));
+        loop {
+            let moment = moments.sleep_until(moments.now() + Duration::from_millis(2));
+            tokio::select! {
+                heard = &mut hears => return heard,
+                () = moment => passes(),
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        let opcode = self.line.read_u8().await.ok()?;
+        let length = self.line.read_u8().await.ok()?;
+        let mut payload = vec![0; usize::from(length & 0x7f)];
+        self.line.read_exact(&mut payload).await.ok()?;
+        Some((opcode, payload))
+    }
+
+    /// The same without pongs.
+    async fn ends(&mut self) -> String {
+        loop {
+            let heard = self.hears().await;
+            if heard != "pong" {
+                return heard;
+            }
+        }
+    }
+
+    async fn says(&mut self, bytes: &[u8]) {
+        self.line.write_all(bytes).await.unwrap();
+        self.line.flush().await.unwrap();
+    }
+
+    /// The page takes its code away: what its socket hears then.
+    async fn is_cancelled(&mut self, play: &Play) -> String {
+        let path = format!("/api/tickets/{}/cancel", self.ticket);
+        let browser = play.browser("192.0.2.1");
+        let gone = browser.posts(&path, &json!({ "key": self.key }), &origin("blog")).await;
+        assert_eq!(gone.unwrap().status, 204);
+        self.hears().await
+    }
+}
+
+/// A frame with a mask that changes nothing.
+fn frame(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
+    [&[first], length, &[0; 4], payload].concat()
+}
+
+/// One of so many bytes, from 126 on.
+fn long_frame(first: u8, bytes: u16) -> Vec<u8> {
+    let [high, low] = bytes.to_be_bytes();
+    frame(first, &[0xfe, high, low], &vec![b'a'; bytes.into()])
 }
 
 #[tokio::test]
 async fn odd_frames_close_the_socket_that_sent_them_and_no_other() {
     let play = Play::new().await;
-    let browser = play.browser("192.0.2.9");
-    let (page, _) = play.page(&browser).await;
-    let mut bystander = browser.watches(&page).await.unwrap();
-    assert_eq!(bystander.sees_state().await.unwrap(), "waiting");
-    let mask = [0u8; 4];
-    let frame =
-        |first: u8, length: &[u8], payload: &[u8]| [&[first], length, &mask, payload].concat();
-    let long = [0xfe, 0x10, 0x00];
-    for (what, bytes, expected) in [
-        ("text", frame(0x81, &[0x82], b"hi"), Some(1008)),
-        ("binary", frame(0x82, &[0x82], b"hi"), Some(1008)),
-        ("unmasked", [&[0x81, 0x02][..], b"hi"].concat(), Some(1002)),
-        ("reserved bits", frame(0xf1, &[0x82], b"hi"), Some(1002)),
-        ("unknown opcode", frame(0x83, &[0x82], b"hi"), Some(1002)),
-        ("a ping in pieces", frame(0x09, &[0x80], b""), Some(1002)),
-        ("a continuation of nothing", frame(0x80, &[0x82], b"hi"), Some(1002)),
-        ("larger than a kilobyte", frame(0x81, &long, &[b'a'; 0x1000]), Some(1009)),
-        (
-            "sixteen exabytes announced",
-            frame(0x81, &[0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], b""),
-            Some(1009),
-        ),
-    ] {
-        let mut odd = upgraded(&play).await;
-        odd.write_all(&bytes).await.unwrap();
-        assert_eq!(close_code(&mut odd).await, expected, "{what}");
+    for way in Way::both(&play).await {
+        let mut bystander = way.waits(&play).await;
+        let announced = [0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+        for (what, bytes, closed) in [
+            ("text", frame(0x81, &[0x82], b"hi"), 1008),
+            ("binary", frame(0x82, &[0x82], b"hi"), 1008),
+            ("a kilobyte of text", long_frame(0x81, 1024), 1008),
+            ("one byte more", long_frame(0x81, 1025), 1009),
+            ("a kilobyte of bytes", long_frame(0x82, 1024), 1008),
+            ("one byte more of them", long_frame(0x82, 1025), 1009),
+            ("four kilobytes", long_frame(0x81, 0x1000), 1009),
+            ("more than is read at all", long_frame(0x81, 0x1001), 1009),
+            ("sixteen exabytes announced", frame(0x81, &announced, b""), 1009),
+            ("unmasked", [&[0x81, 0x02][..], b"hi"].concat(), 1002),
+            ("reserved bits", frame(0xf1, &[0x82], b"hi"), 1002),
+            ("unknown opcode", frame(0x83, &[0x82], b"hi"), 1002),
+            ("a ping in pieces", frame(0x09, &[0x80], b""), 1002),
+            ("a continuation of nothing", frame(0x80, &[0x82], b"hi"), 1002),
+        ] {
+            let mut odd = way.waits(&play).await;
+            odd.says(&bytes).await;
+            assert_eq!(odd.ends().await, format!("closed {closed}"), "{what}, {}", way.name());
+        }
+        let mut pieces = way.waits(&play).await;
+        // A message that never ends: each piece is small.
+        in_time(async {
+            let mut sent = pieces.line.write_all(&frame(0x01, &[0xfd], &[b'a'; 0x7d])).await;
+            while sent.is_ok() {
+                sent = pieces.line.write_all(&frame(0x00, &[0xfd], &[b'a'; 0x7d])).await;
+            }
+        })
+        .await;
+        assert_eq!(bystander.is_cancelled(&play).await, "closed 1000", "{}", way.name());
     }
-    let mut pieces = upgraded(&play).await;
-    // A message that never ends: each piece is small.
-    let mut sent = pieces.write_all(&frame(0x01, &[0xff - 0x81], &[b'a'; 0x7e])).await;
-    while sent.is_ok() {
-        sent = pieces.write_all(&frame(0x00, &[0xfd], &[b'a'; 0x7d])).await;
+}
+
+#[tokio::test]
+async fn a_newer_socket_closes_the_older_whichever_way_each_came() {
+    let play = Play::new().await;
+    let ways = Way::both(&play).await;
+    for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let mut older = ways[first].waits(&play).await;
+        let mut newer = ways[second].watches(older.ticket.clone(), older.key.clone()).await;
+        let named = format!("{} and then {}", ways[first].name(), ways[second].name());
+        assert_eq!(older.hears().await, "closed 4001", "{named}");
+        assert_eq!(newer.is_cancelled(&play).await, "closed 1000", "{named}");
     }
-    drop(pieces);
-    assert_eq!(browser.calls(&page, "cancel").await.unwrap().status, 204);
-    assert_eq!(bystander.sees_state().await.unwrap(), "closed 1000");
+}
+
+#[tokio::test]
+async fn who_sees_a_last_state_is_let_go() {
+    let play = Play::new().await;
+    for way in Way::both(&play).await {
+        let mut page = way.waits(&play).await;
+        let scene = play.scene(&play.browser("192.0.2.1"), &page.ticket).await;
+        let phone = play.phone("ann", "198.51.100.1");
+        let asked = phone.scans(&scene, 1047).await.unwrap();
+        assert_eq!(page.hears().await, "scanned", "{}", way.name());
+        phone.denies(&asked).await.unwrap();
+        let last = [page.hears().await, page.hears().await];
+        assert_eq!(last, ["denied", "closed 1000"], "{}", way.name());
+        assert_eq!(told(&mut page.line).await, "");
+    }
 }
 
 #[tokio::test]
 async fn a_flood_of_pings_ends_the_socket() {
     let play = Play::new().await;
-    let browser = play.browser("192.0.2.1");
-    let (page, _) = play.page(&browser).await;
-    let mut watch = browser.watches(&page).await.unwrap();
-    assert_eq!(watch.sees_state().await.unwrap(), "waiting");
-    for _ in 0..1000 {
-        if watch.says(Message::Ping(bytes::Bytes::from_static(b"?"))).await.is_err() {
-            break;
+    for way in Way::both(&play).await {
+        let mut chatty = way.waits(&play).await;
+        for _ in 0..64 {
+            chatty.says(&frame(0x89, &[0x81], b"?")).await;
+            assert_eq!(chatty.hears().await, "pong", "{}", way.name());
         }
+        chatty.says(&frame(0x89, &[0x81], b"?")).await;
+        assert_eq!(chatty.ends().await, "closed 1008", "{}", way.name());
+        drop(chatty);
+        seen(|| play.app.limits.waiting.taken_in_all() == 0).await;
     }
-    let end = watch.sees_state().await;
-    assert!(end.as_ref().is_err() || end.as_deref() == Ok("closed 1008"), "{end:?}");
-    seen(|| play.app.limits.waiting.taken_in_all() == 0).await;
     others_go_on(&play).await;
 }
 
 #[tokio::test]
-async fn a_page_that_answers_no_ping_is_let_go() {
-    let play = Play::new().await;
-    let mut mute = upgraded(&play).await;
-    // At the latest after 55 seconds it is asked, and has ten to answer.
-    play.app.world.advance(std::time::Duration::from_secs(56));
-    assert_eq!(mute.read_u8().await.unwrap(), 0x89, "a ping");
-    assert_eq!(mute.read_u8().await.unwrap(), 0);
-    play.app.world.advance(std::time::Duration::from_secs(11));
-    assert_eq!(told(&mut mute).await, "");
-    seen(|| play.app.limits.waiting.taken_in_all() == 0).await;
+async fn a_page_that_answers_no_ping_is_let_go_and_one_that_does_is_asked_again() {
+    let play = Play::with(&[("SAOMA_TICKET__LIFE", "10m")]).await;
+    let passes = |seconds| play.app.world.advance(Duration::from_secs(seconds));
+    for way in Way::both(&play).await {
+        let mut early = way.waits(&play).await;
+        passes(44);
+        early.says(&frame(0x89, &[0x80], b"")).await;
+        assert_eq!(early.hears().await, "pong", "nobody asks before 45 seconds, {}", way.name());
+        drop(early);
+
+        // At the latest after 55 it is asked, and has ten to answer.
+        let mut page = way.waits(&play).await;
+        passes(56);
+        assert_eq!(page.hears().await, "ping", "{}", way.name());
+        passes(8);
+        page.says(&[frame(0x8a, &[0x80], b""), frame(0x89, &[0x80], b"")].concat()).await;
+        assert_eq!(page.hears().await, "pong", "it is there, {}", way.name());
+        // And so it is asked again, some time later.
+        let heard = page.hears_while(|| passes(1)).await;
+        assert_eq!(heard, "ping", "{}", way.name());
+        passes(11);
+        assert_eq!(page.hears().await, "hung up", "{}", way.name());
+        seen(|| play.app.limits.waiting.taken_in_all() == 0).await;
+    }
 }

@@ -1,11 +1,12 @@
 //! A whole saoma for one story: its clock stands still until told, and callers come from whatever address they say.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::Method;
 use saoma::{
     app::SharedApp,
     config::Settings,
+    http::{self, Door},
     run::assemble,
     site::Site,
     store::{SharedStore, sqlite::Sqlite},
@@ -18,7 +19,7 @@ use saoma::{
     world::{Timestamp, World},
 };
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::signing::signing_keys;
 
@@ -76,6 +77,16 @@ impl Play {
         Self { app, at, folder, _stop: stop }
     }
 
+    /// One more way into the same server, behind a door that is in some way another than the usual one.
+    pub(crate) async fn door(&self, other: impl FnOnce(Door) -> Door) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let usual = Door::new(&self.app.settings, self.app.limits.sockets.clone());
+        let router = http::public(self.app.clone());
+        tokio::spawn(http::serve_at(other(usual), listener, router, std::future::pending()));
+        address
+    }
+
     /// A browser at this address.
     pub(crate) fn browser(&self, address: &str) -> Browser {
         let mut browser = Browser::new(&self.at.saoma).unwrap();
@@ -120,21 +131,31 @@ impl Play {
 
     /// Somebody signs in at a site whose page carries the element, and ticks all it asks for: the access token.
     pub(crate) async fn signs_in(&self, browser: &Browser, phone: &Phone, site: &str) -> String {
+        let code = self.code(browser, phone, site).await;
+        let tokens = self.redeems(browser, site, &code).await.good().unwrap();
+        tokens["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The same until the site has its code.
+    pub(crate) async fn code(&self, browser: &Browser, phone: &Phone, site: &str) -> String {
         let (ticket, key) = self.ticket(browser, site).await;
         let asked = phone.scans(&self.scene(browser, &ticket).await, 1047).await.unwrap();
         phone.approves_with(&asked, &json!({ "scopes": ["profile"] })).await.unwrap();
         let path = format!("/api/tickets/{ticket}/claim");
         let claimed = browser.posts(&path, &json!({ "key": key }), &origin(site)).await.unwrap();
-        let code = claimed.good().unwrap()["params"]["code"].as_str().unwrap().to_owned();
+        claimed.good().unwrap()["params"]["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The site hands in its code.
+    pub(crate) async fn redeems(&self, browser: &Browser, site: &str, code: &str) -> Reply {
         let form = [
             ("grant_type", "authorization_code"),
             ("client_id", site),
-            ("code", &code),
+            ("code", code),
             ("redirect_uri", &format!("{}/cb", origin(site))),
             ("code_verifier", VERIFIER),
         ];
-        let tokens = browser.submits("/oauth2/token", &form).await.unwrap().good().unwrap();
-        tokens["access_token"].as_str().unwrap().to_owned()
+        browser.submits("/oauth2/token", &form).await.unwrap()
     }
 
     /// The scene in the code of an embedded page.
@@ -183,6 +204,11 @@ pub(crate) fn is_held_back(reply: &Reply) {
     assert_eq!(reply.problem(), "429 too_many_requests");
     assert!(reply.header("retry-after").parse::<u64>().unwrap() > 0);
     assert_eq!(reply.header("content-type"), "application/problem+json");
+}
+
+/// What comes in a minute: more than any machine needs, and a story in which it does not come fails where it would hang.
+pub(crate) async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it never came")
 }
 
 /// Waits until the server has noticed what its peer did.
