@@ -30,11 +30,27 @@ async fn a_code_that_was_spent_stays_spent_whatever_the_clock_says() {
     let play = Play::new().await;
     let browser = play.browser("192.0.2.1");
     let phone = play.phone("ann", "192.0.2.1");
-    let access = play.signs_in(&browser, &phone, "blog").await;
-    assert_eq!(play.userinfo(&access).await, 200);
+    let once = async |code: &str| {
+        let first = play.redeems(&browser, "blog", code).await.good().unwrap();
+        let access = first["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(play.userinfo(&access).await, 200);
+        access
+    };
+    let code = play.code(&browser, &phone, "blog").await;
+    let access = once(&code).await;
+    // Somebody sets the clock back: to before the code was there.
+    play.app.world.set_back(Duration::from_secs(300));
+    let again = play.redeems(&browser, "blog", &code).await;
+    assert_eq!(again.problem(), "400 invalid_grant");
+    assert_eq!(play.userinfo(&access).await, 401, "who has a code twice has it from a thief");
+
+    // What has ended and is forgotten does not come back with the hour in which it was good.
+    let code = play.code(&browser, &phone, "blog").await;
+    let access = once(&code).await;
     play.app.world.advance(Duration::from_secs(3600));
     assert_eq!(play.userinfo(&access).await, 401);
-    let pruned = play.app.world.now();
-    play.app.store.prune(pruned).await.unwrap();
+    play.app.store.prune(play.app.world.now()).await.unwrap();
+    play.app.world.set_back(Duration::from_secs(3600));
+    assert_eq!(play.redeems(&browser, "blog", &code).await.problem(), "400 invalid_grant");
     assert_eq!(play.userinfo(&access).await, 401);
 }
