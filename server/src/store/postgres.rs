@@ -540,6 +540,22 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn a_commit_is_durable_whatever_the_database_is_set_to() {
+        let server = PostgresServer::starts();
+        let url = server.database("saoma");
+        // What waits for less than this machine's disk is mended; what waits for another machine, too, is left.
+        for (set, kept) in [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")] {
+            let store = Postgres::open(&url).await.unwrap();
+            let set = format!("ALTER DATABASE saoma SET synchronous_commit = {set}");
+            store.write(move |db| Box::pin(async move { db.send(&set, &[]).await })).await.unwrap();
+            let store = Postgres::open(&url).await.unwrap();
+            let said = store.write(|db| Box::pin(db.rows("SHOW synchronous_commit", &[])));
+            let said: String = said.await.unwrap()[0].get("synchronous_commit").unwrap();
+            assert_eq!(said, kept);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn it_is_spoken_to_by_tls_and_comes_back_after_a_stop() {
         let mut server = PostgresServer::starts();
         let url = server.database("saoma");

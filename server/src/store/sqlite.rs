@@ -542,6 +542,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_writes_waits_for_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("saoma.db");
+        drop(Sqlite::open(&path).unwrap());
+        for store in [Sqlite::open(&path).unwrap(), Sqlite::beside(&path).unwrap().unwrap()] {
+            let look = store.write(|db| Box::pin(db.rows("PRAGMA synchronous", values![])));
+            let said: i64 = look.await.unwrap()[0].get("synchronous").unwrap();
+            assert_eq!(said, 2, "FULL: a commit is on the disk before anybody is told of it");
+        }
+    }
+
+    #[tokio::test]
     async fn work_that_fails_takes_back_only_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("saoma.db")).unwrap();
