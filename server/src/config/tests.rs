@@ -333,3 +333,64 @@ fn what_would_start_and_serve_nobody_is_refused() {
     #[cfg(not(feature = "otlp"))]
     assert!(fault(ENOUGH, &[("SAOMA_LOG__TRACES", "http://127.0.0.1:4318")]).contains("otlp"));
 }
+
+#[test]
+fn each_bound_of_a_setting_is_named_and_holds_to_the_last_second_and_character() {
+    let long = "x".repeat(32);
+    let neighbour = format!("shop:{long}");
+    let short = &neighbour[..neighbour.len() - 1];
+    let mut wrong = Vec::new();
+    for (name, refused, taken) in [
+        ("console.life", "7days 1s", "7days"),
+        ("console.idle", "8h 1s", "8h"),
+        ("wechat.pool", "2001", "2000"),
+        ("retention.audit", "29days 23h", "30days"),
+        ("limits.codes", "5001", "5000"),
+        ("keys.secret", &long[..31], &long),
+        ("neighbours.secrets", &format!("[\"{short}\"]"), &format!("[\"{neighbour}\"]")),
+        ("neighbours.secrets", &format!("[\":{long}\"]"), &format!("[\"s:{long}\"]")),
+        ("keys.rotate", "6days 23h", "7days"),
+        ("tokens.access", "24h 1s", "24h"),
+        ("tls.redirect", "80", "0.0.0.0:80"),
+        ("public_url", "https://login.example.com/saoma", "https://login.example.com/"),
+    ] {
+        let variable = format!("SAOMA_{}", name.to_uppercase().replace('.', "__"));
+        let said = load(ENOUGH, &[(&variable, refused)]).map(drop).map_err(|said| said.to_string());
+        let is_named = |said: &String| said.contains(name) && said.lines().count() == 1;
+        if !said.as_ref().is_err_and(is_named) {
+            wrong.push(format!("{name} = {refused}: {said:?}"));
+        }
+        if let Err(said) = load(ENOUGH, &[(&variable, taken)]) {
+            wrong.push(format!("{name} = {taken}: {said}"));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+#[test]
+fn what_does_not_go_together_is_refused_and_each_by_itself_is_not() {
+    let site = |id: &str| {
+        format!(
+            "[[site]]\nid = \"{id}\"\nname = \"A\"\nredirect_uris = [\"https://a.example/cb\"]\n"
+        )
+    };
+    let said = fault(&format!("{ENOUGH}{}{}", site("a"), site("a")), &[]);
+    assert!(said.contains("two sites have id = \"a\"") && said.lines().count() == 1, "{said}");
+    assert!(load(&format!("{ENOUGH}{}{}", site("a"), site("b")), &[]).is_ok());
+
+    let (cert, key) = (("SAOMA_TLS__CERT", "cert.pem"), ("SAOMA_TLS__KEY", "key.pem"));
+    for half in [cert, key] {
+        assert!(fault(ENOUGH, &[half]).contains("tls.cert and tls.key belong together"));
+    }
+    assert!(load(ENOUGH, &[cert, key]).is_ok());
+    let here = [cert, key, ("SAOMA_PUBLIC_URL", "http://127.0.0.1:8080")];
+    assert!(fault(ENOUGH, &here).contains("https:// where saoma ends TLS"));
+    let acme = ("SAOMA_ACME__ON", "true");
+    assert!(fault(ENOUGH, &[cert, key, acme]).contains("tls.cert and acme.on exclude each other"));
+    let alone = load(ENOUGH, &[acme]).map(drop).map_err(|said| said.to_string());
+    if cfg!(feature = "acme") {
+        assert_eq!(alone, Ok(()));
+    } else {
+        assert!(alone.unwrap_err().contains("the feature `acme`"));
+    }
+}
