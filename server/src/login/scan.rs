@@ -360,6 +360,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_mini_program_says_of_itself_is_kept_as_far_as_a_line_should_hold() {
+        let says = |n: usize| {
+            let word = Some("版".repeat(n));
+            let [version, env, wechat, library] =
+                [word.clone(), word.clone(), word.clone(), word.clone()];
+            Program { version, env, wechat, library, platform: word }
+        };
+        let kept = |n| serde_json::to_value(says(n).cut()).unwrap();
+        let all = |n| serde_json::to_value(says(n)).unwrap();
+        assert_eq!(kept(32), all(32));
+        assert_eq!(kept(33), all(32));
+    }
+
+    #[test]
     fn a_system_is_told_by_its_name_however_a_browser_spells_it() {
         for (text, system) in [
             ("MicroMessenger/8.0 (iPhone; iOS 19)", System::Ios),

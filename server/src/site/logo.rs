@@ -123,6 +123,24 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_wider_or_higher_than_any_logo_is_not_even_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logo.png");
+        let said = |width, height| {
+            image::GrayImage::new(width, height).save(&path).unwrap();
+            Logo::of(path.to_str().unwrap()).unwrap_err()
+        };
+        for (width, height) in [(8193, 8), (8, 8193)] {
+            let said = said(width, height);
+            assert!(said.contains("cannot be read"), "{said}");
+        }
+        for (width, height) in [(8192, 8), (8, 8192)] {
+            let said = said(width, height);
+            assert!(said.contains("cut it square"), "it was read: {said}");
+        }
+    }
+
+    #[test]
     fn nothing_but_pixels_is_a_picture() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logo.svg");
