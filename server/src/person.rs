@@ -204,9 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn names_are_never_made_from_what_wechat_or_a_person_says() {
-        let newcomer = Newcomer::new(&World::real());
-        assert_eq!((newcomer.id.len(), newcomer.username.len()), (22, 11));
-        assert!(newcomer.username.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
+    fn names_come_of_dice_alone_and_no_two_fold_into_one() {
+        let of = |seed| Newcomer::new(&World::held(crate::world::Timestamp::from_millis(0), seed));
+        let newcomers: Vec<_> = (0..1000).map(of).collect();
+        for (one, seed) in newcomers.iter().zip(0..) {
+            assert_eq!((one.id.len(), one.username.len()), (22, 11));
+            assert!(one.username.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()));
+            let again = of(seed);
+            assert_eq!(
+                (&again.id, &again.username),
+                (&one.id, &one.username),
+                "nothing else is in it"
+            );
+        }
+        let mut names: Vec<_> = newcomers.iter().map(|one| one.username.to_lowercase()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 1000);
     }
 }
