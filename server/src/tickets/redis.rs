@@ -547,6 +547,11 @@ mod tests {
         (Redis::connect(url, waiting.clone(), &World::real()).await.unwrap(), waiting)
     }
 
+    /// A minute is more than any machine needs.
+    async fn in_time(what: impl Future<Output = ()>) {
+        tokio::time::timeout(Duration::from_secs(60), what).await.expect("it never came");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn redis_keeps_the_contract() {
         let server = RedisServer::starts();
@@ -656,9 +661,12 @@ mod tests {
         server.starts_again();
         watcher.nudged().await;
         // A connection that was tried while Redis was away fails once more before the next is made.
-        while there.0.ping().await.is_err() {
-            world.sleep_until(world.now() + Duration::from_millis(20)).await;
-        }
+        in_time(async {
+            while there.0.ping().await.is_err() {
+                world.sleep_until(world.now() + Duration::from_millis(20)).await;
+            }
+        })
+        .await;
         there.0.nudge(Hashed::of("another")).await;
         there.0.nudge(ticket).await;
         watcher.nudged().await;
@@ -700,14 +708,17 @@ mod tests {
             let before = id().await;
             is_replica_of("127.0.0.1", "1").await;
             // The first connection may be too young to be given up.
-            while id().await == before {
-                let refused = match writes {
-                    "a script" => redis.count("tries", 1, CLAIM, now).await.map(drop),
-                    "a transaction" => redis.put(contract::ticket("one", now), None).await,
-                    _ => redis.ping().await,
-                };
-                assert!(refused.is_err(), "{writes}");
-            }
+            in_time(async {
+                while id().await == before {
+                    let refused = match writes {
+                        "a script" => redis.count("tries", 1, CLAIM, now).await.map(drop),
+                        "a transaction" => redis.put(contract::ticket("one", now), None).await,
+                        _ => redis.ping().await,
+                    };
+                    assert!(refused.is_err(), "{writes}");
+                }
+            })
+            .await;
             is_replica_of("NO", "ONE").await;
             redis.ping().await.unwrap();
         }

@@ -2,7 +2,9 @@
 
 use std::{os::unix::fs::PermissionsExt as _, sync::OnceLock};
 
-use super::{Command, Daemon, Path, PathBuf, TempDir, certificate, free_port, fs};
+use super::{
+    Command, Daemon, Duration, Path, PathBuf, TempDir, certificate, free_port, fs, thread,
+};
 
 const PASSWORD: &str = "p%40ss word";
 
@@ -60,7 +62,13 @@ impl PostgresServer {
         }
         self.running = Some(Daemon::starts(command, self.port));
         // It listens a moment before it answers.
-        while !self.client("pg_isready").arg("-q").status().unwrap().success() {}
+        for _ in 0..1000 {
+            if self.client("pg_isready").arg("-q").status().unwrap().success() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("postgres listens and does not answer");
     }
 
     /// What is in it stays.
