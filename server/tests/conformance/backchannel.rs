@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::provider::{Provider, rp};
 
-/// A site's server that writes down what it is told, and answers with these statuses, the last of them for ever.
+/// A site's server that writes down what it is told, and answers with these statuses, the last of them for ever; with none
+/// it never answers.
 #[derive(Clone)]
 struct Ear {
     heard: Arc<Mutex<Vec<String>>>,
@@ -27,9 +28,10 @@ async fn hear(
     Form(told): Told,
 ) -> (StatusCode, [(&'static str, &'static str); 1]) {
     ear.heard.lock().unwrap().push(told["logout_token"].clone());
-    let mut answers = ear.answers.lock().unwrap();
-    let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
-    (answer, [("location", "/elsewhere")])
+    match ear.answer() {
+        Some(answer) => (answer, [("location", "/elsewhere")]),
+        None => std::future::pending().await,
+    }
 }
 
 impl Ear {
@@ -40,6 +42,29 @@ impl Ear {
         let router = Router::new().route("/logout", post(hear)).route("/elsewhere", post(hear));
         tokio::spawn(http::serve(listener, router.with_state(ear.clone()), std::future::pending()));
         (ear, uri)
+    }
+
+    fn answer(&self) -> Option<StatusCode> {
+        let mut answers = self.answers.lock().unwrap();
+        if answers.len() > 1 { Some(answers.remove(0)) } else { answers.first().copied() }
+    }
+
+    /// Holds that it is told so often in all, and not once more, while the clock stands; and that its last answer is known.
+    async fn has_heard(&self, times: usize, provider: &Provider) {
+        let counted = async || {
+            let text = provider.app.metrics.text(&Now::of(&provider.app).await).unwrap();
+            let count = |line: &str| line.rsplit(' ').next()?.parse::<usize>().ok();
+            let lines = text.lines().filter(|line| line.starts_with("saoma_logouts_total{"));
+            lines.filter_map(count).sum::<usize>()
+        };
+        let told = async {
+            while counted().await < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), told).await.expect("it was not told");
+        provider.lets_go_on().await;
+        assert_eq!(self.heard().len(), times);
     }
 
     fn heard(&self) -> Vec<String> {
@@ -109,20 +134,37 @@ async fn a_site_that_is_down_is_told_again_and_one_that_never_answers_is_given_u
     let browser = provider.browser();
     let id = provider.signed_in(&browser, "openid").await.id;
     browser.get(&format!("/oauth2/logout?id_token_hint={id}")).await.unwrap();
-    for hours in [0, 0, 0, 0, 1, 4, 24] {
-        provider.time_passes(Duration::from_secs(hours * 3600));
-        let before = ear.heard().len();
-        for _ in 0..40 {
-            provider.time_passes(Duration::from_secs(60));
-            backchannel::round(&provider.app).await.unwrap();
-            if ear.heard().len() > before {
-                break;
-            }
-        }
+    provider.sees(async || (ear.heard().len() == 1).then_some(())).await;
+    let (minute, hour) = (60, 3600);
+    for (again, wait) in (1..).zip([10, minute, 5 * minute, 30 * minute, 3 * hour, 20 * hour]) {
+        ear.has_heard(again, &provider).await;
+        provider.time_passes(Duration::from_secs(wait - 1));
+        assert_eq!(backchannel::round(&provider.app).await.unwrap(), 0, "{wait}");
+        ear.has_heard(again, &provider).await;
+        provider.time_passes(Duration::from_secs(1));
+        backchannel::round(&provider.app).await.unwrap();
+        ear.has_heard(again + 1, &provider).await;
     }
-    assert_eq!(ear.heard().len(), 7, "the first try and six more");
     provider.time_passes(Duration::from_secs(30 * 24 * 3600));
     assert_eq!(backchannel::round(&provider.app).await.unwrap(), 0, "then nothing is left to tell");
+    assert_eq!(ear.heard().len(), 7, "the first try and six more");
+}
+
+#[tokio::test]
+async fn a_site_that_does_not_answer_is_told_by_one_node_for_a_minute_and_waited_for_so_long() {
+    let (ear, uri) = Ear::listens(&[]).await;
+    let provider = Provider::with(vec![site(&uri)]).await;
+    let browser = provider.browser();
+    let id = provider.signed_in(&browser, "openid").await.id;
+    browser.get(&format!("/oauth2/logout?id_token_hint={id}")).await.unwrap();
+    provider.sees(async || (!ear.heard().is_empty()).then_some(())).await;
+    // This node might have died of it: another one tries when its minute is over.
+    provider.time_passes(Duration::from_secs(59));
+    assert_eq!(backchannel::round(&provider.app).await.unwrap(), 0);
+    provider.time_passes(Duration::from_secs(1));
+    let again = tokio::time::timeout(Duration::from_secs(60), backchannel::round(&provider.app));
+    assert_eq!(again.await.expect("it is not waited for without end").unwrap(), 1);
+    assert_eq!(ear.heard().len(), 2);
 }
 
 #[tokio::test]
