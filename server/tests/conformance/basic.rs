@@ -447,6 +447,7 @@ async fn oidcc_refresh_token() {
     let fresh = Tokens::of(provider.refreshes(&tokens.refresh).await);
     let second = provider.reads(&fresh.id).await;
     for same in ["iss", "sub", "aud", "auth_time", "sid"] {
+        assert!(!first[same].is_null(), "{same}");
         assert_eq!(first[same], second[same]);
     }
     assert_eq!((second["iat"].as_i64(), second.get("nonce")), (Some(NOW.seconds() + 1800), None));

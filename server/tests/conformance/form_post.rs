@@ -101,5 +101,9 @@ async fn what_a_site_sends_as_state_is_text_in_the_page_and_never_markup() {
     let params = [("prompt", "none"), ("state", state), FORM_POST];
     let reply = provider.browser().get(&provider.request(&params)).await.unwrap();
     assert!(!reply.text().contains("<script>alert"));
+    let posted = Answered::posted(&reply);
+    assert_eq!(posted.to, "https://rp.example.com/callback");
+    assert_eq!(posted.error(), "login_required");
+    assert_eq!(posted.params["state"], "&#34;&#62;&#60;script&#62;alert(1)&#60;/script&#62;");
     assert!(!reply.text().contains("Confirmed"), "an error is no yes: {}", reply.text());
 }

@@ -61,17 +61,23 @@ async fn of_many_who_refresh_at_once_all_get_the_same() {
 #[tokio::test]
 async fn a_refresh_token_dies_of_idleness_and_of_age() {
     const DAY: Duration = Duration::from_secs(24 * 3600);
+    const SECOND: Duration = Duration::from_secs(1);
     let provider = Provider::starts().await;
     let idle = provider.signed_in(&provider.browser(), OFFLINE).await;
-    let mut busy = idle.clone();
-    busy.refresh = provider.signed_in(&provider.browser(), OFFLINE).await.refresh;
-    for _ in 0..6 {
-        provider.time_passes(29 * DAY);
+    let mut busy = provider.signed_in(&provider.browser(), OFFLINE).await;
+    // A month is too long, and a second less is not.
+    provider.time_passes(30 * DAY - SECOND);
+    busy = Tokens::of(provider.refreshes(&busy.refresh).await);
+    provider.time_passes(SECOND);
+    assert_eq!(provider.refreshes(&idle.refresh).await.problem(), "400 invalid_grant");
+    for days in [29, 29, 29, 29, 29] {
+        provider.time_passes(days * DAY);
         busy = Tokens::of(provider.refreshes(&busy.refresh).await);
     }
-    assert_eq!(provider.refreshes(&idle.refresh).await.problem(), "400 invalid_grant");
-    // 174 days have gone by; at 180 it is over, however busy.
-    provider.time_passes(6 * DAY);
+    // 175 days have gone by; at 180 it is over, however busy.
+    provider.time_passes(5 * DAY - SECOND);
+    busy = Tokens::of(provider.refreshes(&busy.refresh).await);
+    provider.time_passes(SECOND);
     assert_eq!(provider.refreshes(&busy.refresh).await.problem(), "400 invalid_grant");
 }
 

@@ -90,7 +90,8 @@ async fn sites_of_one_group_share_the_sign_in() {
     let next = asks_silently(&browser, &chat).await;
     let second = chat.redeems(&param(&next, "code")).await.good().unwrap();
     let who = async |site: &Site, tokens: &Value| {
-        site.asks_who(tokens["access_token"].as_str().unwrap()).await.json()["sub"].clone()
+        let who = site.asks_who(tokens["access_token"].as_str().unwrap()).await.good().unwrap();
+        who["sub"].as_str().unwrap().to_owned()
     };
     assert_eq!(who(&forum, &first).await, who(&chat, &second).await);
 }

@@ -292,7 +292,8 @@ async fn a_unionid_that_appears_later_changes_nothing_for_the_site() {
     let blog = saoma.site("blog");
     let sub = async |phone: saoma::try_it::actors::Phone| {
         let tokens = saoma.signs_in(&saoma.browser(), &blog, &phone).await;
-        blog.asks_who(tokens["access_token"].as_str().unwrap()).await.json()["sub"].clone()
+        let who = blog.asks_who(tokens["access_token"].as_str().unwrap()).await.good().unwrap();
+        who["sub"].as_str().unwrap().to_owned()
     };
     let before = sub(saoma.phone("ann")).await;
     assert_eq!(before, sub(saoma.phone("ann").with_unionid("ann everywhere")).await);
