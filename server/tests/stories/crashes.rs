@@ -80,18 +80,30 @@ async fn what_the_phone_was_told_survives_kill_9() {
 async fn killed_at_any_moment_around_the_tap_nothing_is_half_done() {
     let mut saoma = Process::starts("info").await;
     let (mut decided, mut lost) = (0, 0);
-    for moment in 0..12_u32 {
+    // The first kill comes before the tap, the last one after its answer.
+    let last = 11;
+    for moment in 0..=last {
         let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
         let page = browser.opens(&asks()).await.unwrap();
         let asked = phone.scans(&reads_scene(&browser, &page).await, 1047).await.unwrap();
-        // The kill comes later from round to round: before the question is read, while it is answered, after the answer.
-        let kill = async {
-            for _ in 0..moment * 40 {
-                tokio::task::yield_now().await;
-            }
+        let told = if moment == 0 {
             saoma.is_killed().await;
+            phone.approves(&asked).await
+        } else if moment == last {
+            let told = phone.approves(&asked).await;
+            assert_eq!(told, Ok(()));
+            saoma.is_killed().await;
+            told
+        } else {
+            // It comes later from round to round: before the question is read, while it is answered.
+            let kill = async {
+                for _ in 0..moment * 40 {
+                    tokio::task::yield_now().await;
+                }
+                saoma.is_killed().await;
+            };
+            tokio::join!(phone.approves(&asked), kill).0
         };
-        let (told, ()) = tokio::join!(phone.approves(&asked), kill);
         saoma.starts_again().await;
         match state(&browser, &page).await {
             Ok(state) => {
@@ -108,7 +120,7 @@ async fn killed_at_any_moment_around_the_tap_nothing_is_half_done() {
             }
         }
     }
-    assert_eq!(decided + lost, 12);
+    assert!(decided > 0 && lost > 0, "{decided} were decided, {lost} lost");
 }
 
 #[tokio::test]
