@@ -16,7 +16,7 @@ use saoma::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::MissedTickBehavior};
 use wechat::pretend::{self, Pretend};
 
 use crate::{signing::signing_keys, site::Site};
@@ -347,6 +347,8 @@ pub(crate) async fn sees_to_the_end(watch: &mut Watch) -> Vec<String> {
 /// Waits for what another task is about to do.
 pub(crate) async fn until(what: impl Fn() -> bool) {
     let mut tick = tokio::time::interval(Duration::from_millis(2));
+    // Ticks that were missed do not come all at once: a story may let time pass with each.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let happens = async {
         while !what() {
             tick.tick().await;
