@@ -124,3 +124,17 @@ impl From<VerdictAnswer> for Verdict {
         Self { suggestion: suggest, label, trace_id: answer.trace_id }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wechat_is_sent_no_more_of_a_text_than_it_looks_at() {
+        let sent = |n| {
+            let check = TextCheck::new("o", TextScene::Profile, &"字".repeat(n));
+            check.body()["content"].as_str().unwrap().chars().count()
+        };
+        assert_eq!((sent(2_500), sent(2_501)), (2_500, 2_500));
+    }
+}
