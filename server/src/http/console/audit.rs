@@ -362,8 +362,9 @@ mod tests {
     use super::*;
 
     /// Files are written with a dot, as audited words are.
-    const ENDS: [&str; 12] =
-        ["html", "js", "css", "wxss", "svg", "jpg", "png", "db", "lua", "toml", "json", "ts"];
+    const ENDS: [&str; 13] = [
+        "html", "js", "css", "wxss", "svg", "jpg", "png", "db", "lua", "toml", "json", "ts", "txt",
+    ];
     /// So are settings, spans and a column.
     const OTHERS: [&str; 5] =
         ["console.url", "d.login", "store.read", "store.write", "tls.redirect"];
