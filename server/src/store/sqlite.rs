@@ -494,10 +494,7 @@ fn is_ours(path: &Path) -> Result<(), Error> {
 const OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('persons', 'identities', 'signing_keys')";
 const NOT_OURS: &str = "is no database of saoma's";
 
-fn migrate(
-    connection: &mut Connection,
-    all: &'static [&'static str],
-) -> Result<(), Error> {
+fn migrate(connection: &mut Connection, all: &'static [&'static str]) -> Result<(), Error> {
     let steps = u32::try_from(all.len()).unwrap_or(u32::MAX);
     if steps == connection.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0))? {
         // Nearly every start, which need not wait for the disk.
@@ -713,10 +710,11 @@ mod tests {
 
     #[test]
     fn an_upgrade_sorts_on_the_disk_and_whoever_works_after_it_in_memory() {
+        const STEPS: &[&str] =
+            &["CREATE TABLE seen AS SELECT temp_store AS place FROM pragma_temp_store"];
         let folder = tempfile::tempdir().unwrap();
         let mut connection = connect(&folder.path().join("a.db"), OpenFlags::default()).unwrap();
-        let step = "CREATE TABLE seen AS SELECT temp_store AS place FROM pragma_temp_store";
-        migrate(&mut connection, &[step]).unwrap();
+        migrate(&mut connection, STEPS).unwrap();
         let ask = |sql| connection.query_row(sql, [], |row| row.get::<_, u8>(0)).unwrap();
         assert_eq!((ask("SELECT place FROM seen"), ask("PRAGMA temp_store")), (1, 2));
     }

@@ -288,7 +288,7 @@ impl Way {
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let files = Files::open(cert.to_str().unwrap(), key.to_str().unwrap()).unwrap();
-        let tls = Tls::with(Arc::new(files)).unwrap();
+        let tls = Tls::with(Arc::new(files), Default::default()).unwrap();
         let encrypted = play.door(|door| door.with_tls(Some(tls))).await;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()).unwrap();
