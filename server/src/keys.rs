@@ -174,7 +174,9 @@ impl Keys {
         // Audited before it holds: what cannot be written down does not happen.
         let entry = audit::Entry::of_operator(world.now(), "keys.replaced", audit::COMMAND);
         store.audit(entry).await?;
-        for (name, was) in locked.clone() {
+        let mut given_up = Vec::new();
+        for (name, was) in locked {
+            given_up.push(name.clone());
             if name == DERIVE {
                 let sealed = lock.close(DERIVE, &world.bytes::<32>())?;
                 store.seal(vec![Seal { name, was, sealed }]).await?;
@@ -182,7 +184,7 @@ impl Keys {
                 store.drop_key(&name).await?;
             }
         }
-        Ok(locked.into_iter().map(|(name, _)| name).collect())
+        Ok(given_up)
     }
 
     /// Takes over what the store holds now.

@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -47,7 +47,7 @@ impl Tls {
         certificate: Arc<dyn ResolvesServerCert>,
         ends: Ends,
     ) -> Result<Self, rustls::Error> {
-        let noting = Noting { certificate, ends };
+        let noting = Noting { certificate, ends, noted: Mutex::default() };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -81,15 +81,22 @@ impl Tls {
 struct Noting {
     certificate: Arc<dyn ResolvesServerCert>,
     ends: Ends,
+    /// Of which it is noted: it is read once, and not whenever somebody connects.
+    noted: Mutex<Option<Arc<CertifiedKey>>>,
 }
 
 impl ResolvesServerCert for Noting {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let served = self.certificate.resolve(hello)?;
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.as_ref().is_some_and(|noted| Arc::ptr_eq(noted, &served)) {
+            return Some(served);
+        }
         // What cannot be read is no certificate, and nobody connects.
         if let Some(Ok((_, read))) = served.cert.first().map(|own| parse_x509_certificate(own)) {
             self.ends.at(read.validity().not_after.timestamp());
         }
+        *noted = Some(served.clone());
         Some(served)
     }
 }
