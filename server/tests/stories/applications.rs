@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use reqwest::Method;
-use saoma::try_it::actors::{Browser, Phone, Reply};
+use saoma::{
+    store::Change,
+    try_it::actors::{Browser, Phone, Reply},
+};
 use serde_json::{Value, json};
 
 use crate::support::{Saoma, goes_next};
@@ -409,6 +412,19 @@ async fn a_sign_in_ends_with_its_login_its_life_and_the_persons_leave() {
     assert_eq!(intranet.asks("POST", "/").await.status, 401, "the cookie is good for nothing");
     let page = browser.get(left.header("location")).await.unwrap();
     assert!(page.text().contains("Signed out"), "{}", page.text());
+}
+
+#[tokio::test]
+async fn who_is_let_in_no_more_stands_outside_at_the_next_request() {
+    let saoma = starts().await;
+    let (browser, phone) = (saoma.browser(), saoma.phone("ann"));
+    let person = saoma.knows(&phone).await;
+    let mut photos = Host::at(&saoma, "https://photos.example.com");
+    saoma.changes(&person, Change::Join("family".to_owned())).await;
+    photos.signs_in(&browser, &phone, &json!({})).await;
+    assert_eq!(photos.asks("POST", "/").await.status, 200);
+    saoma.changes(&person, Change::Leave("family".to_owned())).await;
+    assert_eq!(photos.asks("POST", "/").await.status, 401);
 }
 
 #[tokio::test]

@@ -107,6 +107,7 @@ name = "Family album"
 redirect_uris = ["https://family.example.com/callback"]
 admit = "named"
 admit_groups = ["family"]
+forward_auth = ["https://photos.example.com"]
 
 [[site]]
 id = "party"
