@@ -18,7 +18,7 @@ use crate::support::Saoma;
 /// The operators' listener of a saoma.
 pub(crate) struct Console<'a> {
     saoma: &'a Saoma,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl<'a> Console<'a> {

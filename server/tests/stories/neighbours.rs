@@ -2,7 +2,7 @@
 
 use saoma::try_it::actors::Reply;
 
-use crate::process::Process;
+use crate::{console::Console, process::Process, support::Saoma};
 
 const SECRET: &str = "a secret of the shop, of which nobody knows";
 
@@ -44,11 +44,12 @@ async fn a_neighbour_gets_the_one_token_and_the_log_of_the_owner_says_so_once() 
 
 #[tokio::test]
 async fn who_guesses_is_held_back() {
-    let more = format!(
-        "[neighbours]\nsecrets = [\"shop:{SECRET}\"]\n[limits]\nwrong_secrets_per_address = 3"
-    );
-    let saoma = Process::starts_with("info", &more).await;
-    let url = format!("{}/neighbours/token", saoma.operators());
+    let saoma = Saoma::starts_with(&[
+        ("SAOMA_NEIGHBOURS__SECRETS", &format!("[\"shop:{SECRET}\"]")),
+        ("SAOMA_LIMITS__WRONG_SECRETS_PER_ADDRESS", "3"),
+    ])
+    .await;
+    let url = format!("{}/neighbours/token", Console::of(&saoma).await.url);
     let http = reqwest::Client::new();
     let asks = async |secret: &str| Reply::of(http.get(&url).bearer_auth(secret)).await.unwrap();
     assert_eq!(asks(SECRET).await.status, 200);

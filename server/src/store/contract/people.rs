@@ -8,7 +8,7 @@ use crate::{
     admission::Word,
     person::{Identity, Newcomer},
     secret::Hashed,
-    store::{Change, Decide, Import, Imported, Login, Profile, Store},
+    store::{Change, Decide, Import, Imported, Login, Profile, Store, untold},
     world::Timestamp,
 };
 
@@ -17,6 +17,7 @@ pub(super) async fn holds<S: Store>(fresh: impl AsyncFn() -> S) {
     a_unionid_joins_and_changes_no_sub(fresh().await).await;
     two_who_are_one_keep_every_sub_a_group_knows(fresh().await).await;
     three_who_are_one_keep_every_sub_too(fresh().await).await;
+    a_code_is_nobodys_who_turns_out_to_be_kept_out(fresh().await).await;
     a_person_shows_what_they_chose(fresh().await).await;
     who_is_kept_out_leaves_a_shadow(fresh().await).await;
     who_is_forgotten_is_nowhere(fresh().await).await;
@@ -100,6 +101,18 @@ async fn three_who_are_one_keep_every_sub_too(store: impl Store) {
         let login = at(&store, name, identity, "all", 5).await;
         assert_eq!((login.person, login.sub), (cats.person.clone(), sub));
     }
+}
+
+async fn a_code_is_nobodys_who_turns_out_to_be_kept_out(store: impl Store) {
+    let (ann, bob) = (identity("wx1", "ann", None), identity("wx2", "bob", Some("one")));
+    at(&store, "ann", &ann, "both", 0).await;
+    let bobs = at(&store, "bob", &bob, "both", 1).await;
+    store.change(&bobs.person, Change::Block, "command", NOW).await.unwrap().unwrap();
+    assert!(store.decision_by_code(code("ann")).await.unwrap().unwrap().login.is_some());
+    // WeChat says that ann is bob before her code is redeemed.
+    let merged = approval("merged", &identity("wx1", "ann", Some("one")));
+    assert!(store.decide(merged, untold()).await.unwrap().login.is_none());
+    assert!(store.decision_by_code(code("ann")).await.unwrap().unwrap().login.is_none());
 }
 
 async fn a_person_shows_what_they_chose(store: impl Store) {

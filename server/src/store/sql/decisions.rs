@@ -170,8 +170,8 @@ async fn is_shut_out(db: &dyn Db, decide: &Decide, person: &str) -> Result<bool,
     })
 }
 
-/// The decision with this code. Who was blocked between the tap and this look has no login by it: the block has ended those
-/// that were there then.
+/// The decision with this code. Who is blocked has no login by it: a block ends those that are there, but not those of somebody
+/// who turns out to be one with a person who was blocked before.
 pub(super) async fn by_code(db: &dyn Db, code: Hashed) -> Result<Option<Decided>, Error> {
     let theirs =
         "d.login AND NOT EXISTS (SELECT 1 FROM persons p WHERE p.id = l.person AND p.blocked)";
